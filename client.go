@@ -1,0 +1,832 @@
+package membercard
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+)
+
+const (
+	primaryURL = "https://api.mch.weixin.qq.com"
+	backupURL  = "https://api2.mch.weixin.qq.com"
+
+	defaultLimit  = 20               // page size of the lists, the most the service allows
+	maxBody       = 16 << 20         // of an answer
+	clockWindow   = 5 * time.Minute  // how far an answer may be from the local clock
+	maxRetryAfter = time.Minute      // the longest the service can make us wait
+	backupPeriod  = 30 * time.Second // how long a dead primary host is left alone
+)
+
+// Config is what [New] makes a [Client] from. Changing it afterwards has no effect.
+type Config struct {
+	// MchID is the service provider's merchant number (服务商商户号). Required.
+	MchID string
+	// CertificateSerial is the serial number of the merchant API certificate (商户API证书序列号) that
+	// belongs to PrivateKey. [CertificateSerial] reads it from apiclient_cert.pem. Required.
+	CertificateSerial string
+	// PrivateKey signs requests: the merchant API private key (商户API私钥), apiclient_key.pem, read by
+	// [ParsePrivateKey], or a key in a KMS or HSM. RSA, at least 2048 bits. When it is also a
+	// [crypto.Decrypter] it opens sensitive values. Required.
+	PrivateKey crypto.Signer
+
+	// PublicKeyID and PublicKey are the WeChat Pay public key (微信支付公钥), pub_key.pem, read by
+	// [ParsePublicKey], and its id, PUB_KEY_ID_ and digits, from the same page of the merchant platform.
+	// They verify answers and seal sensitive values. Required.
+	PublicKeyID string
+	PublicKey   *rsa.PublicKey
+
+	// APIv3Key (APIv3密钥), 32 characters, opens notifications. The calls of this version do without it.
+	APIv3Key string
+	// PreviousKeys open values that were sealed before the merchant certificate was changed.
+	PreviousKeys []crypto.Decrypter
+
+	// BaseURL is the service's address; default https://api.mch.weixin.qq.com.
+	BaseURL string
+	// BackupURL is tried after BaseURL could not be reached; default https://api2.mch.weixin.qq.com, or
+	// none when BaseURL is set.
+	BackupURL string
+	// HTTPClient sends the requests; default one with [NewTransport]. It is copied. Clients of several
+	// merchant numbers may share one. Redirects are never followed.
+	HTTPClient *http.Client
+	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
+	// of a call bounds all attempts together.
+	AttemptTimeout time.Duration
+	// Retry says how failed calls are repeated.
+	Retry RetryPolicy
+	// Throttle, when set, is called before every attempt and waits until the operation may be sent. Its
+	// error ends the call. The service's limits count per operation and merchant number.
+	Throttle func(context.Context, Operation) error
+	// IDsInBody names operations whose card_id (and for InvalidateUserCard brand_id) go into the body
+	// instead of the query. The official pages changed over time without saying so; an error that names
+	// such a parameter says which way to go. Only UpdateUserCard and InvalidateUserCard have the choice.
+	IDsInBody []Operation
+	// Logger gets one record per attempt: operation, host, status, duration and the like, never a value
+	// of a request or an answer. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// RetryPolicy says how a failed call is repeated. Which failures are, depends on the operation: reads,
+// and writes that may be done twice, whenever that can help; other writes when the service refused
+// them for their rate or nothing was sent; irreversible ones only when nothing was sent. Every attempt
+// is signed anew. Retry-After is obeyed up to a minute; a wait that would outlast the context is not
+// begun.
+type RetryPolicy struct {
+	MaxAttempts int           // 0: 3; 1: no repeats
+	MinBackoff  time.Duration // before the first repeat, then doubled, with jitter; 0: 200 ms
+	MaxBackoff  time.Duration // 0: 5 s
+}
+
+// Operation names a method of [Client], such as GetUserCard.
+type Operation string
+
+// operation is what the client has to know of one.
+type operation struct {
+	name      Operation
+	method    string
+	path      string
+	repeat    repeatClass
+	contested bool // fields marked query|body go into the body on demand
+}
+
+var operations = []*operation{listCards, getUserCard, listUserCards, updateUserCard, invalidateUserCard}
+
+type repeatClass int
+
+const (
+	read repeatClass = iota
+	repeatableWrite
+	otherWrite
+	irreversible
+)
+
+// failure says how an attempt went wrong, as far as repeating it is concerned.
+type failure int
+
+const (
+	final       failure = iota // repeating cannot help
+	notSent                    // certainly
+	rateLimited                // refused without being carried out
+	uncertain                  // anything may have happened
+)
+
+func (r repeatClass) allows(f failure) bool {
+	switch f {
+	case notSent:
+		return true
+	case rateLimited:
+		return r != irreversible
+	case uncertain:
+		return r == read || r == repeatableWrite
+	default:
+		return false
+	}
+}
+
+// Client calls the service. It is safe for concurrent use, starts no goroutines and needs no closing.
+type Client struct {
+	mchID, certificateSerial string
+	signer                   crypto.Signer
+	decrypters               []crypto.Decrypter
+	keys                     *keyRing
+	primary, backup          string
+	backupUntil              atomic.Int64 // the primary host is not tried before, in Unix nanoseconds
+	http                     http.Client
+	attemptTimeout           time.Duration
+	retry                    RetryPolicy
+	throttle                 func(context.Context, Operation) error
+	idsInBody                []Operation
+	logger                   *slog.Logger
+}
+
+// New checks config and returns a client. It makes no request.
+func New(config Config) (*Client, error) {
+	c, err := newClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("membercard: New: %w", err)
+	}
+	return c, nil
+}
+
+func newClient(config Config) (*Client, error) {
+	if err := checkID("MchID", config.MchID); err != nil {
+		return nil, err
+	}
+	if err := checkID("CertificateSerial", config.CertificateSerial); err != nil {
+		return nil, err
+	}
+	own, err := checkKey(config.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("PrivateKey %w; it is the merchant API private key, apiclient_key.pem, read with ParsePrivateKey", err)
+	}
+	keys, err := newKeyRing(config, own)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(config.APIv3Key); n != 0 && n != 32 {
+		return nil, fmt.Errorf("APIv3Key has %d bytes, it must have 32", n)
+	}
+	if config.AttemptTimeout < 0 || config.Retry.MaxAttempts < 0 || config.Retry.MinBackoff < 0 || config.Retry.MaxBackoff < 0 {
+		return nil, errors.New("AttemptTimeout and Retry must not be negative")
+	}
+	for _, name := range config.IDsInBody {
+		if !slices.ContainsFunc(operations, func(op *operation) bool { return op.name == name && op.contested }) {
+			return nil, fmt.Errorf("IDsInBody: the ids of %s do not travel in the body", name)
+		}
+	}
+	if config.BaseURL == "" {
+		config.BaseURL = primaryURL
+		config.BackupURL = cmp.Or(config.BackupURL, backupURL)
+	}
+	primary, err := checkURL("BaseURL", config.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	backup, err := checkURL("BackupURL", cmp.Or(config.BackupURL, config.BaseURL))
+	if err != nil {
+		return nil, err
+	}
+
+	c := &Client{
+		mchID:             config.MchID,
+		certificateSerial: config.CertificateSerial,
+		signer:            config.PrivateKey,
+		keys:              keys,
+		primary:           primary,
+		backup:            backup,
+		attemptTimeout:    cmp.Or(config.AttemptTimeout, 10*time.Second),
+		throttle:          config.Throttle,
+		idsInBody:         slices.Clone(config.IDsInBody),
+		logger:            cmp.Or(config.Logger, slog.New(slog.DiscardHandler)),
+		retry: RetryPolicy{
+			MaxAttempts: cmp.Or(config.Retry.MaxAttempts, 3),
+			MinBackoff:  cmp.Or(config.Retry.MinBackoff, 200*time.Millisecond),
+			MaxBackoff:  cmp.Or(config.Retry.MaxBackoff, 5*time.Second),
+		},
+	}
+	if key, ok := config.PrivateKey.(*rsa.PrivateKey); ok {
+		fast := *key // a key put together by hand may lack the values that make signing fast
+		fast.Precompute()
+		c.signer = &fast
+	}
+	if key, ok := c.signer.(crypto.Decrypter); ok {
+		c.decrypters = append(c.decrypters, key)
+	}
+	for i, key := range config.PreviousKeys {
+		if _, err := checkKey(key); err != nil {
+			return nil, fmt.Errorf("PreviousKeys[%d] %w", i, err)
+		}
+		c.decrypters = append(c.decrypters, key)
+	}
+	if config.HTTPClient != nil {
+		c.http = *config.HTTPClient
+	}
+	if c.http.Transport == nil {
+		c.http.Transport = NewTransport()
+	}
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c, nil
+}
+
+// NewTransport returns the transport of a [Config] without an HTTPClient: enough kept connections for
+// many concurrent calls to one host, HTTP/2, time limits on connecting, the environment's proxy. Use
+// it to share connections between clients, or below a RoundTripper of your own.
+func NewTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   3 * time.Second,
+		MaxIdleConns:          256,
+		MaxIdleConnsPerHost:   128, // Go's default of 2 makes most of 64 concurrent callers reconnect
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// checkID refuses what cannot stand in a header, above all the line feed of a file read whole.
+func checkID(name, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s is missing", name)
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }) {
+		return fmt.Errorf("%s holds white space, a quote or another character that does not belong there", name)
+	}
+	return nil
+}
+
+func checkURL(name, value string) (string, error) {
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%s must be a URL such as %s, without user, query or fragment", name, primaryURL)
+	}
+	return strings.TrimRight(value, "/"), nil
+}
+
+// userAgent names this module, its version as far as the build knows it, and Go.
+var userAgent = sync.OnceValue(func() string {
+	version := "devel"
+	module := reflect.TypeFor[Client]().PkgPath()
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == module && m.Replace == nil && m.Version != "" {
+				version = strings.Trim(m.Version, "()")
+			}
+		}
+	}
+	return "wechatpay-cards-membercard/" + version + " (" + runtime.Version() + ")"
+})
+
+// Format writes the merchant number and no key, whatever the verb.
+func (c *Client) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "membercard.Client{MchID: %s}", c.mchID)
+}
+
+// LogValue returns the merchant number and no key.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
+
+// MarshalJSON fails: a client holds keys.
+func (c *Client) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("membercard: a Client cannot be written as JSON")
+}
+
+// Format writes the identifiers and no key, whatever the verb.
+func (c Config) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "membercard.Config{MchID: %s, CertificateSerial: %s, PublicKeyID: %s}", c.MchID, c.CertificateSerial, c.PublicKeyID)
+}
+
+// LogValue returns the identifiers and no key.
+func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
+
+// MarshalJSON fails: a configuration holds keys.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("membercard: a Config cannot be written as JSON")
+}
+
+// ResponseInfo says how a call went over the wire.
+type ResponseInfo struct {
+	RequestID  string // of the last answer; quote it to WeChat Pay's support
+	Host       string // of the last attempt
+	StatusCode int    // of the last answer, 0 when there was none
+	Attempts   int    // how often the request was made
+}
+
+type responseInfoKey struct{}
+
+// WithResponseInfo returns a context whose next call fills in info, also when it fails. Use one for
+// one call; the iterators leave what belongs to their last page.
+func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
+	return context.WithValue(ctx, responseInfoKey{}, info)
+}
+
+// call is the way of every operation: validate, seal and encode the request, send it, decode the
+// answer.
+func call[Result any](ctx context.Context, c *Client, op *operation, request any) (*Result, error) {
+	prepared, err := c.prepare(op, request)
+	if err != nil {
+		return nil, refuse(op.name, err)
+	}
+	answer, err := c.send(ctx, prepared)
+	if err != nil {
+		return nil, err
+	}
+	result := new(Result)
+	if err := json.Unmarshal(answer.body, result); err != nil {
+		return nil, prepared.doubtIf(true, prepared.apiError(answer, err))
+	}
+	return result, nil
+}
+
+// preparedCall is a request as it goes over the wire, but for what each attempt adds: time, nonce and
+// signature.
+type preparedCall struct {
+	*operation
+	uri     string   // escaped path and query
+	body    []byte   // nil for none
+	keyID   string   // for Wechatpay-Serial: the key that sealed
+	private []string // values that no error text may quote
+
+	idsInBody bool // fields marked query|body are in the body
+}
+
+type sealable interface{ seal(*sealer) any }
+
+// prepare validates, seals and encodes a request. The tags of its fields say how each travels: json
+// has the name and, by omitempty or omitzero, that it is optional; in has the place.
+func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
+	key := c.keys.seal()
+	if r, ok := request.(sealable); ok {
+		s := &sealer{client: c, key: key.key}
+		if request = r.seal(s); s.err != nil {
+			return nil, s.err
+		}
+	}
+	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name)}
+	path, query, body := op.path, "", []byte(nil)
+	changes := 0
+	for field, value := range reflect.ValueOf(request).Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		optional := options != ""
+		if isZero(value) {
+			if optional {
+				continue
+			}
+			if value.Kind() == reflect.String || value.Kind() == reflect.Slice || value.Type() == reflect.TypeFor[Sensitive]() {
+				return nil, fmt.Errorf("%s (%s) is required", field.Name, name)
+			}
+		}
+		if err := checkText(field.Name, value); err != nil {
+			return nil, err
+		}
+		if name == "openid" || name == "user_card_code" {
+			p.private = append(p.private, value.String())
+		}
+		place, other, contested := strings.Cut(field.Tag.Get("in"), "|")
+		if contested && p.idsInBody {
+			place = other
+		}
+		switch place {
+		case "path":
+			segment := value.String()
+			if segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
+				return nil, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", field.Name, name)
+			}
+			path = strings.Replace(path, "{"+name+"}", url.PathEscape(segment), 1)
+		case "query":
+			// QueryEscape writes a space as +, which not every server reads back.
+			query += "&" + name + "=" + strings.ReplaceAll(url.QueryEscape(fmt.Sprint(value)), "+", "%20")
+		case "body":
+			member, err := json.Marshal(value.Interface())
+			if err != nil {
+				return nil, fmt.Errorf("%s (%s): %w", field.Name, name, err)
+			}
+			body = append(append(body, `,"`+name+`":`...), member...)
+			if optional {
+				changes++
+			}
+		}
+	}
+	if op.method == http.MethodPatch && changes == 0 {
+		return nil, errors.New("nothing to change: every optional field is empty")
+	}
+	p.uri = path
+	if query != "" {
+		p.uri += "?" + query[1:]
+	}
+	if body != nil {
+		body[0] = '{'
+		p.body = append(body, '}')
+	}
+	if bytes.Contains(p.body, []byte(redactedAs)) { // a forgotten seal must not send clear text, nor this
+		return nil, fmt.Errorf("the body holds %s: %w", redactedAs, errRedacted)
+	}
+	return p, nil
+}
+
+// placementHint returns what to do when the service does not know a contested parameter.
+func (p *preparedCall) placementHint(detail *ErrorDetail) string {
+	if !p.contested || detail == nil {
+		return ""
+	}
+	for _, pointer := range append(detail.pointers(), detail.Field) {
+		place, name := "body", strings.TrimPrefix(strings.TrimPrefix(pointer, "/body"), "/")
+		if rest, ok := strings.CutPrefix(pointer, "/query/"); ok {
+			place, name = "query", rest
+		}
+		switch {
+		case name != "card_id" && name != "brand_id":
+		case place == "query" && !p.idsInBody:
+			return fmt.Sprintf("the service wants %s in the body: add %s to Config.IDsInBody", name, p.name)
+		case place == "body" && p.idsInBody:
+			return fmt.Sprintf("the service wants %s in the query: remove %s from Config.IDsInBody", name, p.name)
+		}
+	}
+	return ""
+}
+
+func isZero(v reflect.Value) bool {
+	if z, ok := v.Interface().(interface{ IsZero() bool }); ok && v.Kind() == reflect.Struct {
+		return z.IsZero()
+	}
+	return v.IsZero()
+}
+
+// checkText refuses, in all that travels in clear, what the service cannot read: invalid UTF-8 and
+// characters of four bytes, such as emoji.
+func checkText(name string, v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.String:
+		if !utf8.ValidString(v.String()) {
+			return fmt.Errorf("%s is not valid UTF-8", name)
+		}
+		if strings.ContainsFunc(v.String(), func(r rune) bool { return r > 0xFFFF }) {
+			return fmt.Errorf("%s holds an emoji or another character of four UTF-8 bytes, which the service does not take", name)
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return checkText(name, v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if err := checkText(fmt.Sprintf("%s[%d]", name, i), v.Index(i)); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		for field, value := range v.Fields() {
+			if field.IsExported() {
+				if err := checkText(name+"."+field.Name, value); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// answer is what one attempt brought.
+type answer struct {
+	host       string
+	attempts   int
+	status     int // 0 when there was no answer
+	requestID  string
+	body       []byte
+	verified   bool
+	retryAfter time.Duration
+
+	err     error
+	failure failure
+	inDoubt bool // the service may have carried the request out
+}
+
+// send is the attempt loop: throttle, sign, send, read, verify and classify, until the call is done
+// or repeating it cannot help.
+func (c *Client) send(ctx context.Context, p *preparedCall) (*answer, error) {
+	var lastErr error
+	inDoubt := false // some attempt may have been carried out
+	for attempt := 1; ; attempt++ {
+		if err := c.admit(ctx, p); err != nil {
+			if lastErr != nil {
+				err = fmt.Errorf("%w; not repeated: %w", lastErr, err)
+			}
+			return nil, p.doubtIf(inDoubt, err)
+		}
+		a := c.attempt(ctx, p, attempt)
+		if info, ok := ctx.Value(responseInfoKey{}).(*ResponseInfo); ok {
+			*info = ResponseInfo{RequestID: a.requestID, Host: a.host, StatusCode: a.status, Attempts: attempt}
+		}
+		if a.err == nil {
+			return a, nil
+		}
+		lastErr, inDoubt = a.err, inDoubt || a.inDoubt
+		delay := c.backoff(a)
+		deadline, limited := ctx.Deadline()
+		if attempt >= c.retry.MaxAttempts || !p.repeat.allows(a.failure) || errors.Is(lastErr, ctx.Err()) ||
+			limited && time.Until(deadline) <= delay {
+			return nil, p.doubtIf(inDoubt, lastErr)
+		}
+		sleep(ctx, delay)
+	}
+}
+
+// admit waits until the request may be sent. What it lets through is signed afterwards, so that no
+// signature grows old in a queue.
+func (c *Client) admit(ctx context.Context, p *preparedCall) error {
+	err := ctx.Err()
+	if err == nil && c.throttle != nil {
+		err = c.throttle(ctx, p.name)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: not sent: %w", p.name, err)
+	}
+	return nil
+}
+
+// backoff is how long to wait after a failed attempt: exponential, half of it random, and not shorter
+// than the service asked for.
+func (c *Client) backoff(a *answer) time.Duration {
+	d := c.retry.MaxBackoff
+	if doublings := a.attempts - 1; doublings < 30 {
+		d = min(d, c.retry.MinBackoff<<doublings)
+	}
+	return max(d/2+rand.N(d/2+1), a.retryAfter)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// doubtIf adds ErrOutcomeUnknown to the error of a write that may have been carried out.
+func (p *preparedCall) doubtIf(inDoubt bool, err error) error {
+	if inDoubt && p.repeat != read {
+		return fmt.Errorf("%w; %w", err, ErrOutcomeUnknown)
+	}
+	return err
+}
+
+// attempt signs and sends the request once, reads the answer, and verifies it before anything in it
+// is looked at.
+func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answer {
+	base, onPrimary := c.primary, time.Now().UnixNano() >= c.backupUntil.Load()
+	if !onPrimary {
+		base = c.backup
+	}
+	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
+	defer cancel()
+	var sent sentTrace
+	request, err := c.sign(httptrace.WithClientTrace(attemptCtx, sent.hooks()), p, base)
+	if err != nil {
+		return &answer{attempts: number, err: fmt.Errorf("%s: not sent: %w", p.name, err), failure: final}
+	}
+	a := &answer{host: request.URL.Host, attempts: number}
+	start := time.Now()
+	defer func() { c.log(ctx, p, a, time.Since(start)) }()
+
+	response, err := c.http.Do(request)
+	if err == nil {
+		a.status = response.StatusCode
+		a.requestID = response.Header.Get("Request-ID")
+		a.retryAfter = retryAfter(response.Header.Get("Retry-After"))
+		a.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+		_ = response.Body.Close()
+	}
+	switch {
+	case err != nil:
+		c.unreachable(ctx, p, a, err, attemptCtx.Err() != nil, sent.notSent() && a.status == 0)
+		if a.failure != final {
+			c.switchHost(ctx, onPrimary)
+		}
+	case len(a.body) > maxBody:
+		a.err = &callError{text: fmt.Sprintf("%s: %d: the answer is longer than %d bytes", p.name, a.status, maxBody)}
+		a.inDoubt = true
+	default:
+		if untrusted := c.verify(response.Header, a); untrusted != nil {
+			untrusted.Operation = p.name
+			a.err = untrusted
+			a.inDoubt = true
+			if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
+				a.failure = uncertain
+			}
+			break
+		}
+		c.classify(p, a)
+	}
+	return a
+}
+
+// sign makes the request of one attempt: what is signed is taken from what will be sent.
+func (c *Client) sign(ctx context.Context, p *preparedCall, base string) (*http.Request, error) {
+	var body io.Reader
+	if p.body != nil {
+		body = bytes.NewReader(p.body)
+	}
+	request, err := http.NewRequestWithContext(ctx, p.method, base+p.uri, body)
+	if err != nil {
+		return nil, err
+	}
+	nonce, err := apiv3.Nonce()
+	if err != nil {
+		return nil, err
+	}
+	timestamp := time.Now().Unix()
+	message := apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, p.body)
+	signature, err := apiv3.Sign(c.signer, message)
+	if err != nil {
+		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
+	}
+	request.Header = http.Header{
+		"Accept":           {"application/json"},
+		"Authorization":    {apiv3.Authorization(c.mchID, c.certificateSerial, nonce, timestamp, signature)},
+		"User-Agent":       {userAgent()},
+		"Wechatpay-Serial": {p.keyID},
+	}
+	if p.body != nil {
+		request.Header["Content-Type"] = []string{"application/json"}
+	}
+	return request, nil
+}
+
+// unreachable describes an attempt that brought no complete answer.
+func (c *Client) unreachable(ctx context.Context, p *preparedCall, a *answer, err error, timedOut, notSentAtAll bool) {
+	for urlError := (*url.Error)(nil); errors.As(err, &urlError); { // its text has the URL, and so the openid
+		err = urlError.Err
+	}
+	what := "sent, but no complete answer came"
+	a.failure, a.inDoubt = uncertain, true
+	if notSentAtAll {
+		what = "not sent"
+		a.failure, a.inDoubt = notSent, false
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		a.failure = final
+	}
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case timedOut:
+		err = ErrAttemptTimeout
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		err = errors.New(err.Error()) // of somebody below; the caller's own context goes on
+	}
+	a.err = &callError{
+		text:  oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), p.private) + suffix(a.host, a.attempts, a.requestID, 0, true),
+		cause: err,
+	}
+}
+
+// switchHost makes the next attempts go to the other host.
+func (c *Client) switchHost(ctx context.Context, onPrimary bool) {
+	switch {
+	case ctx.Err() != nil: // the caller went away, which says nothing about the host
+	case onPrimary:
+		c.backupUntil.Store(time.Now().Add(backupPeriod).UnixNano())
+	default:
+		c.backupUntil.Store(0)
+	}
+}
+
+// verify checks the signature of an answer over the bytes as they came. It returns nil for a proven
+// answer, and for an error without any signature header, which stays unverified.
+func (c *Client) verify(header http.Header, a *answer) *SignatureError {
+	timestamp, nonce := header.Get("Wechatpay-Timestamp"), header.Get("Wechatpay-Nonce")
+	signature, serial := header.Get("Wechatpay-Signature"), header.Get("Wechatpay-Serial")
+	if timestamp+nonce+signature+serial == "" && (a.status < 200 || a.status > 299) {
+		return nil
+	}
+	untrusted := &SignatureError{
+		Serial: serial, StatusCode: a.status, RequestID: a.requestID, Host: a.host, Attempts: a.attempts, Body: a.body,
+	}
+	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+	if err != nil || nonce == "" || signature == "" || serial == "" {
+		untrusted.Reason = ReasonMissingHeader
+		return untrusted
+	}
+	if skew := time.Until(time.Unix(seconds, 0)); skew.Abs() >= clockWindow {
+		untrusted.Reason, untrusted.Skew = ReasonStaleClock, skew.Round(time.Second)
+		return untrusted
+	}
+	key := c.keys.verify(serial)
+	if key == nil {
+		untrusted.Reason = ReasonUnknownSerial
+		return untrusted
+	}
+	if !apiv3.Verify(key, apiv3.AnswerMessage(timestamp, nonce, a.body), signature) {
+		untrusted.Reason = ReasonMismatch
+		if strings.HasPrefix(signature, "WECHATPAY/SIGNTEST/") {
+			untrusted.Reason = ReasonProbe
+		}
+		return untrusted
+	}
+	a.verified = true
+	return nil
+}
+
+// classify decides what a complete answer means for the call.
+func (c *Client) classify(p *preparedCall, a *answer) {
+	status := a.status
+	if status >= 200 && status < 300 && status != http.StatusAccepted && len(a.body) > 0 {
+		return
+	}
+	apiError := p.apiError(a, nil)
+	a.err = apiError
+	switch {
+	case status >= 400 && status < 500 && errors.Is(apiError, ErrRateLimited):
+		a.failure = rateLimited
+	case status == http.StatusAccepted, status >= 500:
+		a.failure, a.inDoubt = uncertain, true
+	case status < 400:
+		a.inDoubt = true
+	}
+}
+
+func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
+	e := newAPIError(a.status, a.requestID, a.verified, a.body)
+	e.Operation, e.Host, e.Attempts = p.name, a.host, a.attempts
+	e.private, e.decodeErr = p.private, decodeErr
+	if errors.Is(e, ErrInvalidParameter) {
+		e.hint = p.placementHint(e.Detail)
+	}
+	return e
+}
+
+// log writes what may be known of an attempt: no value of the request or the answer.
+func (c *Client) log(ctx context.Context, p *preparedCall, a *answer, took time.Duration) {
+	level, result := slog.LevelInfo, "ok"
+	var code string
+	if a.err != nil {
+		level, result = slog.LevelWarn, "failed"
+		if e, ok := errors.AsType[*APIError](a.err); ok {
+			code = e.Code
+		}
+		if errors.Is(a.err, ErrSignature) {
+			result = "untrusted"
+		}
+	}
+	c.logger.LogAttrs(ctx, level, "wechatpay "+result,
+		slog.String("operation", string(p.name)),
+		slog.String("method", p.method),
+		slog.String("path", p.path),
+		slog.String("host", a.host),
+		slog.Int("status", a.status),
+		slog.String("code", oneLine(code, p.private)),
+		slog.String("request_id", oneLine(a.requestID, p.private)),
+		slog.Duration("duration", took),
+		slog.Int("attempt", a.attempts),
+	)
+}
+
+// retryAfter reads the header's seconds or date, up to a minute.
+func retryAfter(value string) time.Duration {
+	var d time.Duration
+	if seconds, err := strconv.Atoi(value); err == nil {
+		d = time.Duration(min(seconds, 3600)) * time.Second
+	} else if date, err := http.ParseTime(value); err == nil {
+		d = time.Until(date)
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+// sentTrace watches whether anything of a request left the machine. A RoundTripper that reports
+// nothing leaves it unknown.
+type sentTrace struct{ asked, connected, wrote atomic.Bool }
+
+func (t *sentTrace) hooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:      func(string) { t.asked.Store(true); t.connected.Store(false) },
+		GotConn:      func(httptrace.GotConnInfo) { t.connected.Store(true) },
+		WroteHeaders: func() { t.wrote.Store(true) },
+	}
+}
+
+// notSent is true on positive evidence only: a connection was asked for and none was had.
+func (t *sentTrace) notSent() bool { return t.asked.Load() && !t.connected.Load() && !t.wrote.Load() }

@@ -1,0 +1,221 @@
+package membercard
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+)
+
+const minKeyBits = 2048
+
+// ParsePrivateKey reads the merchant API private key (商户API私钥), apiclient_key.pem: RSA in PEM,
+// PKCS#8 or PKCS#1.
+func ParsePrivateKey(pem []byte) (*rsa.PrivateKey, error) {
+	key, err := apiv3.ParsePrivateKey(pem)
+	if err != nil {
+		return nil, fmt.Errorf("membercard: private key: %w", err)
+	}
+	return key, nil
+}
+
+// ParsePublicKey reads the WeChat Pay public key (微信支付公钥), pub_key.pem: RSA in PEM, PKIX.
+func ParsePublicKey(pem []byte) (*rsa.PublicKey, error) {
+	key, err := apiv3.ParsePublicKey(pem)
+	if err != nil {
+		return nil, fmt.Errorf("membercard: public key: %w", err)
+	}
+	return key, nil
+}
+
+// ParseCertificate reads a certificate, such as the merchant API certificate (商户API证书),
+// apiclient_cert.pem.
+func ParseCertificate(pem []byte) (*x509.Certificate, error) {
+	certificate, err := apiv3.ParseCertificate(pem)
+	if err != nil {
+		return nil, fmt.Errorf("membercard: certificate: %w", err)
+	}
+	return certificate, nil
+}
+
+// CertificateSerial returns a certificate's serial number (证书序列号) as WeChat Pay writes it, for
+// [Config].CertificateSerial.
+func CertificateSerial(certificate *x509.Certificate) string {
+	return apiv3.CertificateSerial(certificate)
+}
+
+// keyRing holds WeChat Pay's keys, each under the id that Wechatpay-Serial gives it.
+type keyRing struct {
+	keys   map[string]*rsa.PublicKey
+	sealer sealingKey
+}
+
+// sealingKey is a key and its id in one value, so that Wechatpay-Serial cannot name another key than
+// the one that sealed.
+type sealingKey struct {
+	id  string
+	key *rsa.PublicKey
+}
+
+func newKeyRing(config Config, own *rsa.PublicKey) (*keyRing, error) {
+	const wanted = "the WeChat Pay public key is pub_key.pem, read with ParsePublicKey, with its id PUB_KEY_ID_..., both from the merchant platform"
+	switch {
+	case config.PublicKey == nil && config.PublicKeyID == "":
+		return nil, fmt.Errorf("PublicKey and PublicKeyID are missing; %s", wanted)
+	case config.PublicKey == nil:
+		return nil, fmt.Errorf("PublicKeyID is given without PublicKey; %s", wanted)
+	case config.PublicKeyID == "":
+		return nil, fmt.Errorf("PublicKey is given without PublicKeyID; %s", wanted)
+	}
+	if err := checkID("PublicKeyID", config.PublicKeyID); err != nil {
+		return nil, err
+	}
+	key, err := checkPublicKey(config.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("PublicKey %w; %s", err, wanted)
+	}
+	if key.Equal(own) {
+		return nil, fmt.Errorf("PublicKey is the merchant's own key, the public half of PrivateKey; %s", wanted)
+	}
+	if strings.EqualFold(config.PublicKeyID, config.CertificateSerial) {
+		return nil, fmt.Errorf("PublicKeyID is the merchant's own CertificateSerial; %s", wanted)
+	}
+	return &keyRing{
+		keys:   map[string]*rsa.PublicKey{config.PublicKeyID: key},
+		sealer: sealingKey{id: config.PublicKeyID, key: key},
+	}, nil
+}
+
+// verify returns the key an answer says it was signed with, or nil when we do not have it.
+func (r *keyRing) verify(serial string) *rsa.PublicKey { return r.keys[serial] }
+
+// seal returns the key to encrypt with.
+func (r *keyRing) seal() sealingKey { return r.sealer }
+
+// Decrypt opens a sensitive value of an answer with the merchant's private key, or with one of
+// [Config].PreviousKeys. One that is not sealed is returned as it is, the zero value as "". It makes
+// one private-key operation per key tried, and none when the same value was opened before.
+//
+// It fails when the value was sealed for another key (the error says so), and when the configured key
+// can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
+func (c *Client) Decrypt(s Sensitive) (string, error) {
+	value := s.get()
+	switch value.state {
+	case "", statePlaintext:
+		return value.text, nil
+	case stateRedacted:
+		return "", fmt.Errorf("membercard: Decrypt: %w", errRedacted)
+	}
+	if opened := value.opened.Load(); opened != nil {
+		return *opened, nil
+	}
+	if len(c.decrypters) == 0 {
+		return "", errors.New("membercard: Decrypt: Config.PrivateKey can only sign; give one that is also a crypto.Decrypter")
+	}
+	var cause error
+	for _, key := range c.decrypters {
+		plaintext, err := apiv3.Open(key, value.text)
+		if err == nil {
+			value.opened.Store(&plaintext)
+			return plaintext, nil
+		}
+		if cause == nil { // the current key's failure says more than an old one's
+			cause = err
+		}
+	}
+	return "", fmt.Errorf("membercard: Decrypt: the value does not open with the merchant key; was it sealed for another certificate? %w", cause)
+}
+
+// sealer seals the sensitive values of one request under one key. The first failure stays in err.
+type sealer struct {
+	client *Client
+	key    *rsa.PublicKey
+	err    error
+}
+
+// seal returns value encrypted for WeChat Pay. One that came in an answer is encrypted for the
+// merchant, so it is opened first.
+func (s *sealer) seal(field string, value Sensitive) Sensitive {
+	if s.err != nil || value.IsZero() {
+		return value
+	}
+	plaintext, err := s.client.Decrypt(value)
+	if err == nil && len(plaintext) > apiv3.MaxPlaintext(s.key) {
+		err = fmt.Errorf("%d bytes do not fit into the encrypted field, at most %d do", len(plaintext), apiv3.MaxPlaintext(s.key))
+	}
+	if err == nil && plaintext == "" {
+		return Sensitive{}
+	}
+	var ciphertext string
+	if err == nil {
+		ciphertext, err = apiv3.Seal(s.key, plaintext)
+	}
+	if err != nil {
+		s.err = fmt.Errorf("%s: %w", field, err)
+		return Sensitive{}
+	}
+	return newSensitive(stateSealed, ciphertext)
+}
+
+// userInfo returns a sealed copy.
+func (s *sealer) userInfo(field string, info *UserInfo) *UserInfo {
+	if info == nil {
+		return nil
+	}
+	sealed := UserInfo{
+		CommonFieldList: slices.Clone(info.CommonFieldList),
+		CustomFieldList: slices.Clone(info.CustomFieldList),
+	}
+	for i, common := range sealed.CommonFieldList {
+		sealed.CommonFieldList[i].Value = s.seal(fmt.Sprintf("%s.CommonFieldList[%d].Value", field, i), common.Value)
+	}
+	for i, custom := range sealed.CustomFieldList {
+		values := slices.Clone(custom.UserChosenValues)
+		for j := range values {
+			values[j] = s.seal(fmt.Sprintf("%s.CustomFieldList[%d].UserChosenValues[%d]", field, i, j), values[j])
+		}
+		sealed.CustomFieldList[i].UserChosenValues = values
+	}
+	return &sealed
+}
+
+// checkPublicKey refuses what cannot be an RSA key of WeChat Pay's or of a merchant's.
+func checkPublicKey(public crypto.PublicKey) (*rsa.PublicKey, error) {
+	key, ok := public.(*rsa.PublicKey)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("is a %T; WeChat Pay uses RSA", public)
+	case key == nil || key.N == nil || key.N.Sign() <= 0 || key.E < 2:
+		return nil, errors.New("is empty")
+	case key.N.BitLen() < minKeyBits:
+		return nil, fmt.Errorf("has %d bits, at least %d are needed", key.N.BitLen(), minKeyBits)
+	}
+	return key, nil
+}
+
+// checkKey returns the public half of a private key, which may live elsewhere, after checks that do
+// not panic on a nil or empty one.
+func checkKey(key any) (*rsa.PublicKey, error) {
+	if v := reflect.ValueOf(key); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, errors.New("is nil")
+	}
+	if own, ok := key.(*rsa.PrivateKey); ok {
+		if own.D == nil || own.N == nil {
+			return nil, errors.New("is empty")
+		}
+		if err := own.Validate(); err != nil && own.N.BitLen() >= minKeyBits {
+			return nil, fmt.Errorf("is not a valid RSA key: %w", err)
+		}
+	}
+	public, ok := key.(interface{ Public() crypto.PublicKey })
+	if !ok {
+		return nil, fmt.Errorf("is a %T without a Public method", key)
+	}
+	return checkPublicKey(public.Public())
+}

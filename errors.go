@@ -1,0 +1,313 @@
+package membercard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+)
+
+// What to do about an error of a call, for errors.Is. Those up to ErrSystem describe what the service
+// answered and are matched by an [*APIError], which has the details.
+var (
+	// ErrNotFound: the user card does not exist (codes NOT_FOUND, RESOURCE_NOT_EXISTS). Check brand,
+	// template, code and openid. A 404 without such a code, from a proxy for instance, does not match.
+	ErrNotFound = errors.New("not found")
+	// ErrRateLimited: too many requests (status 429, or a code of that family). The request was not
+	// carried out; slow down and repeat.
+	ErrRateLimited = errors.New("rate limited")
+	// ErrInvalidParameter: a parameter is missing or wrong (code PARAM_ERROR, or refused by this client
+	// before anything was sent). The text says which; do not repeat.
+	ErrInvalidParameter = errors.New("invalid parameter")
+	// ErrInvalidRequest: the request breaks the rules of the API or of the business, such as a template
+	// of another brand (code INVALID_REQUEST). Do not repeat.
+	ErrInvalidRequest = errors.New("invalid request")
+	// ErrUnauthorized: the service did not accept the request's signature (code SIGN_ERROR). Check the
+	// private key, the certificate serial and the clock.
+	ErrUnauthorized = errors.New("unauthorized")
+	// ErrForbidden: the product permission is missing (code NO_AUTH).
+	ErrForbidden = errors.New("forbidden")
+	// ErrSystem: the service failed (status 5xx, or code SYSTEM_ERROR or BANK_ERROR).
+	ErrSystem = errors.New("system error")
+
+	// ErrSignature matches every [*SignatureError].
+	ErrSignature = errors.New("the answer cannot be trusted")
+	// ErrAttemptTimeout: no complete answer within Config.AttemptTimeout. When the caller's own context
+	// ended instead, the error matches context.DeadlineExceeded or context.Canceled.
+	ErrAttemptTimeout = errors.New("no answer within Config.AttemptTimeout")
+	// ErrOutcomeUnknown: a write was sent, and no answer came that proves whether it was carried out.
+	// It comes together with the error that tells why. Read the card, then decide.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown: the write may have been carried out; read the card before repeating it")
+)
+
+// sentinels holds the codes of the documentation. The same fault is spelled in several ways.
+var sentinels = map[string]error{
+	"NOT_FOUND":              ErrNotFound,
+	"RESOURCE_NOT_EXISTS":    ErrNotFound,
+	"PARAM_ERROR":            ErrInvalidParameter,
+	"INVALID_REQUEST":        ErrInvalidRequest,
+	"SIGN_ERROR":             ErrUnauthorized,
+	"NO_AUTH":                ErrForbidden,
+	"NOAUTH":                 ErrForbidden,
+	"SYSTEM_ERROR":           ErrSystem,
+	"SYSTEMERROR":            ErrSystem,
+	"BANK_ERROR":             ErrSystem,
+	"RATELIMIT_EXCEEDED":     ErrRateLimited,
+	"RATELIMIT_EXCEED":       ErrRateLimited,
+	"RATE_LIMITED":           ErrRateLimited,
+	"FREQUENCY_LIMITED":      ErrRateLimited,
+	"FREQUENCY_LIMIT_EXCEED": ErrRateLimited,
+	"FREQENCY_LIMIT":         ErrRateLimited, // spelled so by the service
+}
+
+// APIError is an answer that is no success: an error of the service's, an answer of something between
+// us and the service, or a success whose body we do not understand.
+type APIError struct {
+	Operation  Operation
+	StatusCode int          // HTTP status
+	Code       string       // the service's error code (错误码), such as PARAM_ERROR; decide on this
+	Message    string       // for people; may quote the request
+	Detail     *ErrorDetail // nil when there is none
+	RequestID  string       // quote it to WeChat Pay's support; empty when the answer had none
+	Verified   bool         // whether the answer was signed by WeChat Pay
+	Host       string       // who answered
+	Attempts   int          // how often the request was made
+	Body       []byte       // as received; may hold personal data
+
+	decodeErr error
+	private   []string // the request's values that must not be printed
+	hint      string
+}
+
+// ErrorDetail says which parameter was wrong. Not every answer has all of it.
+type ErrorDetail struct {
+	Field    string          // a JSON pointer into the body, or the name of a parameter
+	Location string          // body, query, path, authorization and others
+	Issue    string          // what is wrong; may quote the request
+	Value    json.RawMessage // the offending value, of any type
+	Raw      json.RawMessage // the whole detail
+}
+
+func newAPIError(status int, requestID string, verified bool, body []byte) *APIError {
+	parsed := apiv3.ParseErrorBody(body)
+	e := &APIError{
+		StatusCode: status, Code: parsed.Code, Message: parsed.Message,
+		RequestID: requestID, Verified: verified, Body: body,
+	}
+	if parsed.Detail.Raw != nil {
+		detail := ErrorDetail(parsed.Detail)
+		e.Detail = &detail
+	}
+	return e
+}
+
+// Error is one line: operation, status, code, message, the place of the fault and the Request-ID. The
+// request's openid and card code are cut out.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d", e.Operation, e.StatusCode)
+	if e.Code != "" {
+		b.WriteString(" " + e.Code)
+	} else {
+		b.WriteString(" " + http.StatusText(e.StatusCode))
+	}
+	switch {
+	case e.Message != "":
+		b.WriteString(": " + e.Message)
+	case e.decodeErr != nil:
+		b.WriteString(": the body cannot be decoded: " + e.decodeErr.Error())
+	case len(e.Body) == 0:
+		b.WriteString(": the body is empty")
+	case e.Code == "":
+		b.WriteString(": the body is not an APIv3 error")
+	}
+	if place := e.Detail.place(); place != "" {
+		b.WriteString(" (" + place + ")")
+	}
+	if e.hint != "" {
+		b.WriteString("; " + e.hint)
+	}
+	return oneLine(b.String(), e.private) + suffix(e.Host, e.Attempts, e.RequestID, e.StatusCode, e.Verified)
+}
+
+// Is matches the sentinel of the code. Of the status alone only 429 and 5xx say enough.
+func (e *APIError) Is(target error) bool {
+	switch target {
+	case nil:
+		return false
+	case ErrRateLimited:
+		return e.StatusCode == http.StatusTooManyRequests || sentinels[e.Code] == ErrRateLimited
+	case ErrSystem:
+		return e.StatusCode >= 500 || sentinels[e.Code] == ErrSystem
+	}
+	return sentinels[e.Code] == target
+}
+
+// Unwrap returns why the body of a success could not be decoded, if that is what happened.
+func (e *APIError) Unwrap() error { return e.decodeErr }
+
+// Format writes Error, whatever the verb, so that no field is printed.
+func (e *APIError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
+// place names the faulty parameter without its value.
+func (d *ErrorDetail) place() string {
+	if d == nil {
+		return ""
+	}
+	var parts []string
+	if d.Field != "" {
+		parts = append(parts, "field "+d.Field)
+	}
+	if d.Location != "" {
+		parts = append(parts, "location "+d.Location)
+	}
+	return strings.Join(append(parts, d.pointers()...), ", ")
+}
+
+// pointers returns the JSON pointers among the values, such as /query/card_id: the gateway names
+// parameters that it does not know this way.
+func (d *ErrorDetail) pointers() []string {
+	if d == nil {
+		return nil
+	}
+	var values []any
+	if json.Unmarshal(d.Value, &values) != nil {
+		return nil
+	}
+	var pointers []string
+	for _, value := range values {
+		if s, ok := value.(string); ok && isPointer(s) {
+			pointers = append(pointers, s)
+		}
+	}
+	return pointers
+}
+
+func isPointer(s string) bool {
+	return strings.HasPrefix(s, "/") && len(s) < 100 && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r == '/' || r == '_' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9')
+	})
+}
+
+// SignatureReason says why an answer cannot be trusted.
+type SignatureReason string
+
+// The reasons of a [SignatureError].
+const (
+	// ReasonMissingHeader: a signature header is missing, or the timestamp is not a number. A proxy may
+	// have removed it.
+	ReasonMissingHeader SignatureReason = "a signature header is missing or malformed"
+	// ReasonStaleClock: the answer is dated five minutes or more before or after this machine's clock.
+	ReasonStaleClock SignatureReason = "its timestamp is not within five minutes of this machine's clock"
+	// ReasonUnknownSerial: it is signed with a key that was not configured.
+	ReasonUnknownSerial SignatureReason = "it is signed with a key that is not configured"
+	// ReasonMismatch: the signature does not belong to the answer, or is not Base64.
+	ReasonMismatch SignatureReason = "the signature does not match"
+	// ReasonProbe: as ReasonMismatch, and the signature is one of those WeChat Pay spoils on purpose to
+	// see who verifies. A repeat is answered properly.
+	ReasonProbe SignatureReason = "the signature does not match, it is a probe of WeChat Pay's"
+)
+
+// SignatureError is an answer that cannot be trusted: its signature does not prove that it comes from
+// WeChat Pay. Nothing of it was used. After a write the error matches [ErrOutcomeUnknown] as well.
+type SignatureError struct {
+	Operation  Operation
+	Reason     SignatureReason
+	Skew       time.Duration // with ReasonStaleClock: how far the answer is ahead of the local clock
+	Serial     string        // the key the answer claims
+	StatusCode int
+	RequestID  string
+	Host       string
+	Attempts   int
+	Body       []byte // as received, unproven; may hold personal data
+}
+
+// Error is one line: operation, status, reason and Request-ID.
+func (e *SignatureError) Error() string {
+	text := fmt.Sprintf("%s: %d: %v: %s", e.Operation, e.StatusCode, ErrSignature, e.Reason)
+	switch e.Reason {
+	case ReasonStaleClock:
+		text += fmt.Sprintf(" (off by %v; check the clock)", e.Skew)
+	case ReasonUnknownSerial:
+		text += fmt.Sprintf(" (Wechatpay-Serial %q; configure that key)", cut(e.Serial, 80))
+	}
+	return oneLine(text, nil) + suffix(e.Host, e.Attempts, e.RequestID, 0, true)
+}
+
+// Is matches ErrSignature.
+func (e *SignatureError) Is(target error) bool { return target == ErrSignature }
+
+// Format writes Error, whatever the verb, so that no field is printed.
+func (e *SignatureError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
+// callError is a call that ended without an answer. Its text holds no address, and none of the
+// request's values.
+type callError struct {
+	text  string
+	cause error
+}
+
+func (e *callError) Error() string { return e.text }
+func (e *callError) Unwrap() error { return e.cause }
+
+// refuse is the error of a request that was not sent because of what is in it.
+func refuse(op Operation, err error) error {
+	return &callError{
+		text:  fmt.Sprintf("%s: %v", op, err),
+		cause: errors.Join(ErrInvalidParameter, err),
+	}
+}
+
+func suffix(host string, attempts int, requestID string, status int, verified bool) string {
+	var parts []string
+	if requestID != "" {
+		parts = append(parts, "Request-ID "+cut(requestID, 80))
+	}
+	if !verified && status != 0 {
+		parts = append(parts, "not signed by WeChat Pay")
+	}
+	if host != "" {
+		parts = append(parts, "host "+host)
+	}
+	if attempts > 1 {
+		parts = append(parts, fmt.Sprintf("attempt %d", attempts))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return oneLine(" ["+strings.Join(parts, ", ")+"]", nil)
+}
+
+// oneLine makes foreign text fit to print: one line, of bounded length, without the private values.
+func oneLine(s string, private []string) string {
+	for _, value := range private {
+		if len(value) < 6 { // shorter ones would cut up ordinary words
+			continue
+		}
+		for _, form := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
+			s = strings.ReplaceAll(s, form, "[…]")
+		}
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || slices.Contains([]rune{'\u2028', '\u2029'}, r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return cut(s, 600)
+}
+
+func cut(s string, most int) string {
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,400 @@
+package membercard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+)
+
+// Card is a card template (会员卡模板): what a brand offers its customers. Users hold a [UserCard]
+// made from it. [Client.ListCards] returns it; the official field table is document 4015336976.
+type Card struct {
+	OutRequestNo         string        `json:"out_request_no"` // merchant request number (商家请求单号) given at creation
+	CardID               string        `json:"card_id"`        // template id (会员卡模板ID)
+	BrandID              string        `json:"brand_id"`       // owner of the card (品牌ID)
+	AppID                string        `json:"appid"`          // merchant AppID (商家AppID); openids of this card's users belong to it
+	CardType             CardType      `json:"card_type"`
+	CardTitle            string        `json:"card_title"`       // card name (卡名称), at most 10 characters
+	CardColor            string        `json:"card_color"`       // background colour (卡背景颜色), #RRGGBB
+	CardPictureURL       string        `json:"card_picture_url"` // background picture (卡图片), from the image upload only
+	CodeMode             CodeMode      `json:"code_mode"`        // who allocates card codes
+	CodeType             CodeType      `json:"code_type"`        // how the code is shown
+	CodeJumpInformation  *CodeJumpInfo `json:"code_jump_information,omitempty"`
+	Benefits             string        `json:"benefits"`                     // member benefits (会员权益), display text
+	NotifyURL            string        `json:"notify_url"`                   // where card events are posted (回调地址)
+	NeedPinned           bool          `json:"need_pinned,omitempty"`        // pinned on the brand's page (是否置顶)
+	NeedDisplayLevel     bool          `json:"need_display_level,omitempty"` // the member level is shown (是否展示会员等级)
+	InitLevel            string        `json:"init_level,omitempty"`         // level of new members (会员初始等级)
+	ServicePhone         string        `json:"service_phone,omitempty"`      // service phone (服务电话), plain text
+	LegalAgreement       string        `json:"legal_agreement,omitempty"`    // merchant agreement (商家法务协议)
+	ValidDateInformation DateInfo      `json:"valid_date_information"`
+	MemberInformation    *MemberInfo   `json:"member_information,omitempty"`
+	PointsInformation    *PointsInfo   `json:"points_information,omitempty"`
+	BalanceInformation   *BalanceInfo  `json:"balance_information,omitempty"`
+	PurchaseInformation  *PurchaseInfo `json:"purchase_information,omitempty"`
+	UserInformation      *UserInfoForm `json:"user_information,omitempty"`
+	State                CardState     `json:"state"`
+	CreateTime           Timestamp     `json:"create_time,omitzero"`
+	ModifyTime           Timestamp     `json:"modify_time,omitzero"`
+}
+
+// UserCard is a user's membership card (用户会员卡), made from a [Card] template. The official field
+// table is document 4015336980. PhoneNumber and the answers in UserInformation are personal data:
+// they stay sealed until [Client.Decrypt] opens them.
+type UserCard struct {
+	UserCardCode         string        `json:"user_card_code"`             // card code (会员卡code), unique within one template
+	CardID               string        `json:"card_id"`                    // template id (会员卡模板ID)
+	OpenID               string        `json:"openid"`                     // the user under the template's AppID (用户标识)
+	CardColor            string        `json:"card_color,omitempty"`       // background colour (卡背景颜色), #RRGGBB
+	CardPictureURL       string        `json:"card_picture_url,omitempty"` // background picture (卡图片)
+	BrandID              string        `json:"brand_id"`                   // owner of the card (品牌ID)
+	CardType             CardType      `json:"card_type"`
+	PhoneNumber          Sensitive     `json:"phone_number,omitzero"` // present when the user authorised it or the merchant passed it in
+	Level                string        `json:"level,omitempty"`       // member level (等级), free display text
+	ValidDateInformation DateInfo      `json:"valid_date_information"`
+	PickupTime           Timestamp     `json:"pickup_time,omitzero"` // when the user took the card (领取时间)
+	UserInformation      *UserInfo     `json:"user_information,omitempty"`
+	Attach               string        `json:"attach,omitempty"` // merchant data (商家数据包), not shown to the user
+	UserCardState        UserCardState `json:"user_card_state"`
+	InvalidReason        string        `json:"invalid_reason,omitempty"` // reason given at invalidation (作废原因)
+	InvalidTime          Timestamp     `json:"invalid_time,omitzero"`    // when it was invalidated (作废时间)
+	CreateTime           Timestamp     `json:"create_time,omitzero"`
+	ModifyTime           Timestamp     `json:"modify_time,omitzero"`
+}
+
+// DateInfo is a period of validity (会员卡有效期). It counts from activation on; a card past it is
+// [UserCardStateExpired].
+type DateInfo struct {
+	Type                     DateType  `json:"type,omitempty"`
+	AvailableBeginTime       Timestamp `json:"available_begin_time,omitzero"`         // with DateTypeFixTimeRange
+	AvailableEndTime         Timestamp `json:"available_end_time,omitzero"`           // with DateTypeFixTimeRange
+	AvailableDayAfterReceive *int      `json:"available_day_after_receive,omitempty"` // with DateTypeFixTerm: natural days, at most 10957
+}
+
+// CodeJumpInfo is the mini program that shows the code of a [CodeTypeJumpMiniProgram] card.
+type CodeJumpInfo struct {
+	JumpAppID string `json:"jump_appid,omitempty"` // mini program AppID
+	JumpPath  string `json:"jump_path,omitempty"`  // page path, such as /pages/code/code
+}
+
+// MemberInfo is the member centre (会员中心信息), where a tap on the card leads.
+type MemberInfo struct {
+	JumpAppID string `json:"jump_appid,omitempty"` // mini program AppID
+	JumpPath  string `json:"jump_path,omitempty"`  // page path
+}
+
+// PointsInfo is the entry to the user's points (积分信息).
+type PointsInfo struct {
+	JumpAppID string `json:"jump_appid,omitempty"` // mini program AppID
+	JumpPath  string `json:"jump_path,omitempty"`  // page path
+}
+
+// BalanceInfo is the entry to the user's stored value (储值信息).
+type BalanceInfo struct {
+	JumpAppID string `json:"jump_appid,omitempty"` // mini program AppID
+	JumpPath  string `json:"jump_path,omitempty"`  // page path
+}
+
+// PurchaseInfo is the entry to paid membership (付费会员信息).
+type PurchaseInfo struct {
+	Price     *int   `json:"price,omitempty"`      // in fen (分)
+	JumpAppID string `json:"jump_appid,omitempty"` // mini program AppID
+	JumpPath  string `json:"jump_path,omitempty"`  // page path
+}
+
+// UserInfoForm is what a template asks of a user who opens a card (开卡信息). The same JSON name in a
+// user card holds the answers: [UserInfo].
+type UserInfoForm struct {
+	CommonFieldList []CommonFieldFlag     `json:"common_field_list,omitzero"`
+	CustomFieldList []UserCustomFieldForm `json:"custom_field_list,omitzero"` // at most one
+}
+
+// UserCustomFieldForm is a question of the merchant's own (商家自定义的开卡信息字段).
+type UserCustomFieldForm struct {
+	Type   CustomFieldType `json:"type"`
+	Name   string          `json:"name"`
+	Values []string        `json:"values,omitzero"` // the choices, at most 10
+}
+
+// UserInfo is what a user answered when opening a card (用户开卡时填写的个人信息). In a request a nil list
+// is left alone and an empty one is sent as [].
+type UserInfo struct {
+	CommonFieldList []UserInfoCommonField `json:"common_field_list,omitzero"`
+	CustomFieldList []UserInfoCustomField `json:"custom_field_list,omitzero"` // at most one
+}
+
+// UserInfoCommonField is the answer to a question of the platform's (平台提供的通用开卡信息字段).
+type UserInfoCommonField struct {
+	Name  CommonFieldFlag `json:"name"`
+	Value Sensitive       `json:"value"`
+}
+
+// UserInfoCustomField is the answer to a question of the merchant's own.
+type UserInfoCustomField struct {
+	Name             string      `json:"name"` // as in UserCustomFieldForm
+	UserChosenValues []Sensitive `json:"user_chosen_values,omitzero"`
+}
+
+// The enums of this package are open: a value the service adds later survives a round trip.
+
+// CardType is the kind of a card (会员卡类型).
+type CardType string
+
+// The kinds of card. Only CardTypeNormal works today; the service announced the others.
+const (
+	CardTypeNormal   CardType = "NORMAL"   // ordinary (普通)
+	CardTypePurchase CardType = "PURCHASE" // paid (付费)
+	CardTypeBalance  CardType = "BALANCE"  // stored value (储值)
+)
+
+// CardState is the state of a template (会员卡状态).
+type CardState string
+
+// The states of a template.
+const (
+	CardStateEffective CardState = "CARD_EFFECTIVE" // in effect (生效中)
+	CardStateInvalid   CardState = "CARD_INVALID"   // invalidated (已失效)
+)
+
+// CodeMode says who allocates the codes of a template's cards (会员卡code分配类型).
+type CodeMode string
+
+// The ways of allocation.
+const (
+	CodeModeSystemAllocate   CodeMode = "SYSTEM_ALLOCATE"   // WeChat Pay: 24 digits (系统分配)
+	CodeModeMerchantAllocate CodeMode = "MERCHANT_ALLOCATE" // the merchant, when confirming the opening (商家分配)
+)
+
+// CodeType says how a card's code is shown (会员码型).
+type CodeType string
+
+// The ways to show a code.
+const (
+	CodeTypeNoneCode         CodeType = "NONE_CODE"            // not at all (不显示任何码型)
+	CodeTypeBarCode          CodeType = "BAR_CODE"             // barcode (条形码)
+	CodeTypeQRCode           CodeType = "QR_CODE"              // QR code (二维码)
+	CodeTypeBarCodeAndQRCode CodeType = "BAR_CODE_AND_QR_CODE" // both (条形码和二维码)
+	CodeTypeJumpMiniProgram  CodeType = "JUMP_MINI_PROGRAM"    // in the merchant's mini program (跳转商家小程序)
+)
+
+// DateType is the kind of a [DateInfo] (有效期类型).
+type DateType string
+
+// The kinds of validity.
+const (
+	DateTypeFixTimeRange DateType = "FIX_TIME_RANGE" // from a begin to an end (固定时间范围内有效)
+	DateTypeFixTerm      DateType = "FIX_TERM"       // for a number of days (相对时间范围内有效)
+	DateTypePermanent    DateType = "PERMANENT"      // for ever (永久有效)
+)
+
+// CommonFieldFlag names a question of the platform's (平台提供的通用开卡信息字段). The phone number is not
+// among them, it has a field of its own.
+type CommonFieldFlag string
+
+// The platform's questions.
+const (
+	CommonFieldFlagSex      CommonFieldFlag = "USER_FORM_FLAG_SEX"      // 性别
+	CommonFieldFlagName     CommonFieldFlag = "USER_FORM_FLAG_NAME"     // 姓名
+	CommonFieldFlagBirthday CommonFieldFlag = "USER_FORM_FLAG_BIRTHDAY" // 生日
+	CommonFieldFlagAddress  CommonFieldFlag = "USER_FORM_FLAG_ADDRESS"  // 地址
+	CommonFieldFlagEmail    CommonFieldFlag = "USER_FORM_FLAG_EMAIL"    // 邮箱
+	CommonFieldFlagCity     CommonFieldFlag = "USER_FORM_FLAG_CITY"     // 城市
+)
+
+// CustomFieldType is the kind of a merchant's own question (商家自定义的开卡信息字段类型).
+type CustomFieldType string
+
+// The kinds of question.
+const (
+	CustomFieldTypeCheckBox CustomFieldType = "CHECK_BOX" // several choices (自定义多选)
+	CustomFieldTypeRadio    CustomFieldType = "RADIO"     // one choice (自定义单选)
+)
+
+// UserCardState is the state of a user's card (用户会员卡状态).
+type UserCardState string
+
+// The states of a user's card.
+const (
+	UserCardStateUnactivated UserCardState = "UNACTIVATED" // taken, not yet activated (已领卡,但还未激活)
+	UserCardStateEffective   UserCardState = "EFFECTIVE"   // usable (可正常使用)
+	UserCardStateExpired     UserCardState = "EXPIRED"     // past its validity (已过期)
+	UserCardStateInvalid     UserCardState = "INVALID"     // invalidated, which is final (已失效)
+)
+
+// Timestamp is a time of the service's: RFC 3339 with or without a fraction on reading, with
+// milliseconds at the most on writing. Times that were read are in the zone +08:00, so that equal
+// instants are equal to reflect.DeepEqual wherever the program runs.
+type Timestamp struct{ time.Time }
+
+var beijing = time.FixedZone("UTC+8", 8*60*60)
+
+// MarshalJSON writes the time in the zone +08:00, with milliseconds where there are any; what is
+// finer is cut off. The zero time is "".
+func (t Timestamp) MarshalJSON() ([]byte, error) {
+	if t.IsZero() {
+		return []byte(`""`), nil
+	}
+	in := t.In(beijing).Truncate(time.Millisecond)
+	if year := in.Year(); year < 1 || year > 9999 {
+		return nil, fmt.Errorf("the year %d cannot be written as RFC 3339", year)
+	}
+	layout := `"2006-01-02T15:04:05.000-07:00"`
+	if in.Nanosecond() == 0 {
+		layout = `"2006-01-02T15:04:05-07:00"`
+	}
+	return []byte(in.Format(layout)), nil
+}
+
+// UnmarshalJSON reads RFC 3339; "" and null are the zero time.
+func (t *Timestamp) UnmarshalJSON(data []byte) error {
+	text, err := unmarshalText[Timestamp](data)
+	if err != nil {
+		return err
+	}
+	*t = Timestamp{}
+	if text == "" {
+		return nil
+	}
+	parsed, err := time.Parse(time.RFC3339, text)
+	if err != nil { // the decoder adds the field's name to this type of error
+		return &json.UnmarshalTypeError{Value: "string", Type: reflect.TypeFor[Timestamp]()}
+	}
+	if !parsed.IsZero() {
+		t.Time = parsed.In(beijing)
+	}
+	return nil
+}
+
+// Sensitive is a value the service wants encrypted on its way (敏感字段): a phone number, an answer of
+// a user's. Make one with [NewSensitive], read one with [Client.Decrypt]. The zero value is absent.
+//
+// In an answer it keeps the ciphertext until it is opened, so that personal data is in memory only
+// where it was asked for, and an unread field costs no private-key operation. In a request the
+// client seals it; a value that came in an answer may be sent back, it is opened and sealed anew.
+//
+// It prints as [sensitive] through fmt, log and slog. In JSON a sealed value is its ciphertext, safe
+// to store and to read back; one made by NewSensitive is "[redacted]", whose reading back gives a
+// value that cannot be opened or sent. Tools that read memory past the methods (testify's diff, spew)
+// can show a value that the program made or opened itself, never one that is still sealed.
+//
+// Encryption is randomised: to compare two values, compare what Decrypt returns. A Sensitive cannot
+// be compared with == nor be the key of a map.
+type Sensitive struct {
+	_ [0]func()
+	// Two pointers, because fmt follows one when it meets a verb it does not know in a struct field
+	// whose methods it may not call.
+	value **sensitiveValue
+}
+
+type sensitiveState string
+
+const (
+	statePlaintext sensitiveState = "plaintext"
+	stateSealed    sensitiveState = "sealed"
+	stateRedacted  sensitiveState = "redacted"
+)
+
+type sensitiveValue struct {
+	state  sensitiveState
+	text   string                 // the plaintext or the ciphertext
+	opened atomic.Pointer[string] // what Decrypt found, so that opening twice costs once
+}
+
+const (
+	shownAs    = "[sensitive]" // in logs
+	redactedAs = "[redacted]"  // in JSON
+)
+
+// NewSensitive returns a value to be sealed when it is sent. The empty string is the zero value.
+func NewSensitive(plaintext string) Sensitive {
+	if plaintext == "" {
+		return Sensitive{}
+	}
+	return newSensitive(statePlaintext, plaintext)
+}
+
+func newSensitive(state sensitiveState, text string) Sensitive {
+	value := &sensitiveValue{state: state, text: text}
+	return Sensitive{value: &value}
+}
+
+// get returns a value without state for the zero Sensitive.
+func (s Sensitive) get() *sensitiveValue {
+	if s.value == nil {
+		return &sensitiveValue{}
+	}
+	return *s.value
+}
+
+// IsZero reports whether there is no value; omitzero uses it.
+func (s Sensitive) IsZero() bool { return s.value == nil }
+
+// Equal reports whether both hold the same plaintext or the same ciphertext. Two ciphertexts of one
+// plaintext differ.
+func (s Sensitive) Equal(other Sensitive) bool {
+	a, b := s.get(), other.get()
+	return a.state == b.state && a.text == b.text
+}
+
+// String returns [sensitive].
+func (s Sensitive) String() string { return shownAs }
+
+// Format writes [sensitive], whatever the verb.
+func (s Sensitive) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, shownAs) }
+
+// LogValue returns [sensitive].
+func (s Sensitive) LogValue() slog.Value { return slog.StringValue(shownAs) }
+
+// MarshalText returns [sensitive].
+func (s Sensitive) MarshalText() ([]byte, error) { return []byte(shownAs), nil }
+
+// MarshalJSON returns the ciphertext of a sealed value, "[redacted]" for any other, and "" for none.
+func (s Sensitive) MarshalJSON() ([]byte, error) {
+	switch value := s.get(); value.state {
+	case "":
+		return []byte(`""`), nil
+	case stateSealed:
+		return json.Marshal(value.text)
+	default:
+		return json.Marshal(redactedAs)
+	}
+}
+
+// UnmarshalJSON reads a ciphertext as sealed and any other string as plaintext, since the sources
+// disagree on whether some fields are encrypted; "" and null are no value.
+func (s *Sensitive) UnmarshalJSON(data []byte) error {
+	text, err := unmarshalText[Sensitive](data)
+	switch {
+	case err != nil:
+		return err
+	case text == redactedAs:
+		*s = newSensitive(stateRedacted, "")
+	case apiv3.IsCiphertext(text):
+		*s = newSensitive(stateSealed, text)
+	default:
+		*s = NewSensitive(text)
+	}
+	return nil
+}
+
+// unmarshalText reads a JSON string or null, which is "". The decoder adds the name of the field to
+// an error of this type; the value stays out of it.
+func unmarshalText[T any](data []byte) (text string, err error) {
+	if json.Unmarshal(data, &text) != nil {
+		what := "value that is no string"
+		if len(data) > 0 && data[0] == '"' {
+			what = "string"
+		}
+		return "", &json.UnmarshalTypeError{Value: what, Type: reflect.TypeFor[T]()}
+	}
+	return text, nil
+}
+
+var errRedacted = errors.New("the value was redacted when it was written as JSON; read the card again")
