@@ -1,0 +1,230 @@
+package membercardtest
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // the protocol demands OAEP with SHA-1
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	scheme      = "WECHATPAY2-SHA256-RSA2048"
+	clockWindow = 5 * time.Minute
+)
+
+// authenticate checks a request's signature, with code of this package's own.
+func (s *Server) authenticate(request *http.Request, body []byte) *problem {
+	headers := request.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return signError("there must be one Authorization header", nil)
+	}
+	sent, found := strings.CutPrefix(headers[0], scheme+" ")
+	if !found {
+		return signError("the scheme of Authorization must be "+scheme, nil)
+	}
+	items, err := parseAuthorization(sent)
+	if err != nil {
+		return signError(err.Error(), nil)
+	}
+	if items["mchid"] != MchID {
+		return signError("mchid is not the merchant number", nil)
+	}
+	if items["serial_no"] != CertificateSerial {
+		return signError("serial_no is not the serial number of the merchant API certificate", nil)
+	}
+	seconds, err := strconv.ParseInt(items["timestamp"], 10, 64)
+	if err != nil {
+		return signError("timestamp is not a number of seconds", nil)
+	}
+	if skew := time.Until(time.Unix(seconds, 0)); skew.Abs() > clockWindow {
+		return signError("timestamp is more than 5 minutes from the server's clock", nil)
+	}
+	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
+	digest := sha256.Sum256([]byte(message))
+	signature, err := base64.StdEncoding.DecodeString(items["signature"])
+	if err != nil || rsa.VerifyPKCS1v15(&merchantKey().PublicKey, crypto.SHA256, digest[:], signature) != nil {
+		mistake := findMistake(signature, request, items, body)
+		return signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message),
+			newSignInformation(request, message, body))
+	}
+	if before, used := s.nonces[items["nonce_str"]]; used && (before != digest || s.refuseReplays) {
+		return signError("nonce_str was used before", nil)
+	}
+	s.nonces[items["nonce_str"]] = digest
+	return nil
+}
+
+// parseAuthorization reads the five items behind the scheme, in any order.
+func parseAuthorization(text string) (map[string]string, error) {
+	items := map[string]string{}
+	for item := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(item), "=")
+		if len(value) < 3 || value[0] != '"' || value[len(value)-1] != '"' {
+			return nil, fmt.Errorf("the item %s of Authorization is not of the form name=\"value\"", name)
+		}
+		if _, twice := items[name]; twice {
+			return nil, fmt.Errorf("the item %s of Authorization is there twice", name)
+		}
+		items[name] = value[1 : len(value)-1]
+	}
+	for _, name := range []string{"mchid", "nonce_str", "signature", "timestamp", "serial_no"} {
+		if items[name] == "" {
+			return nil, fmt.Errorf("the item %s of Authorization is missing", name)
+		}
+	}
+	if len(items) != 5 {
+		return nil, fmt.Errorf("Authorization has %d items, it must have 5", len(items))
+	}
+	return items, nil
+}
+
+func signedMessage(method, uri, timestamp, nonce, body string) string {
+	return strings.Join([]string{method, uri, timestamp, nonce, body, ""}, "\n")
+}
+
+func signAnswer(key *rsa.PrivateKey, timestamp, nonce string, body []byte) string {
+	digest := sha256.Sum256([]byte(timestamp + "\n" + nonce + "\n" + string(body) + "\n"))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(signature)
+}
+
+// sealForMerchant encrypts a sensitive value of an answer.
+func sealForMerchant(plaintext string) string {
+	if plaintext == "" {
+		return ""
+	}
+	ciphertext, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &merchantKey().PublicKey, []byte(plaintext), nil) //nolint:gosec // see above
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(ciphertext)
+}
+
+// unseal decrypts a sensitive value of a request.
+func unseal(key *rsa.PrivateKey, ciphertext string) (string, error) {
+	data, err := base64.StdEncoding.DecodeString(ciphertext)
+	if err != nil {
+		return "", fmt.Errorf("it is not Base64: a value in clear?")
+	}
+	if len(data) != key.Size() {
+		return "", fmt.Errorf("it is not a block of %d bytes: a value in clear?", key.Size())
+	}
+	plaintext, err := rsa.DecryptOAEP(sha1.New(), nil, key, data, nil) //nolint:gosec // see above
+	if err != nil {
+		return "", fmt.Errorf("it does not decrypt with RSA-OAEP and SHA-1: sealed for another key, or with another padding?")
+	}
+	return string(plaintext), nil
+}
+
+// findMistake recovers what was signed, and says so when it is one of the usual wrong forms.
+func findMistake(signature []byte, request *http.Request, items map[string]string, body []byte) string {
+	digest := recoverDigest(signature)
+	if digest == nil {
+		return " (it was not made with the merchant's key)"
+	}
+	path, query, _ := strings.Cut(request.RequestURI, "?")
+	if query != "" {
+		query = "?" + query
+	}
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		decoded = path
+	}
+	decodedQuery, err := url.QueryUnescape(query)
+	if err != nil {
+		decodedQuery = query
+	}
+	nonce, timestamp := items["nonce_str"], items["timestamp"]
+	form := func(method, uri, timestamp, body string) string {
+		return signedMessage(method, uri, timestamp, nonce, body)
+	}
+	uri, text := request.RequestURI, string(body)
+	candidates := []struct{ mistake, message string }{
+		{"the path was signed unescaped", form(request.Method, decoded+query, timestamp, text)},
+		{"path and query were signed unescaped", form(request.Method, decoded+decodedQuery, timestamp, text)},
+		{"the path was escaped twice before it was signed", form(request.Method, strings.ReplaceAll(path, "%", "%25")+query, timestamp, text)},
+		{"the path was signed without the query", form(request.Method, path, timestamp, text)},
+		{"the last line feed is missing", strings.TrimSuffix(form(request.Method, uri, timestamp, text), "\n")},
+		{"the body was left out", form(request.Method, uri, timestamp, "")},
+		{"the body was signed without its final line feed", form(request.Method, uri, timestamp, strings.TrimSuffix(text, "\n"))},
+		{"the body was signed with a line feed that was not sent", form(request.Method, uri, timestamp, text+"\n")},
+		{"the URL was signed with its host", form(request.Method, "https://"+request.Host+uri, timestamp, text)},
+		{"the URL was signed with its host", form(request.Method, "http://"+request.Host+uri, timestamp, text)},
+		{"the timestamp was signed in milliseconds", form(request.Method, uri, timestamp+"000", text)},
+	}
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", strings.ToLower(request.Method)} {
+		candidates = append(candidates, struct{ mistake, message string }{"the method was signed as " + method, form(method, uri, timestamp, text)})
+	}
+	for _, encoded := range encodings(body) {
+		candidates = append(candidates, struct{ mistake, message string }{"the body was encoded anew after it was signed, or before", form(request.Method, uri, timestamp, encoded)})
+	}
+	for _, c := range candidates {
+		if sum := sha256.Sum256([]byte(c.message)); bytes.Equal(sum[:], digest) {
+			return " (" + c.mistake + ")"
+		}
+	}
+	return ""
+}
+
+// encodings returns other ways to write the same JSON.
+func encodings(body []byte) []string {
+	var value any
+	if json.Unmarshal(body, &value) != nil {
+		return nil
+	}
+	sorted := encode(value)
+	var compact, indented, unescaped bytes.Buffer
+	_ = json.Compact(&compact, body)
+	_ = json.Indent(&indented, body, "", "  ")
+	encoder := json.NewEncoder(&unescaped)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value)
+	return []string{string(sorted), compact.String(), indented.String(), unescaped.String(), strings.TrimSpace(unescaped.String())}
+}
+
+// recoverDigest undoes the padding of a PKCS #1 v1.5 signature of SHA-256.
+func recoverDigest(signature []byte) []byte {
+	key := &merchantKey().PublicKey
+	if len(signature) != key.Size() {
+		return nil
+	}
+	block := new(big.Int).Exp(new(big.Int).SetBytes(signature), big.NewInt(int64(key.E)), key.N).FillBytes(make([]byte, key.Size()))
+	digestInfo := []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
+	rest, digest := block[:len(block)-sha256.Size], block[len(block)-sha256.Size:]
+	if !bytes.HasPrefix(block, []byte{0, 1, 0xff}) || !bytes.HasSuffix(rest, append([]byte{0}, digestInfo...)) {
+		return nil
+	}
+	return digest
+}
+
+// signInformation is what the service says it verified.
+type signInformation struct {
+	Method               string `json:"method"`
+	URL                  string `json:"url"`
+	TruncatedSignMessage string `json:"truncated_sign_message"`
+	SignMessageLength    int    `json:"sign_message_length"`
+}
+
+func newSignInformation(request *http.Request, message string, body []byte) *signInformation {
+	truncated := message
+	if len(body) > 4 { // the body is cut off after a few bytes
+		truncated = message[:len(message)-len(body)-1+4]
+	}
+	return &signInformation{
+		Method: request.Method, URL: request.RequestURI, TruncatedSignMessage: truncated, SignMessageLength: len(message),
+	}
+}

@@ -1,0 +1,218 @@
+package membercardtest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// Fault is something that goes wrong with the next requests. What strikes before the effect replaces
+// the server; what strikes the answer spoils a real one, after the request was carried out.
+type Fault struct {
+	// Operation restricts the fault to one operation; empty: any.
+	Operation membercard.Operation
+	// Times is how many requests are struck; 0: one; negative: all.
+	Times int
+	Kind  FaultKind
+
+	Status  int           // FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty
+	Code    string        // FaultStatus, FaultUnsigned
+	Message string        // FaultStatus, FaultUnsigned
+	Header  http.Header   // added to the answer, whatever the kind: Retry-After, Location
+	Body    []byte        // FaultBody: what is signed and sent in place of the answer
+	Delay   time.Duration // FaultSlow; with another kind, waited before it strikes
+	Missing string        // FaultMissingHeader: which
+	// AfterEffect has FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty, FaultCut and FaultSilent strike
+	// after the request was carried out. The caller cannot tell.
+	AfterEffect bool
+}
+
+// FaultKind says what goes wrong.
+type FaultKind string
+
+// The faults.
+const (
+	FaultRefuse          FaultKind = "connection refused"          // the connection is not made
+	FaultCut             FaultKind = "connection cut"              // the connection breaks
+	FaultSilent          FaultKind = "no answer"                   // nothing comes until the client gives up
+	FaultSlow            FaultKind = "slow answer"                 // the answer takes Delay
+	FaultStatus          FaultKind = "error answer"                // a signed error with Status, Code and Message
+	FaultUnsigned        FaultKind = "unsigned answer"             // the same without signature headers
+	FaultHTML            FaultKind = "HTML answer"                 // a proxy's page with Status
+	FaultEmpty           FaultKind = "empty answer"                // Status, signed, without a body
+	FaultBody            FaultKind = "other body"                  // Body in place of the answer's, properly signed
+	FaultForgedBody      FaultKind = "forged body"                 // the body is changed after it was signed
+	FaultTruncated       FaultKind = "truncated answer"            // the connection breaks within the body
+	FaultWrongLength     FaultKind = "wrong Content-Length"        // the body is cut short where Content-Length says
+	FaultEndless         FaultKind = "endless answer"              // the body does not end
+	FaultBadSignature    FaultKind = "bad signature"               // a signature of something else
+	FaultProbe           FaultKind = "signature probe"             // a signature that begins with WECHATPAY/SIGNTEST/
+	FaultStaleTimestamp  FaultKind = "stale timestamp"             // signed ten minutes ago
+	FaultFutureTimestamp FaultKind = "future timestamp"            // signed in ten minutes
+	FaultUnknownSerial   FaultKind = "unknown serial"              // Wechatpay-Serial names a key nobody has
+	FaultMissingHeader   FaultKind = "signature header is missing" // the header named in Missing
+)
+
+// Inject adds a fault. Faults strike in the order they were injected, one per request.
+func (s *Server) Inject(fault Fault) {
+	if fault.Times == 0 {
+		fault.Times = 1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &fault)
+}
+
+// ClearFaults removes the faults that have not struck.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// takeFault returns the fault that strikes a request of this operation.
+func (s *Server) takeFault(operation membercard.Operation) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, fault := range s.faults {
+		if fault.Operation != "" && fault.Operation != operation {
+			continue
+		}
+		if fault.Times--; fault.Times == 0 {
+			s.faults = slices.Delete(s.faults, i, i+1)
+		}
+		taken := *fault
+		return &taken
+	}
+	return nil
+}
+
+// refusesConnection takes a FaultRefuse, the only fault that strikes before the request arrives.
+func (s *Server) refusesConnection(request *http.Request) bool {
+	route, _ := s.match(request)
+	s.mu.Lock()
+	next := slices.IndexFunc(s.faults, func(f *Fault) bool { return f.Operation == "" || f.Operation == route.operation })
+	refuses := next >= 0 && s.faults[next].Kind == FaultRefuse
+	s.mu.Unlock()
+	if refuses {
+		s.takeFault(route.operation)
+	}
+	return refuses
+}
+
+// carriesOut reports whether the request is carried out all the same.
+func (f *Fault) carriesOut() bool {
+	switch f.Kind {
+	case FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty, FaultCut, FaultSilent:
+		return f.AfterEffect
+	}
+	return true
+}
+
+// strike does what happens before the effect.
+func (f *Fault) strike(ctx context.Context, closed <-chan struct{}) error {
+	if f.Delay > 0 {
+		if err := await(ctx, closed, f.Delay); err != nil {
+			return err
+		}
+	}
+	if f.AfterEffect {
+		return nil
+	}
+	return f.breakOff(ctx, closed)
+}
+
+// afterEffect does what happens between the effect and the answer.
+func (f *Fault) afterEffect(ctx context.Context, closed <-chan struct{}) error {
+	if !f.AfterEffect {
+		return nil
+	}
+	return f.breakOff(ctx, closed)
+}
+
+func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
+	switch f.Kind {
+	case FaultCut:
+		return errCut()
+	case FaultSilent:
+		return await(ctx, closed, 0)
+	}
+	return nil
+}
+
+// spoil changes what is going to be signed.
+func (f *Fault) spoil(a *reply) {
+	for name, values := range f.Header {
+		a.header[http.CanonicalHeaderKey(name)] = values
+	}
+	switch f.Kind {
+	case FaultStatus, FaultUnsigned:
+		a.status, a.code = f.Status, f.Code
+		a.body = encode(&problem{code: f.Code, message: f.Message})
+		a.signed = f.Kind == FaultStatus
+	case FaultHTML:
+		a.status, a.signed = f.Status, false
+		a.header.Set("Content-Type", "text/html")
+		a.body = []byte("<html><body><h1>" + http.StatusText(f.Status) + "</h1></body></html>")
+	case FaultEmpty:
+		a.status, a.body = f.Status, nil
+	case FaultBody:
+		a.body = f.Body
+	}
+}
+
+// spoilSigned changes an answer that was signed.
+func (f *Fault) spoilSigned(response *http.Response, a *reply) {
+	h := response.Header
+	switch f.Kind {
+	case FaultForgedBody:
+		forged := bytes.Replace(a.body, []byte("1"), []byte("2"), 1)
+		if bytes.Equal(forged, a.body) {
+			forged = append(forged, ' ')
+		}
+		response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(forged)), int64(len(forged))
+	case FaultTruncated:
+		response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body[:len(a.body)/2]), failingReader{}))
+	case FaultWrongLength:
+		short := a.body[:len(a.body)/2]
+		response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(short)), int64(len(short))
+	case FaultEndless:
+		response.Body, response.ContentLength = io.NopCloser(endlessReader{}), -1
+	case FaultBadSignature:
+		h.Set("Wechatpay-Signature", signAnswer(rotatedKey(), h.Get("Wechatpay-Timestamp"), h.Get("Wechatpay-Nonce"), a.body))
+	case FaultProbe:
+		h.Set("Wechatpay-Signature", "WECHATPAY/SIGNTEST/"+strings.Repeat("A", 325))
+	case FaultStaleTimestamp, FaultFutureTimestamp:
+		shift := -10 * time.Minute
+		if f.Kind == FaultFutureTimestamp {
+			shift = 10 * time.Minute
+		}
+		timestamp := strconv.FormatInt(time.Now().Add(shift).Unix(), 10)
+		h.Set("Wechatpay-Timestamp", timestamp)
+		h.Set("Wechatpay-Signature", signAnswer(platformKey(), timestamp, h.Get("Wechatpay-Nonce"), a.body))
+	case FaultUnknownSerial:
+		h.Set("Wechatpay-Serial", "PUB_KEY_ID_UNKNOWN")
+	case FaultMissingHeader:
+		h.Del(f.Missing)
+	}
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+type endlessReader struct{}
+
+func (endlessReader) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}

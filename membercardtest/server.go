@@ -1,0 +1,504 @@
+package membercardtest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// The identities of every Server. Keys are made anew for each process.
+const (
+	MchID             = "1900009191"
+	CertificateSerial = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
+	PublicKeyID       = "PUB_KEY_ID_0119000091912026112200000000000001"
+	APIv3Key          = "0123456789abcdefghijklmnopqrstuv"
+
+	rotatedKeyID = "PUB_KEY_ID_0119000091912026112200000000000002"
+)
+
+const maxRequestBody = 4 << 20
+
+var (
+	merchantKey = sync.OnceValue(newKey)
+	platformKey = sync.OnceValue(newKey)
+	rotatedKey  = sync.OnceValue(newKey)
+)
+
+func newKey() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// Server is a WeChat Pay for tests. It is an [http.RoundTripper], for a client in the same process, and
+// an [http.Handler], for one elsewhere. It is safe for concurrent use.
+type Server struct {
+	idsInBody       []membercard.Operation
+	allowViolations bool
+	refuseReplays   bool
+	closed          chan struct{}
+
+	mu         sync.Mutex
+	tb         testing.TB
+	keyID      string
+	key        *rsa.PrivateKey
+	cards      []*card
+	userCards  []*userCard
+	nonces     map[string][32]byte // of the message signed with it
+	requests   []Request
+	effects    map[effect]int
+	faults     []*Fault
+	perSecond  int
+	recent     map[membercard.Operation][]time.Time
+	httpServer *http.Server
+	baseURL    string
+}
+
+type effect struct {
+	operation membercard.Operation
+	code      string
+}
+
+// Option changes a Server.
+type Option func(*Server)
+
+// WithIDsInBody makes the server expect card_id (and for InvalidateUserCard brand_id) of these
+// operations in the body and refuse them in the query, as membercard.Config.IDsInBody sends them.
+func WithIDsInBody(operations ...membercard.Operation) Option {
+	return func(s *Server) { s.idsInBody = operations }
+}
+
+// AllowViolations keeps a Server of [NewTestServer] from failing the test on a violation of the
+// protocol. For tests of clients that are expected to make mistakes.
+func AllowViolations() Option { return func(s *Server) { s.allowViolations = true } }
+
+// RefuseReplays refuses a request that comes twice with the same bytes and signature. WeChat Pay is not
+// documented to do that, and Go's transport may repeat a read that way on a connection that died.
+func RefuseReplays() Option { return func(s *Server) { s.refuseReplays = true } }
+
+// NewServer returns a Server without cards.
+func NewServer(options ...Option) *Server {
+	s := &Server{
+		closed:  make(chan struct{}),
+		keyID:   PublicKeyID,
+		key:     platformKey(),
+		nonces:  map[string][32]byte{},
+		effects: map[effect]int{},
+		recent:  map[membercard.Operation][]time.Time{},
+	}
+	for _, option := range options {
+		option(s)
+	}
+	return s
+}
+
+// NewTestServer returns a Server that is closed when the test ends. It fails the test when a request
+// violates the protocol in a way no correct client does: signature, headers, a parameter that is
+// unknown or in the wrong place, a sensitive value in clear. Refusals of the business, such as a card
+// that does not exist or a value that is too long, and injected faults do not.
+func NewTestServer(tb testing.TB, options ...Option) *Server {
+	tb.Helper()
+	s := NewServer(options...)
+	s.tb = tb
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// Config returns the configuration of a client of this server, in memory: no listener is involved. For
+// a client that goes through the listener set BaseURL to what [Server.Start] returns, and HTTPClient
+// to nil.
+func (s *Server) Config() membercard.Config {
+	return membercard.Config{
+		MchID:             MchID,
+		CertificateSerial: CertificateSerial,
+		PrivateKey:        merchantKey(),
+		PublicKeyID:       PublicKeyID,
+		PublicKey:         &platformKey().PublicKey,
+		APIv3Key:          APIv3Key,
+		HTTPClient:        &http.Client{Transport: s},
+		IDsInBody:         slices.Clone(s.idsInBody),
+	}
+}
+
+// Client returns a client made from Config.
+func (s *Server) Client() *membercard.Client {
+	client, err := membercard.New(s.Config())
+	if err != nil {
+		panic(err)
+	}
+	return client
+}
+
+// PlatformKey returns the key pair whose public half is the WeChat Pay public key. Tests of clients in
+// other languages need it.
+func (s *Server) PlatformKey() *rsa.PrivateKey { return platformKey() }
+
+// Start listens on a free port of the loopback interface and returns the base URL. Calling it again
+// returns the same.
+func (s *Server) Start() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.httpServer != nil {
+		return s.baseURL
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	s.baseURL = "http://" + listener.Addr().String()
+	s.httpServer = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.httpServer.Serve(listener) }()
+	return s.baseURL
+}
+
+// Close stops the listener, if there is one, and ends the requests that are being kept waiting.
+func (s *Server) Close() {
+	s.mu.Lock()
+	server := s.httpServer
+	s.tb = nil // a test that is over must not be failed
+	select {
+	case <-s.closed:
+	default:
+		close(s.closed)
+	}
+	s.mu.Unlock()
+	if server != nil {
+		_ = server.Close()
+	}
+}
+
+// RotateKey makes the server sign with, and expect sensitive values sealed for, a key that the clients
+// do not have.
+func (s *Server) RotateKey() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key, s.keyID = rotatedKey(), rotatedKeyID
+}
+
+// LimitRate refuses with 429 what exceeds n requests within a second, for each operation; 0 lifts the
+// limit.
+func (s *Server) LimitRate(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.perSecond = n
+}
+
+// Request is a request as it arrived, and what became of it.
+type Request struct {
+	Operation  membercard.Operation // empty for an unknown path
+	Method     string
+	Host       string
+	RequestURI string // path and query as they stand on the request line
+	Header     http.Header
+	Body       []byte
+	Status     int    // 0 when no answer was given
+	Code       string // the error code, when it was refused
+	Reason     string // why it was refused, or the fault that struck
+	Violation  bool   // a correct client never sends this
+}
+
+// Requests returns all requests in the order of their arrival.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// Effects returns how often an operation was carried out on the user card with this code, or would have
+// been had the card not been in that state already: more than one invalidation is a doubled call, even
+// if the second one is refused.
+func (s *Server) Effects(operation membercard.Operation, code string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.effects[effect{operation, code}]
+}
+
+// RoundTrip answers a request of a client in the same process.
+func (s *Server) RoundTrip(request *http.Request) (*http.Response, error) {
+	ctx := request.Context()
+	if request.Body != nil {
+		defer request.Body.Close()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil {
+		trace = &httptrace.ClientTrace{}
+	}
+	if trace.GetConn != nil {
+		trace.GetConn(request.URL.Host)
+	}
+	arrived := request.Clone(ctx)
+	arrived.RequestURI = request.URL.RequestURI()
+	arrived.Host = request.URL.Host
+	if s.refusesConnection(arrived) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	if trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
+	if trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	if trace.WroteRequest != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+	}
+	response, err := s.answer(arrived)
+	if err != nil {
+		return nil, err
+	}
+	if trace.GotFirstResponseByte != nil {
+		trace.GotFirstResponseByte()
+	}
+	response.Request = request
+	return response, nil
+}
+
+// ServeHTTP answers a request of a client elsewhere. Where RoundTrip returns an error it drops the
+// connection.
+func (s *Server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if s.refusesConnection(request) {
+		panic(http.ErrAbortHandler)
+	}
+	response, err := s.answer(request)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer response.Body.Close()
+	maps.Copy(w.Header(), response.Header)
+	if response.ContentLength >= 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	var out io.Writer = w
+	if acceptsGzip(request.Header) && response.ContentLength > 0 {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Del("Content-Length")
+		compressed := gzip.NewWriter(w)
+		defer compressed.Close()
+		out = compressed
+	}
+	w.WriteHeader(response.StatusCode)
+	if _, err := io.Copy(out, response.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func acceptsGzip(header http.Header) bool {
+	return strings.Contains(strings.Join(header.Values("Accept-Encoding"), ","), "gzip")
+}
+
+// errCut is what a client sees of a connection that was cut.
+func errCut() error { return &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET} }
+
+// answer is the server: it reads, judges, carries out and answers one request. An error means that the
+// connection breaks instead.
+func (s *Server) answer(request *http.Request) (*http.Response, error) {
+	var body []byte
+	if request.Body != nil {
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(request.Body, maxRequestBody)); err != nil {
+			return nil, err
+		}
+	}
+	route, pathValues := s.match(request)
+	record := Request{
+		Operation: route.operation, Method: request.Method, Host: request.Host, RequestURI: request.RequestURI,
+		Header: request.Header.Clone(), Body: body,
+	}
+	fault := s.takeFault(route.operation)
+	if fault != nil {
+		record.Reason = "fault: " + string(fault.Kind)
+		if err := fault.strike(request.Context(), s.closed); err != nil {
+			s.record(record, nil)
+			return nil, err
+		}
+	}
+	a := reply{status: http.StatusOK, header: http.Header{}, signed: true}
+	if fault == nil || fault.carriesOut() {
+		value, refused := s.carryOut(request, route, pathValues, body)
+		if refused != nil {
+			record.Reason, record.Violation = refused.reason, refused.violation
+			a.status, a.signed, a.code, value = refused.status, refused.status != http.StatusUnauthorized, refused.code, refused
+		}
+		a.body = encode(value)
+	}
+	if fault != nil {
+		if err := fault.afterEffect(request.Context(), s.closed); err != nil {
+			s.record(record, nil)
+			return nil, err
+		}
+		fault.spoil(&a)
+	}
+	response := s.sign(&a)
+	if fault != nil {
+		fault.spoilSigned(response, &a)
+	}
+	s.record(record, &a)
+	return response, nil
+}
+
+// carryOut authenticates and validates a request and changes the state.
+func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refused := s.authenticate(request, body); refused != nil {
+		return nil, refused
+	}
+	if route.handle == nil {
+		return nil, notFound("no such URL", true)
+	}
+	if refused := s.checkHeaders(request, route, body); refused != nil {
+		return nil, refused
+	}
+	input, refused := s.validate(route, pathValues, request.RequestURI, body)
+	if refused != nil {
+		return nil, refused
+	}
+	if s.exceedsRate(route.operation) {
+		return nil, rateLimited()
+	}
+	return route.handle(s, input)
+}
+
+func (s *Server) exceedsRate(operation membercard.Operation) bool {
+	if s.perSecond == 0 {
+		return false
+	}
+	now := time.Now()
+	recent := slices.DeleteFunc(s.recent[operation], func(t time.Time) bool { return now.Sub(t) >= time.Second })
+	exceeds := len(recent) >= s.perSecond
+	if !exceeds {
+		recent = append(recent, now)
+	}
+	s.recent[operation] = recent
+	return exceeds
+}
+
+// record keeps a request, and fails the test where that is due.
+func (s *Server) record(r Request, a *reply) {
+	if a != nil {
+		r.Status, r.Code = a.status, a.code
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, r)
+	if s.tb == nil {
+		return
+	}
+	s.tb.Helper()
+	switch {
+	case r.Violation && !s.allowViolations:
+		s.tb.Errorf("membercardtest: %s %s violates the protocol: %s", r.Method, r.Operation, r.Reason)
+	case r.Reason != "":
+		s.tb.Logf("membercardtest: %s answered %d %s: %s", r.Operation, r.Status, r.Code, r.Reason)
+	}
+}
+
+// reply is an answer before it is signed.
+type reply struct {
+	status int
+	code   string
+	header http.Header
+	body   []byte
+	signed bool
+}
+
+// sign turns a reply into an answer as WeChat Pay sends it.
+func (s *Server) sign(a *reply) *http.Response {
+	s.mu.Lock()
+	key, keyID := s.key, s.keyID
+	s.mu.Unlock()
+	now := time.Now()
+	h := a.header
+	setDefault := func(name, value string) {
+		if h.Get(name) == "" {
+			h.Set(name, value)
+		}
+	}
+	setDefault("Content-Type", "application/json; charset=utf-8")
+	h.Set("Date", now.UTC().Format(http.TimeFormat))
+	h.Set("Request-ID", requestID(a.status))
+	h.Set("Cache-Control", "no-cache, must-revalidate")
+	if a.signed {
+		timestamp, nonce := fmt.Sprint(now.Unix()), randomHex(16)
+		h.Set("Wechatpay-Timestamp", timestamp)
+		h.Set("Wechatpay-Nonce", nonce)
+		h.Set("Wechatpay-Serial", keyID)
+		h.Set("Wechatpay-Signature-Type", scheme)
+		h.Set("Wechatpay-Signature", signAnswer(key, timestamp, nonce, a.body))
+	}
+	return &http.Response{
+		Status:     fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)),
+		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, Body: io.NopCloser(bytes.NewReader(a.body)), ContentLength: int64(len(a.body)),
+	}
+}
+
+// requestID has the documented shape: an id, and behind the last hyphen 0 or an internal error number.
+func requestID(status int) string {
+	number := "0"
+	switch status {
+	case http.StatusBadRequest:
+		number = "268435461"
+	case http.StatusUnauthorized:
+		number = "268443699"
+	case http.StatusTooManyRequests:
+		number = "268447840"
+	}
+	return strings.ToUpper(randomHex(20)) + "-" + number
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func encode(value any) []byte {
+	data, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// await waits for d, or for ever when d is 0. It returns early, with an error, when the client or the
+// server goes away.
+func await(ctx context.Context, closed <-chan struct{}, d time.Duration) error {
+	var elapsed <-chan time.Time
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		elapsed = timer.C
+	}
+	select {
+	case <-elapsed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-closed:
+		return errors.New("membercardtest: the server was closed")
+	}
+}
