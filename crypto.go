@@ -105,31 +105,38 @@ func (r *keyRing) seal() sealingKey { return r.sealer }
 // It fails when the value was sealed for another key (the error says so), and when the configured key
 // can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
 func (c *Client) Decrypt(s Sensitive) (string, error) {
+	plaintext, err := c.open(s)
+	if err != nil {
+		return "", fmt.Errorf("membercard: Decrypt: %w", err)
+	}
+	return plaintext, nil
+}
+
+func (c *Client) open(s Sensitive) (string, error) {
 	value := s.get()
 	switch value.state {
 	case "", statePlaintext:
 		return value.text, nil
 	case stateRedacted:
-		return "", fmt.Errorf("membercard: Decrypt: %w", errRedacted)
+		return "", errRedacted
 	}
 	if opened := value.opened.Load(); opened != nil {
 		return *opened, nil
 	}
 	if len(c.decrypters) == 0 {
-		return "", errors.New("membercard: Decrypt: Config.PrivateKey can only sign; give one that is also a crypto.Decrypter")
+		return "", errors.New("Config.PrivateKey can only sign; give one that is also a crypto.Decrypter")
 	}
-	var cause error
+	var failures []error
 	for _, key := range c.decrypters {
 		plaintext, err := apiv3.Open(key, value.text)
 		if err == nil {
 			value.opened.Store(&plaintext)
 			return plaintext, nil
 		}
-		if cause == nil { // the current key's failure says more than an old one's
-			cause = err
-		}
+		failures = append(failures, err)
 	}
-	return "", fmt.Errorf("membercard: Decrypt: the value does not open with the merchant key; was it sealed for another certificate? %w", cause)
+	// The current key's failure says more than an old one's.
+	return "", fmt.Errorf("the value does not open with the merchant key; was it sealed for another certificate? (%w)", failures[0])
 }
 
 // sealer seals the sensitive values of one request under one key. The first failure stays in err.
@@ -145,7 +152,7 @@ func (s *sealer) seal(field string, value Sensitive) Sensitive {
 	if s.err != nil || value.IsZero() {
 		return value
 	}
-	plaintext, err := s.client.Decrypt(value)
+	plaintext, err := s.client.open(value)
 	if err == nil && len(plaintext) > apiv3.MaxPlaintext(s.key) {
 		err = fmt.Errorf("%d bytes do not fit into the encrypted field, at most %d do", len(plaintext), apiv3.MaxPlaintext(s.key))
 	}

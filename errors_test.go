@@ -1,0 +1,331 @@
+package membercard_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+var sentinels = []error{
+	membercard.ErrNotFound, membercard.ErrRateLimited, membercard.ErrInvalidParameter, membercard.ErrInvalidRequest,
+	membercard.ErrUnauthorized, membercard.ErrForbidden, membercard.ErrSystem, membercard.ErrSignature,
+	membercard.ErrAttemptTimeout, membercard.ErrOutcomeUnknown,
+}
+
+// assertMatches requires that err matches these sentinels and no others.
+func assertMatches(t *testing.T, err error, want []error, where string) {
+	t.Helper()
+	require.Error(t, err, where)
+	for _, sentinel := range sentinels {
+		wanted := false
+		for _, w := range want {
+			wanted = wanted || w == sentinel
+		}
+		assert.Equal(t, wanted, errors.Is(err, sentinel), "%s: %v: %v", where, sentinel, err)
+	}
+}
+
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server, noRepeats)
+	for _, test := range []struct {
+		status int
+		code   string
+		want   []error
+	}{
+		{400, "PARAM_ERROR", []error{membercard.ErrInvalidParameter}},
+		{400, "INVALID_REQUEST", []error{membercard.ErrInvalidRequest}},
+		{401, "SIGN_ERROR", []error{membercard.ErrUnauthorized}},
+		{403, "NO_AUTH", []error{membercard.ErrForbidden}},
+		{403, "RULE_LIMIT", nil},
+		{404, "NOT_FOUND", []error{membercard.ErrNotFound}},
+		{404, "RESOURCE_NOT_EXISTS", []error{membercard.ErrNotFound}},
+		{404, "", nil},
+		{404, "ORDER_NOT_EXIST", nil},
+		{429, "RATELIMIT_EXCEEDED", []error{membercard.ErrRateLimited}},
+		{429, "RATELIMIT_EXCEED", []error{membercard.ErrRateLimited}},
+		{429, "RATE_LIMITED", []error{membercard.ErrRateLimited}},
+		{403, "FREQUENCY_LIMITED", []error{membercard.ErrRateLimited}},
+		{403, "FREQUENCY_LIMIT_EXCEED", []error{membercard.ErrRateLimited}},
+		{403, "FREQENCY_LIMIT", []error{membercard.ErrRateLimited}},
+		{429, "", []error{membercard.ErrRateLimited}},
+		{429, "SOMETHING_NEW", []error{membercard.ErrRateLimited}},
+		{500, "SYSTEM_ERROR", []error{membercard.ErrSystem}},
+		{500, "BANK_ERROR", []error{membercard.ErrSystem}},
+		{502, "SERVICE_UNAVAILABLE", []error{membercard.ErrSystem}},
+		{503, "", []error{membercard.ErrSystem}},
+		{400, "ALREADY_EXISTS", nil},
+	} {
+		for _, kind := range []membercardtest.FaultKind{membercardtest.FaultStatus, membercardtest.FaultUnsigned} {
+			where := fmt.Sprint(test.status, " ", test.code, " ", kind)
+			server.Inject(membercardtest.Fault{Kind: kind, Status: test.status, Code: test.code, Message: "说明"})
+			_, err := client.GetUserCard(t.Context(), getRequest)
+			assertMatches(t, err, test.want, where)
+			apiError, ok := errors.AsType[*membercard.APIError](err)
+			require.True(t, ok, where)
+			assert.Equal(t, test.status, apiError.StatusCode)
+			assert.Equal(t, test.code, apiError.Code)
+			assert.Equal(t, "说明", apiError.Message)
+			assert.Equal(t, kind == membercardtest.FaultStatus, apiError.Verified, where)
+			assert.Equal(t, membercard.OperationGetUserCard, apiError.Operation)
+			assert.NotEmpty(t, apiError.RequestID)
+		}
+	}
+}
+
+// TestOddAnswers: whatever comes with an error status is an APIError with the true status.
+func TestOddAnswers(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 404, 500} {
+		for _, body := range []string{
+			"", " ", "null", "[]", "0", `"text"`, "{", `{"statusCode":200}`, `{"StatusCode":200,"status_code":200,"Verified":true}`,
+			`{"code":404,"message":null}`, `{"code":null,"message":{"a":1},"detail":[]}`, `{"code":["NOT_FOUND"]}`,
+			"<html><body>404 NOT_FOUND</body></html>", "\x00\xff\xfe", `{"code":"","message":""}`,
+			strings.Repeat(`{"a":`, 20000), `{"detail":{"value":[1,null,{}]}}`,
+		} {
+			transport := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{"Request-Id": {"ID-1"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+			})
+			client := newClient(t, membercardtest.NewTestServer(t), withTransport(transport), noRepeats)
+			_, err := client.GetUserCard(t.Context(), getRequest)
+			apiError, ok := errors.AsType[*membercard.APIError](err)
+			require.True(t, ok, body)
+			assert.Equal(t, status, apiError.StatusCode, body)
+			assert.False(t, apiError.Verified)
+			assert.Equal(t, "ID-1", apiError.RequestID)
+			assert.Equal(t, body, string(apiError.Body), "the evidence is kept")
+			assert.NotErrorIs(t, err, membercard.ErrNotFound, body)
+			assert.NotContains(t, err.Error(), "\n")
+			assert.Less(t, len(err.Error()), 2000)
+		}
+	}
+}
+
+func TestErrorTextIsOneRedactedLine(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server, noRepeats)
+	message := "line one\nopenid " + openID + "\r\ncode " + code + "\x00\u2028 end"
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "INVALID_REQUEST", Message: message})
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	apiError, ok := errors.AsType[*membercard.APIError](err)
+	require.True(t, ok)
+	assert.Equal(t, message, apiError.Message, "the field keeps it")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		for _, value := range []any{err, apiError} {
+			text := fmt.Sprintf(verb, value)
+			assert.NotContains(t, text, openID, verb)
+			assert.NotContains(t, text, code, verb)
+			assert.NotContains(t, text, "\n", verb)
+		}
+	}
+	assert.True(t, strings.HasPrefix(err.Error(), "GetUserCard: 400 INVALID_REQUEST: line one openid […]  code […]"), err.Error())
+	assert.Contains(t, err.Error(), "Request-ID "+apiError.RequestID)
+}
+
+func TestErrorDetail(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	_, err := server.Client().ListCards(t.Context(), membercard.ListCardsRequest{BrandID: brandID, Limit: 21})
+	apiError, ok := errors.AsType[*membercard.APIError](err)
+	require.True(t, ok)
+	require.NotNil(t, apiError.Detail)
+	assert.Equal(t, "limit", apiError.Detail.Field)
+	assert.Equal(t, "query", apiError.Detail.Location)
+	assert.NotEmpty(t, apiError.Detail.Issue)
+	assert.JSONEq(t, "21", string(apiError.Detail.Value))
+	assert.True(t, json.Valid(apiError.Detail.Raw))
+	assert.Contains(t, err.Error(), "(field limit, location query)")
+
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "PARAM_ERROR"})
+	_, err = server.Client().ListCards(t.Context(), listCardsRequest)
+	apiError, ok = errors.AsType[*membercard.APIError](err)
+	require.True(t, ok)
+	assert.Nil(t, apiError.Detail)
+}
+
+// TestContestedPlacement: the error of the other revision of the page says which setting to change.
+func TestContestedPlacement(t *testing.T) {
+	t.Parallel()
+	operations := []membercard.Operation{membercard.OperationUpdateUserCard, membercard.OperationInvalidateUserCard}
+	for _, operation := range operations {
+		inBody := newServer(t, membercardtest.WithIDsInBody(operations...), membercardtest.AllowViolations())
+		client := newClient(t, inBody, func(c *membercard.Config) { c.IDsInBody = nil })
+		_, err := do(t.Context(), client, requests[operation])
+		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+		assert.Regexp(t, `the service wants \w+_id in the body: add `+string(operation)+` to Config.IDsInBody`, err.Error())
+		assert.Contains(t, err.Error(), "/query/")
+		assert.Len(t, inBody.Requests(), 1, "never switched by itself")
+
+		inQuery := newServer(t, membercardtest.AllowViolations())
+		client = newClient(t, inQuery, func(c *membercard.Config) { c.IDsInBody = operations })
+		_, err = do(t.Context(), client, requests[operation])
+		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+		if operation == membercard.OperationUpdateUserCard {
+			assert.Contains(t, err.Error(), "card_id")
+		}
+	}
+}
+
+func TestUndecodableSuccess(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"not JSON", `[]`, `{"pickup_time":"yesterday"}`, `{"user_card_code":1}`, `{"phone_number":5}`, `"x"`} {
+		server := newServer(t)
+		client := newClient(t, server)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(body), Times: 2})
+		got, err := client.GetUserCard(t.Context(), getRequest)
+		assert.Nil(t, got)
+		assertMatches(t, err, nil, body)
+		got, err = client.UpdateUserCard(t.Context(), updateRequest)
+		assert.Nil(t, got)
+		assertMatches(t, err, []error{membercard.ErrOutcomeUnknown}, body)
+		apiError, ok := errors.AsType[*membercard.APIError](err)
+		require.True(t, ok)
+		assert.Equal(t, 200, apiError.StatusCode)
+		assert.True(t, apiError.Verified)
+		assert.Equal(t, 1, server.Effects(membercard.OperationUpdateUserCard, code))
+	}
+}
+
+// TestVerification goes through the reasons for not believing an answer.
+func TestVerification(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		fault  membercardtest.Fault
+		reason membercard.SignatureReason
+	}{
+		{membercardtest.Fault{Kind: membercardtest.FaultBadSignature}, membercard.ReasonMismatch},
+		{membercardtest.Fault{Kind: membercardtest.FaultForgedBody}, membercard.ReasonMismatch},
+		{membercardtest.Fault{Kind: membercardtest.FaultWrongLength}, membercard.ReasonMismatch},
+		{membercardtest.Fault{Kind: membercardtest.FaultProbe}, membercard.ReasonProbe},
+		{membercardtest.Fault{Kind: membercardtest.FaultStaleTimestamp}, membercard.ReasonStaleClock},
+		{membercardtest.Fault{Kind: membercardtest.FaultFutureTimestamp}, membercard.ReasonStaleClock},
+		{membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial}, membercard.ReasonUnknownSerial},
+		{membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Timestamp"}, membercard.ReasonMissingHeader},
+		{membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Nonce"}, membercard.ReasonMissingHeader},
+		{membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Serial"}, membercard.ReasonMissingHeader},
+		{membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Signature"}, membercard.ReasonMissingHeader},
+	} {
+		server := newServer(t)
+		client := newClient(t, server, noRepeats)
+		test.fault.Times = 3
+		server.Inject(test.fault)
+		where := string(test.fault.Kind) + " " + test.fault.Missing
+
+		card, err := client.GetUserCard(t.Context(), getRequest)
+		assert.Nil(t, card, "nothing of an untrusted answer is used")
+		assertMatches(t, err, []error{membercard.ErrSignature}, where)
+		untrusted, ok := errors.AsType[*membercard.SignatureError](err)
+		require.True(t, ok)
+		assert.Equal(t, test.reason, untrusted.Reason, where)
+		assert.Equal(t, 200, untrusted.StatusCode)
+		assert.NotEmpty(t, untrusted.RequestID)
+		if test.reason == membercard.ReasonStaleClock {
+			assert.InDelta(t, 600, untrusted.Skew.Abs().Seconds(), 2)
+			assert.Equal(t, test.fault.Kind == membercardtest.FaultFutureTimestamp, untrusted.Skew > 0)
+		}
+		_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
+		assertMatches(t, err, []error{membercard.ErrSignature, membercard.ErrOutcomeUnknown}, where)
+
+		// An error answer with a spoiled signature is not believed either.
+		missing := getRequest
+		missing.UserCardCode = "1111111"
+		_, err = client.GetUserCard(t.Context(), missing)
+		assertMatches(t, err, []error{membercard.ErrSignature}, where+" on an error")
+		assert.NotContains(t, fmt.Sprintf("%+v %#v %d", err, err, err), openID)
+	}
+}
+
+func TestTheClockWindowIsOpenOnBothSides(t *testing.T) {
+	t.Parallel()
+	// Five minutes sharp are refused in both directions; what is a little less passes. The bounds are
+	// tested in virtual time in retry_test.go.
+	server := newServer(t)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Timestamp", Header: http.Header{"X": {"y"}}})
+	_, err := newClient(t, server, noRepeats).GetUserCard(t.Context(), getRequest)
+	assert.ErrorIs(t, err, membercard.ErrSignature)
+}
+
+func TestTimestampThatIsNoNumber(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"", "x", "1.5", "99999999999999999999", "-", " 1"} {
+		server := newServer(t)
+		transport := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			response, err := server.RoundTrip(r)
+			if err == nil {
+				response.Header.Set("Wechatpay-Timestamp", value)
+			}
+			return response, err
+		})
+		_, err := newClient(t, server, withTransport(transport), noRepeats).GetUserCard(t.Context(), getRequest)
+		untrusted, ok := errors.AsType[*membercard.SignatureError](err)
+		require.True(t, ok, value)
+		assert.Equal(t, membercard.ReasonMissingHeader, untrusted.Reason, value)
+	}
+}
+
+func TestOversizedAnswer(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultEndless, Times: 2})
+	client := newClient(t, server)
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "longer than 16777216 bytes")
+	require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	_, err = client.UpdateUserCard(t.Context(), updateRequest)
+	require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	assert.Len(t, server.Requests(), 2, "an oversized answer is not asked for again")
+}
+
+// FuzzAnswer: any answer is a value or an error, never both and never a panic; what is not signed is
+// never a value.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, []byte(`{"user_card_code":"1"}`), true)
+	f.Add(200, []byte(`{"user_information":{"common_field_list":[null]}}`), true)
+	f.Add(404, []byte(`{"code":"NOT_FOUND"}`), false)
+	f.Add(202, []byte(``), true)
+	server := membercardtest.NewServer()
+	addMember(server)
+	f.Fuzz(func(t *testing.T, status int, body []byte, signed bool) {
+		if status < 200 || status > 599 {
+			t.Skip()
+		}
+		transport := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			if signed {
+				server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: body})
+			}
+			response, err := server.RoundTrip(r)
+			if err != nil {
+				return nil, err
+			}
+			response.StatusCode = status
+			if !signed {
+				response.Body = io.NopCloser(bytes.NewReader(append(body, ' ')))
+			}
+			return response, nil
+		})
+		client := newClient(t, server, withTransport(transport), noRepeats)
+		card, err := client.GetUserCard(t.Context(), getRequest)
+		require.NotEqual(t, card == nil, err == nil, "value or error, never both")
+		if card != nil {
+			require.True(t, signed, "an unsigned answer was believed")
+			require.True(t, status < 300 && status != 202)
+			require.True(t, json.Valid(body))
+			_ = fmt.Sprintf("%+v", card)
+			return
+		}
+		require.NotContains(t, err.Error(), "\n")
+	})
+}

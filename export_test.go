@@ -1,0 +1,23 @@
+package membercard
+
+// OperationInfo is a row of the operation table, for tests that range over it.
+type OperationInfo struct {
+	Name         Operation
+	Method, Path string
+	Read         bool // may be repeated whatever happened, and changes nothing
+	Irreversible bool
+	Repeatable   bool // a write that may be repeated whatever happened
+	Contested    bool
+}
+
+// Operations returns the operation table.
+func Operations() []OperationInfo {
+	var infos []OperationInfo
+	for _, op := range operations {
+		infos = append(infos, OperationInfo{
+			Name: op.name, Method: op.method, Path: op.path, Contested: op.contested,
+			Read: op.repeat == read, Repeatable: op.repeat == repeatableWrite, Irreversible: op.repeat == irreversible,
+		})
+	}
+	return infos
+}

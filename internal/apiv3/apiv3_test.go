@@ -1,0 +1,294 @@
+package apiv3
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/wechatpay-apiv3/wechatpay-go/utils"
+)
+
+var testKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+func readVectors(t *testing.T, name string, v any) {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/vectors/" + name)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, v))
+}
+
+func TestRequestMessageVectors(t *testing.T) {
+	var vectors []struct {
+		Method, URI, Nonce, Body, Message string
+		Timestamp                         int64
+	}
+	readVectors(t, "sign.json", &vectors)
+	require.NotEmpty(t, vectors)
+	for _, v := range vectors {
+		assert.Equal(t, v.Message, string(RequestMessage(v.Method, v.URI, v.Timestamp, v.Nonce, []byte(v.Body))))
+	}
+}
+
+func TestVerifyVectors(t *testing.T) {
+	data, err := os.ReadFile("../../testdata/vectors/public_key.txt")
+	require.NoError(t, err)
+	key, err := ParsePublicKey(data)
+	require.NoError(t, err)
+	var vectors []struct{ Name, Message, Timestamp, Nonce, Body, Signature string }
+	readVectors(t, "verify.json", &vectors)
+	require.NotEmpty(t, vectors)
+	for _, v := range vectors {
+		message := []byte(v.Message)
+		if v.Body != "" {
+			message = AnswerMessage(v.Timestamp, v.Nonce, []byte(v.Body))
+		}
+		assert.True(t, Verify(key, message, v.Signature), v.Name)
+		assert.False(t, Verify(key, append(message, ' '), v.Signature), v.Name)
+		assert.False(t, Verify(key, message, "WECHATPAY/SIGNTEST/"+v.Signature), v.Name)
+		assert.False(t, Verify(&testKey().PublicKey, message, v.Signature), v.Name)
+	}
+}
+
+func TestSignAgreesWithTheOfficialSDK(t *testing.T) {
+	message := RequestMessage("POST", "/v3/x?a=%2F", 1554208460, "nonce", []byte("{}\n"))
+	got, err := Sign(testKey(), message)
+	require.NoError(t, err)
+	want, err := utils.SignSHA256WithRSA(string(message), testKey())
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	assert.True(t, Verify(&testKey().PublicKey, message, got))
+}
+
+type brokenKey struct{ *rsa.PrivateKey }
+
+func (brokenKey) SignMessage(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("the HSM is away")
+}
+
+func TestSignReturnsTheSignersError(t *testing.T) {
+	_, err := Sign(brokenKey{testKey()}, nil)
+	assert.ErrorContains(t, err, "the HSM is away")
+}
+
+func TestAuthorization(t *testing.T) {
+	assert.Equal(t,
+		`WECHATPAY2-SHA256-RSA2048 mchid="1900009191",nonce_str="593BEC0C930BF1AFEB40B4A08C8FB242",signature="c2ln",timestamp="1554208460",serial_no="1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C"`,
+		Authorization("1900009191", "1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C", "593BEC0C930BF1AFEB40B4A08C8FB242", 1554208460, "c2ln"))
+}
+
+func TestNonce(t *testing.T) {
+	seen := map[string]bool{}
+	for range 100 {
+		nonce, err := Nonce()
+		require.NoError(t, err)
+		assert.Regexp(t, `^[0-9A-Za-z]{32}$`, nonce)
+		assert.False(t, seen[nonce])
+		seen[nonce] = true
+	}
+}
+
+func TestSealAndOpen(t *testing.T) {
+	longest := strings.Repeat("字", 71)
+	require.Equal(t, 214, MaxPlaintext(&testKey().PublicKey))
+	for _, plaintext := range []string{"13800000000", "男", longest, longest + "x"} {
+		ciphertext, err := Seal(&testKey().PublicKey, plaintext)
+		require.NoError(t, err)
+		assert.True(t, IsCiphertext(ciphertext))
+		opened, err := Open(testKey(), ciphertext)
+		require.NoError(t, err)
+		assert.Equal(t, plaintext, opened)
+		official, err := utils.DecryptOAEP(ciphertext, testKey())
+		require.NoError(t, err)
+		assert.Equal(t, plaintext, official)
+	}
+	_, err := Seal(&testKey().PublicKey, longest+"xy")
+	assert.Error(t, err)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	sealed, err := Seal(&other.PublicKey, "13800000000")
+	require.NoError(t, err)
+	for name, ciphertext := range map[string]string{
+		"clear text": "13800000000!", "another key": sealed, "empty": "", "too short": "AAAA",
+		"PKCS #1": must(utils.EncryptPKCS1v15WithPublicKey("13800000000", &testKey().PublicKey)),
+	} {
+		opened, err := Open(testKey(), ciphertext)
+		require.Error(t, err, name)
+		assert.Empty(t, opened, name)
+		assert.NotContains(t, err.Error(), "13800000000", name)
+	}
+}
+
+func TestIsCiphertext(t *testing.T) {
+	for size, want := range map[int]bool{255: false, 256: true, 257: false, 258: false, 384: true, 512: true, 128: false, 0: false, 1024: false} {
+		assert.Equal(t, want, IsCiphertext(base64.StdEncoding.EncodeToString(make([]byte, size))), size)
+	}
+	assert.False(t, IsCiphertext(strings.Repeat("!", 344)))
+	assert.False(t, IsCiphertext(strings.Repeat("A", 344)+"\n"))
+}
+
+func TestParseErrorBody(t *testing.T) {
+	for body, want := range map[string]ErrorBody{
+		``:                       {},
+		`<html>`:                 {},
+		`null`:                   {},
+		`[]`:                     {},
+		`{"statusCode":200}`:     {},
+		`{"code":1,"message":2}`: {},
+		`{"code":"PARAM_ERROR","message":null,"detail":null}`: {Code: "PARAM_ERROR"},
+		`{"code":7,"message":"m","detail":"text"}`: {
+			Message: "m", Detail: ErrorDetail{Raw: []byte(`"text"`)},
+		},
+		`{"code":"PARAM_ERROR","message":"m","detail":{"field":"/a","value":{"x":1},"issue":"i","location":"body"}}`: {
+			Code: "PARAM_ERROR", Message: "m",
+			Detail: ErrorDetail{
+				Field: "/a", Issue: "i", Location: "body", Value: []byte(`{"x":1}`),
+				Raw: []byte(`{"field":"/a","value":{"x":1},"issue":"i","location":"body"}`),
+			},
+		},
+		`{"code":"SIGN_ERROR","detail":{"detail":{"issue":"sign not match"},"field":"signature","location":null}}`: {
+			Code: "SIGN_ERROR",
+			Detail: ErrorDetail{
+				Field: "signature", Issue: "sign not match",
+				Raw: []byte(`{"detail":{"issue":"sign not match"},"field":"signature","location":null}`),
+			},
+		},
+	} {
+		assert.Equal(t, want, ParseErrorBody([]byte(body)), body)
+	}
+}
+
+func TestParseKeys(t *testing.T) {
+	key := testKey()
+	block := func(kind string, der []byte) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(0).SetBytes([]byte{0x0D, 0xAB, 0xCD}), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0),
+	}
+	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	certificate := block("CERTIFICATE", must(x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)))
+	public := block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&key.PublicKey)))
+	pkcs8 := block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key)))
+	pkcs1 := block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
+
+	for _, data := range [][]byte{pkcs8, pkcs1, append([]byte("Bag Attributes\n"), pkcs8...)} {
+		got, err := ParsePrivateKey(data)
+		require.NoError(t, err)
+		assert.True(t, key.Equal(got))
+	}
+	gotPublic, err := ParsePublicKey(public)
+	require.NoError(t, err)
+	assert.True(t, key.PublicKey.Equal(gotPublic))
+	gotCertificate, err := ParseCertificate(certificate)
+	require.NoError(t, err)
+	assert.Equal(t, "0DABCD", CertificateSerial(gotCertificate))
+
+	p12 := []byte{0x30, 0x82, 0x0a, 0x5f, 0x02, 0x01, 0x03}
+	for name, refused := range map[string]struct {
+		parse func([]byte) error
+		data  []byte
+		says  string
+	}{
+		"private: certificate":     {parse(ParsePrivateKey), certificate, "this is a certificate; wanted is the private key"},
+		"private: public key":      {parse(ParsePrivateKey), public, "this is a public key; wanted is the private key"},
+		"private: PKCS#12":         {parse(ParsePrivateKey), p12, "apiclient_cert.p12"},
+		"private: elliptic":        {parse(ParsePrivateKey), block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(elliptic))), "not RSA"},
+		"private: elliptic PKCS#8": {parse(ParsePrivateKey), block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(elliptic))), "not a RSA"},
+		"private: encrypted":       {parse(ParsePrivateKey), block("ENCRYPTED PRIVATE KEY", []byte{1}), "decrypt it first"},
+		"private: broken":          {parse(ParsePrivateKey), block("PRIVATE KEY", []byte{1}), "parse"},
+		"private: empty":           {parse(ParsePrivateKey), nil, "empty"},
+		"private: no PEM":          {parse(ParsePrivateKey), []byte("MIIEvg"), "no PEM block"},
+		"public: certificate":      {parse(ParsePublicKey), certificate, "this is a certificate; wanted is the WeChat Pay public key"},
+		"public: private key":      {parse(ParsePublicKey), pkcs8, "this is a private key; wanted is the WeChat Pay public key"},
+		"public: PKCS#12":          {parse(ParsePublicKey), p12, "apiclient_cert.p12"},
+		"public: elliptic":         {parse(ParsePublicKey), block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&elliptic.PublicKey))), "WeChat Pay uses RSA"},
+		"public: broken":           {parse(ParsePublicKey), block("PUBLIC KEY", []byte{1}), "asn1"},
+		"certificate: private key": {parse(ParseCertificate), pkcs1, "this is a private key; wanted is a certificate"},
+		"certificate: other":       {parse(ParseCertificate), block("CERTIFICATE REQUEST", []byte{1}), "CERTIFICATE REQUEST"},
+		"certificate: broken":      {parse(ParseCertificate), block("CERTIFICATE", []byte{1}), "parse"},
+		"certificate: PKCS#12":     {parse(ParseCertificate), p12, "apiclient_cert.p12"},
+	} {
+		err := refused.parse(refused.data)
+		if assert.Error(t, err, name) {
+			assert.Contains(t, err.Error(), refused.says, name)
+			assert.NotContains(t, err.Error(), "MII", name+": the error quotes the file")
+		}
+	}
+}
+
+func parse[T any](f func([]byte) (*T, error)) func([]byte) error {
+	return func(data []byte) error {
+		value, err := f(data)
+		if (value == nil) == (err == nil) {
+			return errors.New("value or error, never both")
+		}
+		return err
+	}
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// FuzzRequestMessage: different requests never have the same message. The parts before the body cannot
+// hold a line feed; a body may.
+func FuzzRequestMessage(f *testing.F) {
+	f.Add("GET", "/a", int64(1), "n", "", "GET", "/a", int64(1), "n", "\n")
+	f.Fuzz(func(t *testing.T, m1, u1 string, t1 int64, n1, b1, m2, u2 string, t2 int64, n2, b2 string) {
+		if strings.Contains(m1+u1+n1+m2+u2+n2, "\n") {
+			t.Skip()
+		}
+		same := m1 == m2 && u1 == u2 && t1 == t2 && n1 == n2 && b1 == b2
+		equal := string(RequestMessage(m1, u1, t1, n1, []byte(b1))) == string(RequestMessage(m2, u2, t2, n2, []byte(b2)))
+		assert.Equal(t, same, equal)
+	})
+}
+
+// FuzzParseErrorBody: what was read is in the body, and reading the same again gives the same.
+func FuzzParseErrorBody(f *testing.F) {
+	f.Add([]byte(`{"code":"PARAM_ERROR","message":"m","detail":{"field":"/a","value":[1],"issue":"i"}}`))
+	f.Add([]byte(`{"code":1,"detail":[]}`))
+	f.Add([]byte(`<html>`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		parsed := ParseErrorBody(body)
+		if !json.Valid(body) {
+			assert.Equal(t, ErrorBody{}, parsed)
+		}
+		again, err := json.Marshal(map[string]any{"code": parsed.Code, "message": parsed.Message})
+		require.NoError(t, err)
+		reparsed := ParseErrorBody(again)
+		assert.Equal(t, parsed.Code, reparsed.Code)
+		assert.Equal(t, parsed.Message, reparsed.Message)
+	})
+}

@@ -1,0 +1,402 @@
+package membercard_test
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"log"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"text/template"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// forms returns the ways a secret could show: as it is, in hexadecimal, in Base64, in decimal bytes.
+func forms(secret string) []string {
+	return []string{
+		secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), fmt.Sprintf("%#x", secret),
+		base64.StdEncoding.EncodeToString([]byte(secret)),
+		strings.Trim(fmt.Sprint([]byte(secret)), "[]"), strings.Trim(fmt.Sprintf("%#v", []byte(secret)), "[]byte{}"),
+	}
+}
+
+func assertHidden(t *testing.T, secret, text, where string) {
+	t.Helper()
+	for _, form := range forms(secret) {
+		assert.NotContains(t, text, form, where)
+	}
+}
+
+type embedding struct{ membercard.Sensitive }
+
+// TestSensitiveNeverPrints goes through every verb, flag and holder, exported and not.
+func TestSensitiveNeverPrints(t *testing.T) {
+	t.Parallel()
+	const secret = "13812345678"
+	value := membercard.NewSensitive(secret)
+	holders := map[string]any{
+		"value":                 value,
+		"pointer":               &value,
+		"slice":                 []membercard.Sensitive{value},
+		"array":                 [1]membercard.Sensitive{value},
+		"map":                   map[string]membercard.Sensitive{"k": value},
+		"any":                   []any{value, &value},
+		"exported":              struct{ V membercard.Sensitive }{value},
+		"unexported":            struct{ v membercard.Sensitive }{value},
+		"exported pointer":      struct{ V *membercard.Sensitive }{&value},
+		"unexported pointer":    struct{ v *membercard.Sensitive }{&value},
+		"unexported slice":      struct{ v []membercard.Sensitive }{[]membercard.Sensitive{value}},
+		"unexported map":        struct{ v map[string]membercard.Sensitive }{map[string]membercard.Sensitive{"k": value}},
+		"unexported any":        struct{ v any }{value},
+		"pointer to unexported": &struct{ v membercard.Sensitive }{value},
+		"embedded":              embedding{value},
+		"card":                  membercard.UserCard{PhoneNumber: value},
+		"request":               &membercard.UpdateUserCardRequest{PhoneNumber: value},
+	}
+	combinations := 0
+	for name, holder := range holders {
+		for verb := '!'; verb <= '~'; verb++ {
+			for _, flags := range []string{"", "+", "#", "-", " ", "0", "+#", "#+ 0-", "20", ".3", "-20.5"} {
+				format := "%" + flags + string(verb)
+				assertHidden(t, secret, fmt.Sprintf(format, holder), name+" "+format)
+				combinations++
+			}
+		}
+		assertHidden(t, secret, fmt.Sprint(holder), name)
+		for _, handler := range []func(*bytes.Buffer) slog.Handler{
+			func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
+			func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
+		} {
+			var out bytes.Buffer
+			slog.New(handler(&out)).Info("message", "holder", holder)
+			assertHidden(t, secret, out.String(), name+" slog")
+		}
+		var out bytes.Buffer
+		log.New(&out, "", 0).Println(holder)
+		require.NoError(t, template.Must(template.New("").Parse("{{.}}")).Execute(&out, holder))
+		if data, err := json.Marshal(holder); err == nil {
+			out.Write(data)
+		}
+		if data, err := xml.Marshal(holder); err == nil {
+			out.Write(data)
+		}
+		_ = gob.NewEncoder(&out).Encode(holder)
+		assertHidden(t, secret, out.String(), name+" encoders")
+	}
+	t.Logf("%d combinations", combinations)
+	assert.Equal(t, "[sensitive]", value.String())
+	assert.Equal(t, "[sensitive]", fmt.Sprintf("%v", value))
+}
+
+func TestSensitiveCannotBeCompared(t *testing.T) {
+	t.Parallel()
+	assert.False(t, reflect.TypeFor[membercard.Sensitive]().Comparable())
+}
+
+func TestSensitiveJSON(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	card, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+
+	t.Run("a sealed value is stored as its ciphertext and opens later", func(t *testing.T) {
+		stored, err := json.Marshal(card)
+		require.NoError(t, err)
+		assertHidden(t, phone, string(stored), "stored")
+		var restored membercard.UserCard
+		require.NoError(t, json.Unmarshal(stored, &restored))
+		assert.True(t, card.PhoneNumber.Equal(restored.PhoneNumber))
+		opened, err := client.Decrypt(restored.PhoneNumber)
+		require.NoError(t, err)
+		assert.Equal(t, phone, opened)
+	})
+	t.Run("a plaintext value is redacted for good", func(t *testing.T) {
+		stored, err := json.Marshal(membercard.NewSensitive(phone))
+		require.NoError(t, err)
+		assert.Equal(t, `"[redacted]"`, string(stored))
+		var restored membercard.Sensitive
+		require.NoError(t, json.Unmarshal(stored, &restored))
+		assert.False(t, restored.IsZero())
+		_, err = client.Decrypt(restored)
+		require.ErrorContains(t, err, "redacted")
+		request := updateRequest
+		request.PhoneNumber = restored
+		_, err = client.UpdateUserCard(t.Context(), request)
+		require.ErrorContains(t, err, "PhoneNumber")
+		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+		again, err := json.Marshal(restored)
+		require.NoError(t, err)
+		assert.Equal(t, `"[redacted]"`, string(again))
+	})
+	t.Run("values", func(t *testing.T) {
+		for data, want := range map[string]string{
+			`""`: "", `null`: "", `"13800000000"`: "13800000000", `"男"`: "男",
+			`"QUJD"`: "QUJD",
+		} {
+			var value membercard.Sensitive
+			require.NoError(t, json.Unmarshal([]byte(data), &value), data)
+			got, err := client.Decrypt(value)
+			require.NoError(t, err, data)
+			assert.Equal(t, want, got)
+			assert.Equal(t, want == "", value.IsZero())
+		}
+	})
+	t.Run("another type names the field and not the value", func(t *testing.T) {
+		for _, value := range []string{`13812345678`, `{"a":"13812345678"}`, `["13812345678"]`, `true`} {
+			var card membercard.UserCard
+			err := json.Unmarshal([]byte(`{"phone_number":`+value+`}`), &card)
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), "phone_number")
+			assertHidden(t, "13812345678", err.Error(), "error")
+		}
+	})
+	t.Run("one odd string does not fail the record", func(t *testing.T) {
+		var card membercard.UserCard
+		require.NoError(t, json.Unmarshal([]byte(`{"level":"x","phone_number":"!!! not Base64 !!!"}`), &card))
+		assert.Equal(t, "x", card.Level)
+	})
+}
+
+func TestSensitiveEqual(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	card, err := server.Client().GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	again, err := server.Client().GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	a := membercard.NewSensitive("a")
+	assert.True(t, a.Equal(membercard.NewSensitive("a")))
+	assert.False(t, a.Equal(membercard.NewSensitive("b")))
+	assert.False(t, a.Equal(membercard.Sensitive{}))
+	assert.True(t, membercard.Sensitive{}.Equal(membercard.NewSensitive("")))
+	assert.True(t, card.PhoneNumber.Equal(card.PhoneNumber))
+	assert.False(t, card.PhoneNumber.Equal(again.PhoneNumber), "encryption is randomised")
+	assert.False(t, card.PhoneNumber.Equal(membercard.NewSensitive(phone)))
+}
+
+// TestEverySensitiveSlotIsSealed fills every Sensitive of every request type, and requires a ciphertext
+// in each place and no clear text anywhere.
+func TestEverySensitiveSlotIsSealed(t *testing.T) {
+	t.Parallel()
+	slots := 0
+	for operation, request := range requests {
+		server := newServer(t)
+		filled := reflect.New(reflect.TypeOf(request)).Elem()
+		filled.Set(reflect.ValueOf(request))
+		n := fillSensitive(filled, new(int))
+		if n == 0 {
+			continue
+		}
+		slots += n
+		before := fmt.Sprintf("%#v", filled.Interface())
+		_, err := do(t.Context(), server.Client(), filled.Interface())
+		require.NoError(t, err, operation)
+		assert.Equal(t, before, fmt.Sprintf("%#v", filled.Interface()), "the caller's request was changed")
+		body := string(server.Requests()[0].Body)
+		assert.NotContains(t, body, "canary")
+		assert.NotContains(t, body, "redacted")
+		assert.Equal(t, n, countCiphertexts(asJSON(t, []byte(body))), "%s: %s", operation, body)
+	}
+	assert.Equal(t, 4, slots)
+}
+
+// fillSensitive puts a value into every Sensitive below v and returns how many there were.
+func fillSensitive(v reflect.Value, counter *int) int {
+	if v.Type() == reflect.TypeFor[membercard.Sensitive]() {
+		*counter++
+		v.Set(reflect.ValueOf(membercard.NewSensitive(fmt.Sprintf("canary %d", *counter))))
+		return 1
+	}
+	n := 0
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !hasSensitive(v.Type().Elem()) {
+			return 0
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		n = fillSensitive(v.Elem(), counter)
+	case reflect.Slice:
+		if !hasSensitive(v.Type().Elem()) {
+			return 0
+		}
+		size := 2
+		if v.Type().Elem() != reflect.TypeFor[membercard.Sensitive]() {
+			size = 1
+		}
+		v.Set(reflect.MakeSlice(v.Type(), size, size))
+		for i := range v.Len() {
+			n += fillSensitive(v.Index(i), counter)
+		}
+	case reflect.Struct:
+		for field, value := range v.Fields() {
+			if !field.IsExported() {
+				continue
+			}
+			n += fillSensitive(value, counter)
+			if value.Type() == reflect.TypeFor[membercard.CommonFieldFlag]() {
+				value.SetString(string(membercard.CommonFieldFlagBirthday))
+			} else if value.Kind() == reflect.String && value.Len() == 0 && field.Name == "Name" {
+				value.SetString("喜欢的运动")
+			}
+		}
+	}
+	return n
+}
+
+func hasSensitive(t reflect.Type) bool {
+	if t == reflect.TypeFor[membercard.Sensitive]() {
+		return true
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return hasSensitive(t.Elem())
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if field.IsExported() && hasSensitive(field.Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func countCiphertexts(value any) int {
+	n := 0
+	switch v := value.(type) {
+	case string:
+		if data, err := base64.StdEncoding.DecodeString(v); err == nil && len(data) == 256 {
+			n++
+		}
+	case []any:
+		for _, element := range v {
+			n += countCiphertexts(element)
+		}
+	case map[string]any:
+		for _, member := range v {
+			n += countCiphertexts(member)
+		}
+	}
+	return n
+}
+
+func TestReadChangeWriteBack(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	card, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	info := *card.UserInformation
+	info.CommonFieldList[0].Value = membercard.NewSensitive("1991-02-02")
+	updated, err := client.UpdateUserCard(t.Context(), membercard.UpdateUserCardRequest{
+		BrandID: card.BrandID, CardID: card.CardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID,
+		PhoneNumber: card.PhoneNumber, UserInformation: &info,
+	})
+	require.NoError(t, err)
+	for want, value := range map[string]membercard.Sensitive{
+		phone:        updated.PhoneNumber,
+		"1991-02-02": updated.UserInformation.CommonFieldList[0].Value,
+		"足球":         updated.UserInformation.CustomFieldList[0].UserChosenValues[0],
+		"篮球":         updated.UserInformation.CustomFieldList[0].UserChosenValues[1],
+	} {
+		got, err := client.Decrypt(value)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+
+	t.Run("a value that does not open fails before the network, naming the field", func(t *testing.T) {
+		sent := len(server.Requests())
+		var foreign membercard.Sensitive
+		require.NoError(t, json.Unmarshal(fmt.Appendf(nil, "%q", strings.TrimSpace(string(readFile(t, "testdata/official/ciphertext.txt")))), &foreign))
+		request := membercard.UpdateUserCardRequest{
+			BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
+			UserInformation: &membercard.UserInfo{CustomFieldList: []membercard.UserInfoCustomField{{
+				Name: "喜欢的运动", UserChosenValues: []membercard.Sensitive{membercard.NewSensitive("足球"), foreign},
+			}}},
+		}
+		_, err := client.UpdateUserCard(t.Context(), request)
+		require.ErrorContains(t, err, "UserInformation.CustomFieldList[0].UserChosenValues[1]")
+		require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
+		assert.Len(t, server.Requests(), sent)
+	})
+}
+
+func TestSensitiveThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	request := updateRequest
+	request.PhoneNumber = membercard.NewSensitive(strings.Repeat("字", 71) + "x")
+	_, err := server.Client().UpdateUserCard(t.Context(), request)
+	require.NoError(t, err)
+	request.PhoneNumber = membercard.NewSensitive(strings.Repeat("字", 72))
+	_, err = server.Client().UpdateUserCard(t.Context(), request)
+	require.ErrorContains(t, err, "PhoneNumber: 216 bytes do not fit into the encrypted field, at most 214 do")
+	assert.Len(t, server.Requests(), 1)
+}
+
+func TestForgottenSealIsRefused(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	request := updateRequest
+	request.Attach = new("[redacted]")
+	_, err := server.Client().UpdateUserCard(t.Context(), request)
+	require.ErrorContains(t, err, "[redacted]")
+	assert.Empty(t, server.Requests())
+}
+
+func TestPreviousKeysOpen(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	card, err := server.Client().GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	config := server.Config()
+	old := config.PrivateKey.(crypto.Decrypter)
+	config.PrivateKey = newKey()
+	client, err := membercard.New(config)
+	require.NoError(t, err)
+	_, err = client.Decrypt(card.PhoneNumber)
+	require.ErrorContains(t, err, "another certificate")
+	config.PreviousKeys = append(config.PreviousKeys, old)
+	client, err = membercard.New(config)
+	require.NoError(t, err)
+	opened, err := client.Decrypt(card.PhoneNumber)
+	require.NoError(t, err)
+	assert.Equal(t, phone, opened)
+}
+
+// FuzzSensitiveJSON: what is read as a sealed value is written as it was, nothing else shows, and a
+// second reading equals the first.
+func FuzzSensitiveJSON(f *testing.F) {
+	for _, seed := range []string{`""`, `null`, `"[redacted]"`, `"13800000000"`, `1`, `{}`, `"` + strings.Repeat("A", 342) + `=="`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var value membercard.Sensitive
+		if json.Unmarshal(data, &value) != nil {
+			require.True(t, value.IsZero(), "value or error, never both")
+			return
+		}
+		out, err := json.Marshal(value)
+		require.NoError(t, err)
+		var text, in string
+		require.NoError(t, json.Unmarshal(out, &text))
+		_ = json.Unmarshal(data, &in)
+		require.Contains(t, []string{"", "[redacted]", in}, text)
+		var again membercard.Sensitive
+		require.NoError(t, json.Unmarshal(out, &again))
+		require.Equal(t, value.IsZero(), again.IsZero())
+		if text == in {
+			require.True(t, value.Equal(again))
+		}
+	})
+}
