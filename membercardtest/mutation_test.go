@@ -1,0 +1,518 @@
+package membercardtest_test
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// member is a name and a value of an object, or a parameter of a query. A list of them keeps the order
+// and can hold a name twice.
+type member struct {
+	name  string
+	value any
+}
+
+type object []member
+
+func (o object) MarshalJSON() ([]byte, error) {
+	var members []string
+	for _, m := range o {
+		value, err := json.Marshal(m.value)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, fmt.Sprintf("%q:%s", m.name, value))
+	}
+	return []byte("{" + strings.Join(members, ",") + "}"), nil
+}
+
+// message is a request before it is signed.
+type message struct {
+	operation membercard.Operation
+	method    string
+	path      []member // segments; those with a name are parameters
+	query     object
+	body      object
+	header    http.Header
+	authorize func(items map[string]string) string // nil: properly
+}
+
+func (m *message) clone() *message {
+	c := *m
+	c.path, c.query, c.header = slices.Clone(m.path), slices.Clone(m.query), m.header.Clone()
+	if m.body != nil {
+		c.body = cloneValue(m.body).(object)
+	}
+	return &c
+}
+
+func cloneValue(value any) any {
+	switch v := value.(type) {
+	case object:
+		c := make(object, len(v))
+		for i, m := range v {
+			c[i] = member{m.name, cloneValue(m.value)}
+		}
+		return c
+	case []any:
+		c := make([]any, len(v))
+		for i, e := range v {
+			c[i] = cloneValue(e)
+		}
+		return c
+	}
+	return value
+}
+
+// send signs a message with the standard library and sends it.
+func (m *message) send(t *testing.T, server *membercardtest.Server) (status int, code string) {
+	t.Helper()
+	uri := ""
+	for _, segment := range m.path {
+		uri += "/" + url.PathEscape(fmt.Sprint(segment.value))
+	}
+	for i, parameter := range m.query {
+		uri += map[bool]string{true: "?", false: "&"}[i == 0] + parameter.name + "=" + url.QueryEscape(fmt.Sprint(parameter.value))
+	}
+	body := ""
+	if m.body != nil {
+		data, err := json.Marshal(m.body)
+		require.NoError(t, err)
+		body = string(data)
+	}
+	config := server.Config()
+	items := map[string]string{
+		"mchid": config.MchID, "serial_no": config.CertificateSerial,
+		"nonce_str": rand.Text(), "timestamp": fmt.Sprint(time.Now().Unix()),
+	}
+	digest := sha256.Sum256([]byte(m.method + "\n" + uri + "\n" + items["timestamp"] + "\n" + items["nonce_str"] + "\n" + body + "\n"))
+	signature, err := config.PrivateKey.Sign(rand.Reader, digest[:], crypto.SHA256)
+	require.NoError(t, err)
+	items["signature"] = base64.StdEncoding.EncodeToString(signature)
+
+	request, err := http.NewRequestWithContext(t.Context(), m.method, "https://api.mch.weixin.qq.com"+uri, strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header = m.header.Clone()
+	if request.Header.Get("Authorization") == "" {
+		authorize := m.authorize
+		if authorize == nil {
+			authorize = authorization
+		}
+		request.Header.Set("Authorization", authorize(items))
+	} else {
+		request.Header.Del("Authorization")
+	}
+	response, err := server.RoundTrip(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	var problem struct{ Code string }
+	require.NoError(t, json.Unmarshal(data, &problem))
+	return response.StatusCode, problem.Code
+}
+
+func authorization(items map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(items)) {
+		parts = append(parts, name+`="`+items[name]+`"`)
+	}
+	return "WECHATPAY2-SHA256-RSA2048 " + strings.Join(parts, ",")
+}
+
+func seal(key *rsa.PublicKey, plaintext string) string {
+	data, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, key, []byte(plaintext), nil)
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(data)
+}
+
+const (
+	brandID = "1004"
+	cardID  = "pbLatjvWOibDc5-TBnbUk1pD12o0"
+	openID  = "obLatjnx9gnqzS4myYGmLZ7LgLBA"
+	code    = "478515832665"
+)
+
+func newServer(t *testing.T, options ...membercardtest.Option) *membercardtest.Server {
+	server := membercardtest.NewTestServer(t, options...)
+	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code, OpenID: openID, PhoneNumber: membercard.NewSensitive("13800000000")})
+	return server
+}
+
+// validMessages returns the valid request of each operation with every parameter its page knows.
+func validMessages(server *membercardtest.Server) []*message {
+	key := server.Config().PublicKey
+	path := func(segments ...string) []member {
+		var path []member
+		for _, segment := range append([]string{"v3", "brand", "partner", "card-member"}, segments...) {
+			path = append(path, member{value: segment})
+		}
+		return path
+	}
+	withCode := func(path []member) []member {
+		path[5] = member{"user_card_code", code}
+		return path
+	}
+	headers := func(withBody bool) http.Header {
+		h := http.Header{"Accept": {"application/json"}, "User-Agent": {"mutation"}, "Wechatpay-Serial": {membercardtest.PublicKeyID}}
+		if withBody {
+			h.Set("Content-Type", "application/json")
+		}
+		return h
+	}
+	brand, card, user := member{"brand_id", brandID}, member{"card_id", cardID}, member{"openid", openID}
+	const sampleTime = "2020-05-20T13:29:35.120+08:00"
+	return []*message{
+		{
+			operation: membercard.OperationListCards, method: "GET", path: path("cards"), header: headers(false),
+			query: object{brand, {"state", "CARD_EFFECTIVE"}, {"offset", 0}, {"limit", 20}},
+		},
+		{
+			operation: membercard.OperationListUserCards, method: "GET", path: path("user-cards"), header: headers(false),
+			query: object{brand, user, {"user_card_state", "EFFECTIVE"}, {"offset", 0}, {"limit", 20}},
+		},
+		{
+			operation: membercard.OperationGetUserCard, method: "GET", path: withCode(path("user-cards", "")), header: headers(false),
+			query: object{brand, card, user},
+		},
+		{
+			operation: membercard.OperationUpdateUserCard, method: "PATCH", path: withCode(path("user-cards", "")), header: headers(true),
+			query: object{card},
+			body: object{
+				brand, user,
+				{"card_color", "#FFFF00"},
+				{"card_picture_url", "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0"},
+				{"phone_number", seal(key, "13900000000")},
+				{"level", "钻石会员"},
+				{"valid_date_information", object{
+					{"type", "FIX_TIME_RANGE"},
+					{"available_begin_time", sampleTime},
+					{"available_end_time", "2099-05-20T13:29:35+08:00"},
+					{"available_day_after_receive", 30},
+				}},
+				{"user_information", object{
+					{"common_field_list", []any{object{{"name", "USER_FORM_FLAG_BIRTHDAY"}, {"value", seal(key, "1990-01-01")}}}},
+					{"custom_field_list", []any{object{{"name", "喜欢的运动"}, {"user_chosen_values", []any{seal(key, "足球")}}}}},
+				}},
+				{"attach", "自定义数据说明"},
+			},
+		},
+		{
+			operation: membercard.OperationInvalidateUserCard, method: "POST", path: withCode(path("user-cards", "", "invalidate")), header: headers(true),
+			query: object{brand, card},
+			body:  object{user, {"invalid_reason", "传入的自定义作废原因"}},
+		},
+	}
+}
+
+// overLimit holds, for each parameter, a value that is over its documented limit by one.
+var overLimit = map[string]any{
+	"brand_id": strings.Repeat("1", 33), "card_id": strings.Repeat("字", 33), "openid": strings.Repeat("o", 129),
+	"user_card_code": strings.Repeat("1", 33), "state": "CARD_EFFECTIVE1", "user_card_state": "EFFECTIVE1",
+	"offset": -1, "limit": 21, "card_color": "#FFFF000", "card_picture_url": "https://" + strings.Repeat("字", 249),
+	"phone_number": strings.Repeat("A", 513), "level": strings.Repeat("字", 11), "attach": strings.Repeat("字", 257),
+	"invalid_reason": strings.Repeat("字", 33), "type": "FIX_TERM_RANGE", "available_begin_time": "2020-05-20T13:29:35.1200000000+08:00",
+	"available_end_time": "2020-05-20T13:29:35.1200000000+08:00", "available_day_after_receive": 10958,
+	"name": strings.Repeat("字", 33),
+}
+
+// optional holds the parameters that may be left out.
+var optional = []string{
+	"state", "user_card_state", "card_color", "card_picture_url", "phone_number", "level", "valid_date_information",
+	"user_information", "attach", "invalid_reason", "available_day_after_receive", "common_field_list", "custom_field_list",
+}
+
+type mutation struct {
+	name   string
+	status int
+	code   string
+	mutate func(*message)
+}
+
+// mutations returns every way to spoil a message.
+func mutations(valid *message, other *rsa.PublicKey) []mutation {
+	var all []mutation
+	add := func(status int, code, name string, mutate func(*message)) {
+		all = append(all, mutation{name, status, code, mutate})
+	}
+	unauthorized := func(name string, mutate func(*message)) { add(401, "SIGN_ERROR", name, mutate) }
+	badHeader := func(name string, mutate func(*message)) { add(400, "INVALID_REQUEST", name, mutate) }
+	badParameter := func(name string, mutate func(*message)) { add(400, "PARAM_ERROR", name, mutate) }
+
+	unauthorized("Authorization dropped", func(m *message) { m.header.Set("Authorization", "drop") })
+	unauthorized("scheme altered", func(m *message) {
+		m.authorize = func(items map[string]string) string { return strings.Replace(authorization(items), "2048", "4096", 1) }
+	})
+	for _, item := range []string{"mchid", "serial_no", "nonce_str", "timestamp", "signature"} {
+		unauthorized(item+" dropped", func(m *message) {
+			m.authorize = func(items map[string]string) string { delete(items, item); return authorization(items) }
+		})
+		unauthorized(item+" altered", func(m *message) {
+			m.authorize = func(items map[string]string) string {
+				altered := "1"
+				if strings.HasPrefix(items[item], "1") {
+					altered = "2"
+				}
+				items[item] = altered + items[item][1:]
+				return authorization(items)
+			}
+		})
+		unauthorized(item+" doubled", func(m *message) {
+			m.authorize = func(items map[string]string) string {
+				return authorization(items) + "," + item + `="` + items[item] + `"`
+			}
+		})
+	}
+	unauthorized("end of the signature altered", func(m *message) {
+		m.authorize = func(items map[string]string) string {
+			items["signature"] = items["signature"][:300] + strings.Repeat("A", 44)
+			return authorization(items)
+		}
+	})
+	for name, altered := range map[string]string{"Accept": "text/html", "User-Agent": "", "Content-Type": "text/plain", "Wechatpay-Serial": "PUB_KEY_ID_OTHER"} {
+		if valid.header.Get(name) == "" {
+			continue
+		}
+		if name != "Wechatpay-Serial" || valid.operation == membercard.OperationUpdateUserCard {
+			badHeader(name+" dropped", func(m *message) { m.header.Del(name) })
+		}
+		if altered != "" {
+			badHeader(name+" altered", func(m *message) { m.header.Set(name, altered) })
+		}
+	}
+
+	for i, segment := range valid.path {
+		if segment.name == "" {
+			continue
+		}
+		set := func(value any) func(*message) { return func(m *message) { m.path[i].value = value } }
+		badParameter(segment.name+" emptied", set(""))
+		badParameter(segment.name+" over its limit", set(overLimit[segment.name]))
+		badParameter(segment.name+" with a space", set("a b"))
+		badParameter(segment.name+" in Chinese", set("会员"))
+		badParameter(segment.name+" in the query too", func(m *message) { m.query = append(m.query, segment) })
+		badParameter(segment.name+" in the body too", func(m *message) { m.body = append(m.body, segment); m.header.Set("Content-Type", "application/json") })
+	}
+	for i, parameter := range valid.query {
+		set := func(value any) func(*message) { return func(m *message) { m.query[i].value = value } }
+		name := parameter.name
+		badParameter(name+" emptied", set(""))
+		badParameter(name+" over its limit", set(overLimit[name]))
+		badParameter(name+" doubled", func(m *message) { m.query = append(m.query, parameter) })
+		badParameter(name+" renamed", func(m *message) { m.query[i].name += "x" })
+		badParameter(name+" moved to the body", func(m *message) {
+			m.query = slices.Delete(m.query, i, i+1)
+			m.body = append(m.body, parameter)
+			m.header.Set("Content-Type", "application/json")
+		})
+		badParameter(name+" in the body too", func(m *message) {
+			m.body = append(m.body, parameter)
+			m.header.Set("Content-Type", "application/json")
+		})
+		if !slices.Contains(optional, name) {
+			badParameter(name+" dropped", func(m *message) { m.query = slices.Delete(m.query, i, i+1) })
+		}
+		if _, isInteger := parameter.value.(int); isInteger {
+			badParameter(name+" is no number", set("ten"))
+		}
+	}
+	for _, place := range places(valid.body, nil) {
+		at, name := place.in, place.name
+		change := func(f func(in object, i int) object) func(*message) {
+			return func(m *message) { m.body = replace(m.body, at, name, f) }
+		}
+		set := func(value any) func(*message) {
+			return change(func(in object, i int) object { in[i].value = value; return in })
+		}
+		where := "body " + strings.Join(append(slices.Clone(at), name), "/")
+		badParameter(where+" null", set(nil))
+		badParameter(where+" of another type", set(true))
+		badParameter(where+" doubled", change(func(in object, i int) object { return append(in, in[i]) }))
+		badParameter(where+" renamed", change(func(in object, i int) object { in[i].name += "x"; return in }))
+		badParameter(where+" in another case", change(func(in object, i int) object { in[i].name = strings.ToUpper(in[i].name); return in }))
+		if len(at) == 0 {
+			badParameter(where+" moved to the query", func(m *message) {
+				i := slices.IndexFunc(m.body, func(p member) bool { return p.name == name })
+				m.query = append(m.query, member{name, place.value})
+				m.body = slices.Delete(m.body, i, i+1)
+			})
+			badParameter(where+" in the query too", func(m *message) { m.query = append(m.query, member{name, place.value}) })
+		}
+		if !slices.Contains(optional, name) {
+			badParameter(where+" dropped", change(func(in object, i int) object { return slices.Delete(in, i, i+1) }))
+		}
+		if limit, ok := overLimit[name]; ok {
+			badParameter(where+" over its limit", set(limit))
+		}
+		switch value := place.value.(type) {
+		case string:
+			badParameter(where+" emptied", set(""))
+			badParameter(where+" with an emoji", set("👑"))
+			if len(value) == 344 {
+				addSealed(badParameter, where, set, other)
+			}
+		case []any:
+			badParameter(where+" with null", set([]any{nil}))
+			if _, sealed := value[0].(string); sealed {
+				addSealed(badParameter, where, func(v any) func(*message) { return set([]any{v}) }, other)
+			} else if name == "custom_field_list" {
+				badParameter(where+" over its limit", set([]any{value[0], value[0]}))
+			}
+		}
+	}
+	if valid.body != nil {
+		badParameter("no body", func(m *message) { m.body = nil })
+		badParameter("an unknown parameter", func(m *message) { m.body = append(m.body, member{"sub_mchid", "1900000109"}) })
+	}
+	badParameter("an unknown query parameter", func(m *message) { m.query = append(m.query, member{"sub_mchid", "1900000109"}) })
+	return all
+}
+
+func addSealed(add func(string, func(*message)), where string, set func(any) func(*message), other *rsa.PublicKey) {
+	add(where+" in clear", set("13800000000"))
+	add(where+" in Base64 that is no ciphertext", set(base64.StdEncoding.EncodeToString([]byte("13800000000"))))
+	add(where+" in Base64 of a ciphertext's size", set(base64.StdEncoding.EncodeToString(make([]byte, 256))))
+	add(where+" sealed to another key", set(seal(other, "13800000000")))
+}
+
+type place struct {
+	in    []string // names of the objects and lists above
+	name  string
+	value any
+}
+
+// places returns every member of a body, those in objects and in the first object of lists included.
+func places(body object, in []string) []place {
+	var all []place
+	for _, m := range body {
+		all = append(all, place{slices.Clone(in), m.name, m.value})
+		below := m.value
+		if elements, ok := below.([]any); ok {
+			below = elements[0]
+		}
+		if o, ok := below.(object); ok {
+			all = append(all, places(o, append(slices.Clone(in), m.name))...)
+		}
+	}
+	return all
+}
+
+// replace changes the object that holds a member.
+func replace(body object, in []string, name string, f func(object, int) object) object {
+	find := func(name string) int {
+		return slices.IndexFunc(body, func(m member) bool { return m.name == name })
+	}
+	if len(in) == 0 {
+		return f(body, find(name))
+	}
+	i := find(in[0])
+	if elements, ok := body[i].value.([]any); ok {
+		elements[0] = replace(elements[0].(object), in[1:], name, f)
+	} else {
+		body[i].value = replace(body[i].value.(object), in[1:], name, f)
+	}
+	return body
+}
+
+// TestMutations spoils the valid request of every operation in every way. Each is refused with a stated
+// status and code, and changes nothing.
+func TestMutations(t *testing.T) {
+	t.Parallel()
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	total := 0
+	for _, valid := range validMessages(newServer(t)) {
+		t.Run(string(valid.operation), func(t *testing.T) {
+			server := newServer(t)
+			status, refusal := valid.clone().send(t, server)
+			require.Equal(t, 200, status, "the valid request was refused: %s: %s", refusal, lastReason(server))
+
+			server = newServer(t, membercardtest.AllowViolations())
+			before := server.State()
+			all := mutations(valid, &other.PublicKey)
+			for _, mutation := range all {
+				m := valid.clone()
+				mutation.mutate(m)
+				status, refusal := m.send(t, server)
+				assert.Equal(t, mutation.status, status, "%s: %s", mutation.name, lastReason(server))
+				assert.Equal(t, mutation.code, refusal, "%s: %s", mutation.name, lastReason(server))
+				assert.NotEmpty(t, lastReason(server), mutation.name)
+				require.Equal(t, before, server.State(), mutation.name)
+			}
+			assert.Zero(t, server.Effects(valid.operation, code))
+			t.Logf("%s: %d mutations refused", valid.operation, len(all))
+			total += len(all)
+		})
+	}
+	t.Logf("%d mutations in all", total)
+}
+
+func lastReason(server *membercardtest.Server) string {
+	requests := server.Requests()
+	return requests[len(requests)-1].Reason
+}
+
+// TestViolationsFailTheTest: what a correct client never sends fails the test that uses the fake; what the
+// business refuses does not.
+func TestViolationsFailTheTest(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		mutate    func(*message)
+		violation bool
+	}{
+		"valid":             {func(*message) {}, false},
+		"signature":         {func(m *message) { m.authorize = func(map[string]string) string { return "x" } }, true},
+		"header":            {func(m *message) { m.header.Del("User-Agent") }, true},
+		"unknown parameter": {func(m *message) { m.query = append(m.query, member{"x", "y"}) }, true},
+		"placement":         {func(m *message) { m.query = m.query[1:] }, true},
+		"clear text": {func(m *message) {
+			m.body = replace(m.body, nil, "phone_number", func(in object, i int) object { in[i].value = "13800000000"; return in })
+		}, true},
+		"no such card":        {func(m *message) { m.path[5].value = "1" }, false},
+		"template of another": {func(m *message) { m.query[0].value = "other" }, false},
+		"too long": {func(m *message) {
+			m.body = replace(m.body, nil, "level", func(in object, i int) object { in[i].value = strings.Repeat("x", 11); return in })
+		}, false},
+	} {
+		recorder := &recordingTB{TB: t}
+		server := membercardtest.NewTestServer(recorder)
+		server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+		server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code, OpenID: openID})
+		m := validMessages(server)[3]
+		test.mutate(m)
+		m.send(t, server)
+		assert.Equal(t, test.violation, recorder.failed != "", "%s: %s", name, recorder.failed)
+		assert.NotContains(t, recorder.failed, "13800000000", name)
+	}
+}
+
+// recordingTB is a test that fails only on paper.
+type recordingTB struct {
+	testing.TB
+	failed string
+}
+
+func (r *recordingTB) Errorf(format string, args ...any) { r.failed += fmt.Sprintf(format, args...) }

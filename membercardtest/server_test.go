@@ -1,0 +1,497 @@
+package membercardtest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+var get = membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID}
+
+func TestSignedMessageVectors(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../testdata/vectors/sign.json")
+	require.NoError(t, err)
+	var vectors []struct {
+		Method, URI, Nonce, Body, Message string
+		Timestamp                         int64
+	}
+	require.NoError(t, json.Unmarshal(data, &vectors))
+	require.NotEmpty(t, vectors)
+	for _, v := range vectors {
+		assert.Equal(t, v.Message, membercardtest.SignedMessage(v.Method, v.URI, fmt.Sprint(v.Timestamp), v.Nonce, v.Body))
+	}
+}
+
+// TestOfficialRequestSamples: the samples of the pages, unchanged but for their ciphertexts, are
+// accepted.
+func TestOfficialRequestSamples(t *testing.T) {
+	t.Parallel()
+	sample, err := os.ReadFile("../testdata/official/ciphertext.txt")
+	require.NoError(t, err)
+	server := newServer(t)
+	for file, message := range map[string]*message{
+		"update-user-card": validMessages(server)[3], "invalidate-user-card": validMessages(server)[4],
+	} {
+		server := newServer(t)
+		body, err := os.ReadFile("../testdata/official/" + file + ".request.json")
+		require.NoError(t, err)
+		fresh := seal(server.Config().PublicKey, "13900000000")
+		body = bytes.ReplaceAll(body, bytes.TrimSpace(sample), []byte(fresh))
+		message.body = object{{"raw", json.RawMessage(body)}}
+		status, refusal := sendRaw(t, server, message, string(body))
+		assert.Equal(t, 200, status, "%s: %s %s", file, refusal, lastReason(server))
+	}
+}
+
+// sendRaw signs and sends a message with a body given as text.
+func sendRaw(t *testing.T, server *membercardtest.Server, m *message, body string) (int, string) {
+	t.Helper()
+	uri := "/v3/brand/partner/card-member/user-cards/" + code
+	if m.method == "POST" {
+		uri += "/invalidate?brand_id=" + brandID + "&card_id=" + cardID
+	} else {
+		uri += "?card_id=" + cardID
+	}
+	request := sign(t, server, m.method, uri, body, nil)
+	response, err := server.RoundTrip(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	var problem struct{ Code string }
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&problem))
+	return response.StatusCode, problem.Code
+}
+
+// sign returns a request; wrong, when given, makes the message that is signed instead of the right one.
+func sign(t *testing.T, server *membercardtest.Server, method, uri, body string, wrong func(timestamp, nonce string) string) *http.Request {
+	t.Helper()
+	config := server.Config()
+	timestamp, nonce := fmt.Sprint(time.Now().Unix()), rand.Text()
+	signed := strings.Join([]string{method, uri, timestamp, nonce, body, ""}, "\n")
+	if wrong != nil {
+		signed = wrong(timestamp, nonce)
+	}
+	digest := sha256.Sum256([]byte(signed))
+	signature, err := config.PrivateKey.Sign(rand.Reader, digest[:], crypto.SHA256)
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), method, "https://api.mch.weixin.qq.com"+uri, strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header = http.Header{
+		"Accept": {"application/json"}, "User-Agent": {"test"}, "Wechatpay-Serial": {membercardtest.PublicKeyID},
+		"Authorization": {authorization(map[string]string{
+			"mchid": config.MchID, "serial_no": config.CertificateSerial, "nonce_str": nonce, "timestamp": timestamp,
+			"signature": base64.StdEncoding.EncodeToString(signature),
+		})},
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return request
+}
+
+// TestTheMistakeInASignatureIsNamed: the usual wrong forms of the message are recognised.
+func TestTheMistakeInASignatureIsNamed(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	const path, query = "/v3/brand/partner/card-member/user-cards/A%2FB%231", "?card_id=" + cardID
+	const uri = path + query
+	const body = `{"openid":"` + openID + `", "brand_id":"1004","level":"a<b"}`
+	for says, wrong := range map[string]func(timestamp, nonce string) string{
+		"signed unescaped": func(ts, n string) string {
+			return "PATCH\n/v3/brand/partner/card-member/user-cards/A/B#1" + query + "\n" + ts + "\n" + n + "\n" + body + "\n"
+		},
+		"escaped twice": func(ts, n string) string {
+			return "PATCH\n" + strings.ReplaceAll(path, "%", "%25") + query + "\n" + ts + "\n" + n + "\n" + body + "\n"
+		},
+		"last line feed is missing": func(ts, n string) string { return "PATCH\n" + uri + "\n" + ts + "\n" + n + "\n" + body },
+		"body was left out":         func(ts, n string) string { return "PATCH\n" + uri + "\n" + ts + "\n" + n + "\n\n" },
+		"without the query":         func(ts, n string) string { return "PATCH\n" + path + "\n" + ts + "\n" + n + "\n" + body + "\n" },
+		"signed as POST":            func(ts, n string) string { return "POST\n" + uri + "\n" + ts + "\n" + n + "\n" + body + "\n" },
+		"with its host": func(ts, n string) string {
+			return "PATCH\nhttps://api.mch.weixin.qq.com" + uri + "\n" + ts + "\n" + n + "\n" + body + "\n"
+		},
+		"in milliseconds": func(ts, n string) string { return "PATCH\n" + uri + "\n" + ts + "000\n" + n + "\n" + body + "\n" },
+		"encoded anew": func(ts, n string) string {
+			return "PATCH\n" + uri + "\n" + ts + "\n" + n + "\n" + strings.ReplaceAll(body, ", ", ",") + "\n"
+		},
+		"was not sent":                                   func(ts, n string) string { return "PATCH\n" + uri + "\n" + ts + "\n" + n + "\n" + body + "\n\n" },
+		"does not match; the message verified is \"PATC": func(ts, n string) string { return "anything" },
+	} {
+		response, err := server.RoundTrip(sign(t, server, "PATCH", uri, body, wrong))
+		require.NoError(t, err)
+		assert.Equal(t, 401, response.StatusCode)
+		assert.Empty(t, response.Header.Get("Wechatpay-Signature"), "a 401 is not signed")
+		assert.Contains(t, lastReason(server), says)
+		var problem struct {
+			Detail struct {
+				SignInformation struct {
+					Method, URL          string
+					TruncatedSignMessage string `json:"truncated_sign_message"`
+					SignMessageLength    int    `json:"sign_message_length"`
+				} `json:"sign_information"`
+			}
+		}
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&problem))
+		information := problem.Detail.SignInformation
+		assert.Equal(t, "PATCH", information.Method)
+		assert.Equal(t, uri, information.URL)
+		assert.True(t, strings.HasPrefix(information.TruncatedSignMessage, "PATCH\n"+uri+"\n"))
+		assert.Greater(t, information.SignMessageLength, len(information.TruncatedSignMessage))
+	}
+}
+
+func TestReplays(t *testing.T) {
+	t.Parallel()
+	const uri = "/v3/brand/partner/card-member/cards?brand_id=1004&offset=0&limit=20"
+	send := func(server *membercardtest.Server, request *http.Request) int {
+		response, err := server.RoundTrip(request)
+		require.NoError(t, err)
+		return response.StatusCode
+	}
+	server := newServer(t, membercardtest.AllowViolations())
+	request := sign(t, server, "GET", uri, "", nil)
+	assert.Equal(t, 200, send(server, request))
+	assert.Equal(t, 200, send(server, request), "the same bytes are answered like the first time")
+
+	strict := newServer(t, membercardtest.AllowViolations(), membercardtest.RefuseReplays())
+	request = sign(t, strict, "GET", uri, "", nil)
+	assert.Equal(t, 200, send(strict, request))
+	assert.Equal(t, 401, send(strict, request))
+	assert.Equal(t, "nonce_str was used before", lastReason(strict))
+}
+
+func TestTheNonceOfAnotherRequestIsRefused(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	config := server.Config()
+	for i, want := range []int{200, 401} {
+		uri := fmt.Sprintf("/v3/brand/partner/card-member/cards?brand_id=1004&offset=%d&limit=20", i)
+		request := sign(t, server, "GET", uri, "", nil)
+		timestamp := fmt.Sprint(time.Now().Unix())
+		digest := sha256.Sum256([]byte("GET\n" + uri + "\n" + timestamp + "\nthe-same-nonce\n\n"))
+		signature, err := config.PrivateKey.Sign(rand.Reader, digest[:], crypto.SHA256)
+		require.NoError(t, err)
+		request.Header.Set("Authorization", authorization(map[string]string{
+			"mchid": config.MchID, "serial_no": config.CertificateSerial, "nonce_str": "the-same-nonce", "timestamp": timestamp,
+			"signature": base64.StdEncoding.EncodeToString(signature),
+		}))
+		response, err := server.RoundTrip(request)
+		require.NoError(t, err)
+		assert.Equal(t, want, response.StatusCode, lastReason(server))
+	}
+}
+
+func TestTheRequestsClock(t *testing.T) {
+	t.Parallel()
+	for age, want := range map[time.Duration]int{0: 200, 5 * time.Minute: 200, 5*time.Minute + time.Second: 401} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newServer(t, membercardtest.AllowViolations())
+			request := sign(t, server, "GET", "/v3/brand/partner/card-member/cards?brand_id=1004&offset=0&limit=20", "", nil)
+			time.Sleep(age)
+			response, err := server.RoundTrip(request)
+			require.NoError(t, err)
+			assert.Equal(t, want, response.StatusCode, age)
+		})
+	}
+}
+
+// TestBothFacesBehaveAlike: every fault ends the same way in memory and through a socket.
+func TestBothFacesBehaveAlike(t *testing.T) {
+	t.Parallel()
+	faults := []membercardtest.Fault{
+		{Kind: membercardtest.FaultSlow, Delay: time.Millisecond},
+		{Kind: membercardtest.FaultRefuse},
+		{Kind: membercardtest.FaultCut},
+		{Kind: membercardtest.FaultCut, AfterEffect: true},
+		{Kind: membercardtest.FaultSilent},
+		{Kind: membercardtest.FaultSilent, AfterEffect: true},
+		{Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED", Header: http.Header{"Retry-After": {"1"}}},
+		{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR", AfterEffect: true},
+		{Kind: membercardtest.FaultUnsigned, Status: 404, Code: "NOT_FOUND"},
+		{Kind: membercardtest.FaultHTML, Status: 502},
+		{Kind: membercardtest.FaultEmpty, Status: 204, AfterEffect: true},
+		{Kind: membercardtest.FaultEmpty, Status: 200},
+		{Kind: membercardtest.FaultBody, Body: []byte(`{}`)},
+		{Kind: membercardtest.FaultForgedBody},
+		{Kind: membercardtest.FaultTruncated},
+		{Kind: membercardtest.FaultWrongLength},
+		{Kind: membercardtest.FaultEndless},
+		{Kind: membercardtest.FaultBadSignature},
+		{Kind: membercardtest.FaultProbe},
+		{Kind: membercardtest.FaultStaleTimestamp},
+		{Kind: membercardtest.FaultFutureTimestamp},
+		{Kind: membercardtest.FaultUnknownSerial},
+		{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Nonce"},
+	}
+	kinds := map[membercardtest.FaultKind]bool{}
+	for _, fault := range faults {
+		kinds[fault.Kind] = true
+		var outcomes []string
+		for _, overSocket := range []bool{false, true} {
+			server := newServer(t)
+			config := server.Config()
+			config.Retry.MaxAttempts = 1
+			config.AttemptTimeout = 200 * time.Millisecond
+			if fault.Kind != membercardtest.FaultSilent {
+				config.AttemptTimeout = time.Minute
+			}
+			if overSocket {
+				config.BaseURL, config.HTTPClient = server.Start(), nil
+			}
+			client, err := membercard.New(config)
+			require.NoError(t, err)
+			server.Inject(fault)
+			_, err = client.InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{
+				BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
+			})
+			outcome := "done"
+			if err != nil {
+				outcome = fmt.Sprintf("unknown %v, signature %v, timeout %v, rate %v, system %v",
+					errors.Is(err, membercard.ErrOutcomeUnknown), errors.Is(err, membercard.ErrSignature),
+					errors.Is(err, membercard.ErrAttemptTimeout), errors.Is(err, membercard.ErrRateLimited), errors.Is(err, membercard.ErrSystem))
+				if apiError, ok := errors.AsType[*membercard.APIError](err); ok {
+					outcome += fmt.Sprint(" ", apiError.StatusCode, " ", apiError.Code)
+				}
+			}
+			if fault.Kind == membercardtest.FaultRefuse {
+				outcome = fmt.Sprint(err != nil) // a listener that accepts cannot refuse; it hangs up at once
+			}
+			card, _ := server.UserCard(cardID, code)
+			outcomes = append(outcomes, fmt.Sprintf("%s; effects %d, %s", outcome, server.Effects(membercard.OperationInvalidateUserCard, code), card.UserCardState))
+		}
+		assert.Equal(t, outcomes[0], outcomes[1], "%+v", fault)
+		carriedOut := strings.Contains(outcomes[0], "INVALID")
+		assert.Equal(t, carriedOut, strings.Contains(outcomes[0], "effects 1"))
+		t.Logf("%s (after the effect: %v): %s", fault.Kind, fault.AfterEffect, outcomes[0])
+	}
+	assert.Len(t, kinds, 19, "a kind of fault is not tested")
+}
+
+func TestRoundTripObeysTheContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSilent})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := server.Client().GetUserCard(ctx, get)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}
+
+func TestRoundTripFiresTheTraceHooks(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var fired []string
+	fire := func(name string) { fired = append(fired, name) }
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		GetConn:              func(string) { fire("GetConn") },
+		GotConn:              func(httptrace.GotConnInfo) { fire("GotConn") },
+		WroteHeaders:         func() { fire("WroteHeaders") },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { fire("WroteRequest") },
+		GotFirstResponseByte: func() { fire("GotFirstResponseByte") },
+	})
+	_, err := server.Client().GetUserCard(ctx, get)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"GetConn", "GotConn", "WroteHeaders", "WroteRequest", "GotFirstResponseByte"}, fired)
+	fired = nil
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultRefuse, Times: -1})
+	_, err = server.Client().InvalidateUserCard(ctx, membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID})
+	require.Error(t, err)
+	assert.Subset(t, []string{"GetConn"}, fired)
+}
+
+// TestLifeCycle: validity ends by the clock, invalidation is final.
+func TestLifeCycle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		client := server.Client()
+		state := func() membercard.UserCardState {
+			card, err := client.GetUserCard(t.Context(), get)
+			require.NoError(t, err)
+			return card.UserCardState
+		}
+		update := membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID}
+		assert.Equal(t, membercard.UserCardStateEffective, state())
+		update.ValidDateInformation = &membercard.DateInfo{Type: membercard.DateTypeFixTerm, AvailableDayAfterReceive: new(30)}
+		_, err := client.UpdateUserCard(t.Context(), update)
+		require.NoError(t, err)
+		time.Sleep(30 * 24 * time.Hour)
+		assert.Equal(t, membercard.UserCardStateEffective, state())
+		time.Sleep(time.Second)
+		assert.Equal(t, membercard.UserCardStateExpired, state())
+		page, err := client.ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID, UserCardState: membercard.UserCardStateExpired})
+		require.NoError(t, err)
+		assert.Len(t, page.Data, 1)
+
+		now := time.Now()
+		update.ValidDateInformation = &membercard.DateInfo{
+			Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: now}, AvailableEndTime: membercard.Timestamp{Time: now.Add(time.Hour)},
+		}
+		_, err = client.UpdateUserCard(t.Context(), update)
+		require.NoError(t, err)
+		assert.Equal(t, membercard.UserCardStateEffective, state())
+		time.Sleep(2 * time.Hour)
+		assert.Equal(t, membercard.UserCardStateExpired, state())
+
+		invalidate := membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, InvalidReason: "测试"}
+		card, err := client.InvalidateUserCard(t.Context(), invalidate)
+		require.NoError(t, err)
+		assert.Equal(t, membercard.UserCardStateInvalid, card.UserCardState)
+		assert.Equal(t, "测试", card.InvalidReason)
+		assert.WithinDuration(t, time.Now(), card.InvalidTime.Time, 0)
+		_, err = client.InvalidateUserCard(t.Context(), invalidate)
+		require.ErrorIs(t, err, membercard.ErrInvalidRequest)
+		assert.Equal(t, 2, server.Effects(membercard.OperationInvalidateUserCard, code), "the second one shows")
+		_, err = client.UpdateUserCard(t.Context(), update)
+		require.ErrorIs(t, err, membercard.ErrInvalidRequest)
+	})
+}
+
+func TestBusinessRefusals(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	server.AddCard(membercard.Card{BrandID: "2000", CardID: "other-brand"})
+	for name, test := range map[string]struct {
+		change func(*membercard.GetUserCardRequest)
+		want   error
+	}{
+		"no such card":      {func(r *membercard.GetUserCardRequest) { r.UserCardCode = "1" }, membercard.ErrNotFound},
+		"another user":      {func(r *membercard.GetUserCardRequest) { r.OpenID = "someone" }, membercard.ErrNotFound},
+		"no such template":  {func(r *membercard.GetUserCardRequest) { r.CardID = "x" }, membercard.ErrInvalidRequest},
+		"template of other": {func(r *membercard.GetUserCardRequest) { r.CardID = "other-brand" }, membercard.ErrInvalidRequest},
+		"brand of other":    {func(r *membercard.GetUserCardRequest) { r.BrandID = "2000" }, membercard.ErrInvalidRequest},
+	} {
+		r := get
+		test.change(&r)
+		_, err := client.GetUserCard(t.Context(), r)
+		require.ErrorIs(t, err, test.want, name)
+		_, err = client.InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{
+			BrandID: r.BrandID, CardID: r.CardID, UserCardCode: r.UserCardCode, OpenID: r.OpenID,
+		})
+		require.ErrorIs(t, err, test.want, name)
+		_, err = client.UpdateUserCard(t.Context(), membercard.UpdateUserCardRequest{
+			BrandID: r.BrandID, CardID: r.CardID, UserCardCode: r.UserCardCode, OpenID: r.OpenID, Level: new("x"),
+		})
+		require.ErrorIs(t, err, test.want, name)
+	}
+	page, err := client.ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: brandID, OpenID: "someone"})
+	require.NoError(t, err)
+	assert.Empty(t, page.Data)
+	assert.Zero(t, page.TotalCount)
+}
+
+func TestRotatedKey(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	client := server.Client()
+	server.RotateKey()
+	_, err := client.GetUserCard(t.Context(), get)
+	require.Error(t, err)
+	assert.Equal(t, "Wechatpay-Serial is not the id of a valid key of WeChat Pay's", lastReason(server))
+}
+
+func TestLimitRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		config := server.Config()
+		config.Retry.MaxAttempts = 1
+		client, err := membercard.New(config)
+		require.NoError(t, err)
+		server.LimitRate(5)
+		for range 2 {
+			for range 5 {
+				_, err := client.GetUserCard(t.Context(), get)
+				require.NoError(t, err)
+			}
+			_, err := client.GetUserCard(t.Context(), get)
+			require.ErrorIs(t, err, membercard.ErrRateLimited)
+			_, err = client.ListCards(t.Context(), membercard.ListCardsRequest{BrandID: brandID})
+			require.NoError(t, err, "the limit is per operation")
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// TestSeedsComeBack: what was added is what the client reads, and what the fake shows.
+func TestSeedsComeBack(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	data, err := os.ReadFile("../testdata/official/list-cards.response.json")
+	require.NoError(t, err)
+	var official membercard.ListCardsResponse
+	require.NoError(t, json.Unmarshal(data, &official))
+	added := server.AddCard(official.Data[0])
+	assert.Equal(t, official.Data[0], added)
+	assert.Equal(t, []membercard.Card{added}, server.Cards())
+	page, err := server.Client().ListCards(t.Context(), membercard.ListCardsRequest{BrandID: added.BrandID})
+	require.NoError(t, err)
+	assert.Equal(t, official.Data, page.Data)
+
+	now := membercard.Timestamp{Time: time.Now()}
+	user := server.AddUserCard(membercard.UserCard{
+		UserCardCode: "1", OpenID: openID, Level: "x", Attach: "y", CardColor: "#000000", PickupTime: now,
+		PhoneNumber: membercard.NewSensitive("13800000000"),
+		UserInformation: &membercard.UserInfo{
+			CommonFieldList: []membercard.UserInfoCommonField{{Name: membercard.CommonFieldFlagCity, Value: membercard.NewSensitive("深圳")}},
+		},
+	})
+	shown, ok := server.UserCard(user.CardID, "1")
+	require.True(t, ok)
+	assert.Equal(t, user, shown)
+	read, err := server.Client().GetUserCard(t.Context(), membercard.GetUserCardRequest{BrandID: user.BrandID, CardID: user.CardID, UserCardCode: "1", OpenID: openID})
+	require.NoError(t, err)
+	city, err := server.Client().Decrypt(read.UserInformation.CommonFieldList[0].Value)
+	require.NoError(t, err)
+	assert.Equal(t, "深圳", city)
+	read.PhoneNumber, read.UserInformation = shown.PhoneNumber, shown.UserInformation
+	assert.Equal(t, shown, *read)
+	_, ok = server.UserCard("other", "1")
+	assert.False(t, ok)
+	assert.Panics(t, func() { server.AddUserCard(user) })
+	assert.Panics(t, func() { server.AddCard(added) })
+}
+
+func TestAnAllocatedCodeHas24Digits(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	assert.Regexp(t, `^\d{24}$`, server.AddUserCard(membercard.UserCard{}).UserCardCode)
+}
+
+func TestUnknownURLs(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	for _, uri := range []string{"/", "/v3/pay/transactions", "/v3/brand/partner/card-member/cards/", "/v3/brand/partner/card-member/user-cards/1/2/3"} {
+		response, err := server.RoundTrip(sign(t, server, "GET", uri, "", nil))
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		assert.Equal(t, 404, response.StatusCode, "%s %s", uri, body)
+		assert.NotEmpty(t, response.Header.Get("Wechatpay-Signature"), "an error to a signed request is signed")
+	}
+}
