@@ -45,18 +45,20 @@ func TestSensitiveNeverPrints(t *testing.T) {
 	const secret = "13812345678"
 	value := membercard.NewSensitive(secret)
 	holders := map[string]any{
-		"value":                 value,
-		"pointer":               &value,
-		"slice":                 []membercard.Sensitive{value},
-		"array":                 [1]membercard.Sensitive{value},
-		"map":                   map[string]membercard.Sensitive{"k": value},
-		"any":                   []any{value, &value},
-		"exported":              struct{ V membercard.Sensitive }{value},
-		"unexported":            struct{ v membercard.Sensitive }{value},
-		"exported pointer":      struct{ V *membercard.Sensitive }{&value},
-		"unexported pointer":    struct{ v *membercard.Sensitive }{&value},
-		"unexported slice":      struct{ v []membercard.Sensitive }{[]membercard.Sensitive{value}},
-		"unexported map":        struct{ v map[string]membercard.Sensitive }{map[string]membercard.Sensitive{"k": value}},
+		"value":              value,
+		"pointer":            &value,
+		"slice":              []membercard.Sensitive{value},
+		"array":              [1]membercard.Sensitive{value},
+		"map":                map[string]membercard.Sensitive{"k": value},
+		"any":                []any{value, &value},
+		"exported":           struct{ V membercard.Sensitive }{value},
+		"unexported":         struct{ v membercard.Sensitive }{value},
+		"exported pointer":   struct{ V *membercard.Sensitive }{&value},
+		"unexported pointer": struct{ v *membercard.Sensitive }{&value},
+		"unexported slice":   struct{ v []membercard.Sensitive }{[]membercard.Sensitive{value}},
+		"unexported map": struct {
+			v map[string]membercard.Sensitive
+		}{map[string]membercard.Sensitive{"k": value}},
 		"unexported any":        struct{ v any }{value},
 		"pointer to unexported": &struct{ v membercard.Sensitive }{value},
 		"embedded":              embedding{value},

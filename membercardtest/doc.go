@@ -1,1 +1,76 @@
+// Package membercardtest is a fake of WeChat Pay's membership card service, for tests of programs that
+// use package membercard. The service has no sandbox, so the fake refuses what the real one refuses.
+//
+//	func TestPromote(t *testing.T) {
+//		server := membercardtest.NewTestServer(t)
+//		card := server.AddUserCard(membercard.UserCard{OpenID: "o-1"})
+//		service := NewService(server.Client()) // yours
+//		...
+//		got, _ := server.UserCard(card.CardID, card.UserCardCode)
+//	}
+//
+// [Server] is an http.RoundTripper, so no socket is involved and it works inside testing/synctest, where
+// repeats and expiry take no time. It is an http.Handler as well: [Server.Start] listens on loopback for
+// clients elsewhere. [Server.Inject] makes things go wrong; [Server.Requests] shows what was sent,
+// [Server.Effects] how often something was carried out.
+//
+// # The rules
+//
+// They are checked in this order. Each says where it comes from: documented on an official page,
+// inferred from related pages and official code, or of this house.
+//
+// Authentication; a refusal is 401 SIGN_ERROR, unsigned, and says what was verified:
+//
+//   - scheme WECHATPAY2-SHA256-RSA2048 and the five items, in any order: documented
+//   - merchant number and certificate serial are the configured ones: documented
+//   - the timestamp is at most 5 minutes off, either way: documented
+//   - the signature covers the method, the path and query as on the request line, time, nonce and the
+//     body's bytes: documented. The most frequent wrong forms are recognised and named
+//   - a repeat of identical bytes is answered as before, a nonce with other bytes is refused: of this
+//     house
+//
+// Headers; a refusal is 400 INVALID_REQUEST:
+//
+//   - Accept and User-Agent must be there: documented; the status is inferred. Accept may admit JSON by
+//     a wildcard, as the official Go SDK sends it: inferred
+//   - Content-Type is application/json when there is a body: documented; the code is of this house
+//   - Wechatpay-Serial is required where the page says so (UpdateUserCard): documented; the code is of
+//     this house. An id that is not the server's is refused everywhere: of this house
+//
+// Parameters; a refusal is 400 PARAM_ERROR:
+//
+//   - a parameter the page does not define, or in another place, is refused: inferred from the gateway's
+//     behaviour on other APIv3 pages. The places are those of the pages of 2025.06.22; [WithIDsInBody]
+//     moves the contested ones
+//   - required parameters, lengths in characters, enums, integers' ranges, at most one custom field:
+//     documented
+//   - what belongs to each kind of valid_date_information must be there, what does not belong may: the
+//     first is inferred, the second documented by the samples. Its type is required: inferred
+//   - null, an empty string, a name that is there twice, characters of four UTF-8 bytes: null and the
+//     characters documented, the others inferred
+//   - sensitive values must decrypt with RSA-OAEP and SHA-1 under the key that Wechatpay-Serial names;
+//     clear text is refused: documented, the code is inferred
+//   - a PATCH that changes nothing is refused: of this house
+//
+// State:
+//
+//   - a template that is unknown or of another brand: 400 INVALID_REQUEST, documented
+//   - a user card that does not exist, or is another user's: 404 NOT_FOUND, documented for GetUserCard,
+//     inferred for the others
+//   - an invalid card is neither changed nor invalidated again: 400 INVALID_REQUEST, of this house; what
+//     the service answers is not documented
+//   - a card past its validity is EXPIRED: documented. Relative validity counts from pickup_time:
+//     inferred
+//   - data is left out of an empty list: documented as optional
+//
+// Answers are signed, errors too, except 401: inferred. Sensitive values are sealed for the merchant, and
+// times have milliseconds, as in the official samples. Over a socket answers are compressed for clients
+// that ask for it: of this house.
+//
+// # What is not modelled
+//
+// Platform certificates and notifications; rate limits, unless [Server.LimitRate] sets one; permissions;
+// the binding of AppIDs and openids; whether a picture URL comes from the image upload.
+//
+// The fake may become stricter in minor versions, where the real service turns out to be.
 package membercardtest

@@ -134,7 +134,7 @@ func TestTheMistakeInASignatureIsNamed(t *testing.T) {
 		"encoded anew": func(ts, n string) string {
 			return "PATCH\n" + uri + "\n" + ts + "\n" + n + "\n" + strings.ReplaceAll(body, ", ", ",") + "\n"
 		},
-		"was not sent":                                   func(ts, n string) string { return "PATCH\n" + uri + "\n" + ts + "\n" + n + "\n" + body + "\n\n" },
+		"was not sent": func(ts, n string) string { return "PATCH\n" + uri + "\n" + ts + "\n" + n + "\n" + body + "\n\n" },
 		"does not match; the message verified is \"PATC": func(ts, n string) string { return "anything" },
 	} {
 		response, err := server.RoundTrip(sign(t, server, "PATCH", uri, body, wrong))

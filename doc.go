@@ -1,0 +1,65 @@
+// Package membercard is a client of WeChat Pay's brand membership cards (微信支付 商家名片会员, 品牌会员卡) for
+// service providers (服务商).
+//
+// A brand offers card templates ([Card]); a user who joins holds a [UserCard]. One [Client], made by
+// [New], serves one merchant number:
+//
+//	client, err := membercard.New(membercard.Config{
+//		MchID:             "1900009191",
+//		CertificateSerial: membercard.CertificateSerial(certificate), // apiclient_cert.pem
+//		PrivateKey:        privateKey,                                // apiclient_key.pem
+//		PublicKeyID:       "PUB_KEY_ID_...",
+//		PublicKey:         publicKey, // pub_key.pem
+//	})
+//	card, err := client.GetUserCard(ctx, membercard.GetUserCardRequest{...})
+//
+// There is no sandbox for this service. Package membercardtest is a fake of it for your tests.
+//
+// # Operations
+//
+// Each method names its official page by the document id; the page is
+// https://pay.weixin.qq.com/doc/v3/partner/ followed by that id.
+//
+//	ListCards, AllCards  card templates of a brand      4015336976
+//	ListUserCards        the cards of one user          4015336984
+//	GetUserCard          one user's card                4015336980
+//	UpdateUserCard       change one user's card         4015336985
+//	InvalidateUserCard   end one user's card, for good  4015336983
+//
+// # What a call does
+//
+// It validates the request, seals the sensitive values, encodes the request once, and then, for each
+// attempt: waits for [Config].Throttle, signs with a fresh time and nonce exactly the bytes it sends,
+// sends, reads at most 16 MiB, verifies the signature over the bytes as they came, and only then looks
+// at them. Redirects are not followed. A client starts no goroutine.
+//
+// The client refuses before sending only what it can be sure of: a required field that is empty, a path
+// value that would change the route, text the service cannot read, a change that changes nothing, a
+// sensitive value too long to be encrypted. Lengths, enums and page sizes are the service's to refuse,
+// since its pages change.
+//
+// # Personal data
+//
+// Phone numbers and users' answers are of type [Sensitive]: encrypted in requests, still encrypted in
+// answers until [Client.Decrypt] opens them, and never printed. Error texts and log records hold no
+// openid and no card code either. With GODEBUG=fips140=only Go refuses the SHA-1 that the service
+// demands for this encryption, so sensitive values cannot be used there.
+//
+// # Errors and repeats
+//
+// What the service answered is an [*APIError]; an answer that does not prove to come from WeChat Pay is a
+// [*SignatureError], and nothing of it is used. Use errors.Is with [ErrNotFound], [ErrRateLimited] and
+// their like to decide. [ErrOutcomeUnknown] is there exactly when a write may have been carried out all
+// the same: read the card before you repeat it.
+//
+// Failed attempts are repeated after a while, as [RetryPolicy] says, where it is safe: reads and writes
+// that set values after anything that may pass; irreversible calls only when nothing was sent, which
+// must be proven by the transport's trace events. After a connection failed the next attempt goes to
+// the backup host.
+//
+// # Compatibility
+//
+// Exported names and their meaning stay within a major version; before version 1 they change in minor
+// versions only. New fields, constants and methods may come at any time, so use field names in struct
+// literals. membercardtest may become stricter in a minor version, where the service turns out to be.
+package membercard

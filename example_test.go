@@ -1,0 +1,296 @@
+package membercard_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// Keys from the files of the merchant platform.
+func ExampleNew() {
+	// The merchant API certificate and its private key, from apiclient_cert.zip.
+	certificatePEM, err := os.ReadFile("apiclient_cert.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	certificate, err := membercard.ParseCertificate(certificatePEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	privatePEM, err := os.ReadFile("apiclient_key.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	privateKey, err := membercard.ParsePrivateKey(privatePEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The WeChat Pay public key; its id stands beside the download.
+	publicPEM, err := os.ReadFile("pub_key.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	publicKey, err := membercard.ParsePublicKey(publicPEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	client, err := membercard.New(membercard.Config{
+		MchID:             "1900009191", // the service provider's
+		CertificateSerial: membercard.CertificateSerial(certificate),
+		PrivateKey:        privateKey,
+		PublicKeyID:       "PUB_KEY_ID_0119000091912026112200000000000001",
+		PublicKey:         publicKey,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	card, err := client.GetUserCard(context.Background(), membercard.GetUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	phone, err := client.Decrypt(card.PhoneNumber)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(card.UserCardState, card.Level, len(phone))
+}
+
+// newExampleServer returns the fake with the member of the examples.
+func newExampleServer() *membercardtest.Server {
+	server := membercardtest.NewServer()
+	addMember(server)
+	return server
+}
+
+func ExampleClient_GetUserCard() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	card, err := client.GetUserCard(context.Background(), membercard.GetUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	phone, err := client.Decrypt(card.PhoneNumber)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(card.UserCardState, card.Level, card.PhoneNumber, phone)
+	// Output: EFFECTIVE 黄金会员 [sensitive] 13800000000
+}
+
+func ExampleClient_ListUserCards() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	page, err := client.ListUserCards(context.Background(), membercard.ListUserCardsRequest{
+		BrandID: "1004", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, card := range page.Data {
+		fmt.Println(card.CardID, card.UserCardCode, card.UserCardState)
+	}
+	// Output: pbLatjvWOibDc5-TBnbUk1pD12o0 478515832665 EFFECTIVE
+}
+
+func ExampleClient_ListCards() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	page, err := client.ListCards(context.Background(), membercard.ListCardsRequest{
+		BrandID: "1004", State: membercard.CardStateEffective,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(page.TotalCount, page.Data[0].CardTitle)
+	// Output: 1 测试卡
+}
+
+func ExampleClient_AllCards() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	for card, err := range client.AllCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(card.CardID, card.State)
+	}
+	// Output: pbLatjvWOibDc5-TBnbUk1pD12o0 CARD_EFFECTIVE
+}
+
+func ExampleClient_UpdateUserCard() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	card, err := client.UpdateUserCard(context.Background(), membercard.UpdateUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+		Level:       new("钻石会员"),
+		PhoneNumber: membercard.NewSensitive("13900000000"), // sent encrypted
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(card.Level)
+	// Output: 钻石会员
+}
+
+func ExampleClient_InvalidateUserCard() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	card, err := client.InvalidateUserCard(context.Background(), membercard.InvalidateUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+		InvalidReason: "用户申请注销",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(card.UserCardState, card.InvalidReason)
+	// Output: INVALID 用户申请注销
+}
+
+// What to do about an error.
+func ExampleAPIError() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	_, err := client.GetUserCard(context.Background(), membercard.GetUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "000000000000", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	})
+	switch {
+	case errors.Is(err, membercard.ErrNotFound):
+		fmt.Println("no such card: is the user a member?")
+	case errors.Is(err, membercard.ErrRateLimited):
+		fmt.Println("not carried out: slow down and repeat")
+	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest):
+		fmt.Println("the request is wrong, do not repeat it:", err)
+	case errors.Is(err, membercard.ErrSignature):
+		fmt.Println("somebody between us and WeChat Pay, or a wrong key or clock:", err)
+	case err != nil:
+		fmt.Println("look it up:", err)
+	}
+	if apiError, ok := errors.AsType[*membercard.APIError](err); ok {
+		fmt.Println(apiError.StatusCode, apiError.Code, apiError.Verified)
+	}
+	// Output:
+	// no such card: is the user a member?
+	// 404 NOT_FOUND true
+}
+
+// After ErrOutcomeUnknown: read the card, then decide.
+func Example_outcomeUnknown() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+	ctx := context.Background()
+	// The connection breaks after WeChat Pay has carried the request out.
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, AfterEffect: true})
+
+	request := membercard.InvalidateUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	}
+	card, err := client.InvalidateUserCard(ctx, request)
+	if errors.Is(err, membercard.ErrOutcomeUnknown) {
+		card, err = client.GetUserCard(ctx, membercard.GetUserCardRequest{
+			BrandID: request.BrandID, CardID: request.CardID,
+			UserCardCode: request.UserCardCode, OpenID: request.OpenID,
+		})
+		if err == nil && card.UserCardState != membercard.UserCardStateInvalid {
+			card, err = client.InvalidateUserCard(ctx, request) // it was not done
+		}
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(card.UserCardState)
+	// Output: INVALID
+}
+
+// Several merchant numbers, one pool of connections.
+func ExampleNewTransport() {
+	server := newExampleServer()
+	defer server.Close()
+	configs := []membercard.Config{server.Config(), server.Config()}
+
+	shared := &http.Client{Transport: membercard.NewTransport()}
+	var clients []*membercard.Client
+	for _, config := range configs { // one for each merchant number
+		config.HTTPClient = shared
+		client, err := membercard.New(config)
+		if err != nil {
+			log.Fatal(err)
+		}
+		clients = append(clients, client)
+	}
+	fmt.Println(len(clients))
+	// Output: 2
+}
+
+// The Request-ID of a successful call.
+func ExampleWithResponseInfo() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	var info membercard.ResponseInfo
+	ctx := membercard.WithResponseInfo(context.Background(), &info)
+	if _, err := client.ListCards(ctx, membercard.ListCardsRequest{BrandID: "1004"}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.StatusCode, info.Attempts, info.RequestID != "")
+	// Output: 200 1 true
+}
+
+// Staying below the permitted rate: here one request per operation every 200 ms.
+func ExampleConfig_throttle() {
+	server := newExampleServer()
+	defer server.Close()
+	config := server.Config()
+	tick := time.NewTicker(time.Millisecond) // 200 * time.Millisecond for 5 a second
+	defer tick.Stop()
+
+	config.Throttle = func(ctx context.Context, _ membercard.Operation) error {
+		select {
+		case <-tick.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	client, err := membercard.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.ListCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"})
+	fmt.Println(err)
+	// Output: <nil>
+}
