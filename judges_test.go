@@ -3,6 +3,7 @@ package membercard_test
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,8 +17,6 @@ import (
 	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/verifiers"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/option"
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
-
-	"crypto/rsa"
 
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/membercardtest"

@@ -143,7 +143,7 @@ func TestConfigAndClientShowNoKey(t *testing.T) {
 	private := config.PrivateKey.(*rsa.PrivateKey)
 	var out strings.Builder
 	logger := slog.New(slog.NewJSONHandler(&out, nil))
-	for _, value := range []any{config, &config, client, *(&config), []membercard.Config{config}, struct{ C *membercard.Client }{client}} {
+	for _, value := range []any{config, &config, client, []membercard.Config{config}, struct{ C *membercard.Client }{client}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 			fmt.Fprintf(&out, verb, value)
 		}

@@ -70,7 +70,7 @@ func TestTimestampIsTheSameInEveryZone(t *testing.T) {
 	var a, b, c membercard.Timestamp
 	require.NoError(t, json.Unmarshal([]byte(`"2020-05-20T13:29:35+08:00"`), &a))
 	require.NoError(t, json.Unmarshal([]byte(`"2020-05-20T05:29:35Z"`), &b))
-	require.NoError(t, json.Unmarshal([]byte(fmt.Sprintf("%q", a.In(time.Local).Format(time.RFC3339))), &c))
+	require.NoError(t, json.Unmarshal(fmt.Appendf(nil, "%q", a.In(time.Local).Format(time.RFC3339)), &c))
 	assert.True(t, reflect.DeepEqual(a, b))
 	assert.True(t, reflect.DeepEqual(a, c))
 	assert.Equal(t, "2020-05-20 13:29:35 +0800 UTC+8", a.String())

@@ -84,7 +84,7 @@ func parseAuthorization(text string) (map[string]string, error) {
 		}
 	}
 	if len(items) != 5 {
-		return nil, fmt.Errorf("Authorization has %d items, it must have 5", len(items))
+		return nil, fmt.Errorf("there are %d items in Authorization, there must be 5", len(items))
 	}
 	return items, nil
 }

@@ -87,12 +87,12 @@ func cloneValue(value any) any {
 // send signs a message with the standard library and sends it.
 func (m *message) send(t *testing.T, server *membercardtest.Server) (status int, code string) {
 	t.Helper()
-	uri := ""
+	var uri strings.Builder
 	for _, segment := range m.path {
-		uri += "/" + url.PathEscape(fmt.Sprint(segment.value))
+		uri.WriteString("/" + url.PathEscape(fmt.Sprint(segment.value)))
 	}
 	for i, parameter := range m.query {
-		uri += map[bool]string{true: "?", false: "&"}[i == 0] + parameter.name + "=" + url.QueryEscape(fmt.Sprint(parameter.value))
+		uri.WriteString(map[bool]string{true: "?", false: "&"}[i == 0] + parameter.name + "=" + url.QueryEscape(fmt.Sprint(parameter.value)))
 	}
 	body := ""
 	if m.body != nil {
@@ -105,12 +105,12 @@ func (m *message) send(t *testing.T, server *membercardtest.Server) (status int,
 		"mchid": config.MchID, "serial_no": config.CertificateSerial,
 		"nonce_str": rand.Text(), "timestamp": fmt.Sprint(time.Now().Unix()),
 	}
-	digest := sha256.Sum256([]byte(m.method + "\n" + uri + "\n" + items["timestamp"] + "\n" + items["nonce_str"] + "\n" + body + "\n"))
+	digest := sha256.Sum256([]byte(m.method + "\n" + uri.String() + "\n" + items["timestamp"] + "\n" + items["nonce_str"] + "\n" + body + "\n"))
 	signature, err := config.PrivateKey.Sign(rand.Reader, digest[:], crypto.SHA256)
 	require.NoError(t, err)
 	items["signature"] = base64.StdEncoding.EncodeToString(signature)
 
-	request, err := http.NewRequestWithContext(t.Context(), m.method, "https://api.mch.weixin.qq.com"+uri, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), m.method, "https://api.mch.weixin.qq.com"+uri.String(), strings.NewReader(body))
 	require.NoError(t, err)
 	request.Header = m.header.Clone()
 	if request.Header.Get("Authorization") == "" {

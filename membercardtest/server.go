@@ -296,7 +296,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Header().Del("Content-Length")
 		compressed := gzip.NewWriter(w)
-		defer compressed.Close()
+		defer func() { _ = compressed.Close() }()
 		out = compressed
 	}
 	w.WriteHeader(response.StatusCode)
