@@ -450,20 +450,13 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 
 // placementHint returns what to do when the service does not know a contested parameter.
 func (p *preparedCall) placementHint(detail *ErrorDetail) string {
-	if !p.contested || detail == nil {
-		return ""
+	place, advice := "/query/", "the service wants %s in the body: add %s to Config.IDsInBody"
+	if p.idsInBody {
+		place, advice = "/body/", "the service wants %s in the query: remove %s from Config.IDsInBody"
 	}
-	for _, pointer := range append(detail.pointers(), detail.Field) {
-		place, name := "body", strings.TrimPrefix(strings.TrimPrefix(pointer, "/body"), "/")
-		if rest, ok := strings.CutPrefix(pointer, "/query/"); ok {
-			place, name = "query", rest
-		}
-		switch {
-		case name != "card_id" && name != "brand_id":
-		case place == "query" && !p.idsInBody:
-			return fmt.Sprintf("the service wants %s in the body: add %s to Config.IDsInBody", name, p.name)
-		case place == "body" && p.idsInBody:
-			return fmt.Sprintf("the service wants %s in the query: remove %s from Config.IDsInBody", name, p.name)
+	for _, pointer := range detail.pointers() {
+		if name, ok := strings.CutPrefix(pointer, place); ok && p.contested && (name == "card_id" || name == "brand_id") {
+			return fmt.Sprintf(advice, name, p.name)
 		}
 	}
 	return ""
@@ -481,11 +474,8 @@ func isZero(v reflect.Value) bool {
 func checkText(name string, v reflect.Value) error {
 	switch v.Kind() {
 	case reflect.String:
-		if !utf8.ValidString(v.String()) {
-			return fmt.Errorf("%s is not valid UTF-8", name)
-		}
-		if strings.ContainsFunc(v.String(), func(r rune) bool { return r > 0xFFFF }) {
-			return fmt.Errorf("%s holds an emoji or another character of four UTF-8 bytes, which the service does not take", name)
+		if !utf8.ValidString(v.String()) || strings.ContainsFunc(v.String(), func(r rune) bool { return r > 0xFFFF }) {
+			return fmt.Errorf("%s holds an emoji or another character of four UTF-8 bytes, or none at all, which the service does not take", name)
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {
@@ -606,7 +596,7 @@ func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answ
 	var sent sentTrace
 	request, err := c.sign(httptrace.WithClientTrace(attemptCtx, sent.hooks()), p, base)
 	if err != nil {
-		return &answer{attempts: number, err: fmt.Errorf("%s: not sent: %w", p.name, err), failure: final}
+		return &answer{attempts: number, err: fmt.Errorf("%s: not sent: %w", p.name, withoutURL(err)), failure: final}
 	}
 	a := &answer{host: request.URL.Host, attempts: number}
 	start := time.Now()
@@ -630,10 +620,8 @@ func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answ
 		a.err = &callError{text: fmt.Sprintf("%s: %d: the answer is longer than %d bytes", p.name, a.status, maxBody)}
 		a.inDoubt = true
 	default:
-		if untrusted := c.verify(response.Header, a); untrusted != nil {
-			untrusted.Operation = p.name
-			a.err = untrusted
-			a.inDoubt = true
+		if untrusted := c.verify(p, response.Header, a); untrusted != nil {
+			a.err, a.inDoubt = untrusted, true
 			if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
 				a.failure = uncertain
 			}
@@ -678,9 +666,7 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, base string) (*http.
 
 // unreachable describes an attempt that brought no complete answer.
 func (c *Client) unreachable(ctx context.Context, p *preparedCall, a *answer, err error, timedOut, notSentAtAll bool) {
-	for urlError := (*url.Error)(nil); errors.As(err, &urlError); { // its text has the URL, and so the openid
-		err = urlError.Err
-	}
+	err = withoutURL(err)
 	what := "sent, but no complete answer came"
 	a.failure, a.inDoubt = uncertain, true
 	if notSentAtAll {
@@ -704,6 +690,14 @@ func (c *Client) unreachable(ctx context.Context, p *preparedCall, a *answer, er
 	}
 }
 
+// withoutURL drops what net/http wraps around an error: the URL, which holds the openid.
+func withoutURL(err error) error {
+	for urlError := (*url.Error)(nil); errors.As(err, &urlError); {
+		err = urlError.Err
+	}
+	return err
+}
+
 // switchHost makes the next attempts go to the other host.
 func (c *Client) switchHost(ctx context.Context, onPrimary bool) {
 	switch {
@@ -717,38 +711,35 @@ func (c *Client) switchHost(ctx context.Context, onPrimary bool) {
 
 // verify checks the signature of an answer over the bytes as they came. It returns nil for a proven
 // answer, and for an error without any signature header, which stays unverified.
-func (c *Client) verify(header http.Header, a *answer) *SignatureError {
+func (c *Client) verify(p *preparedCall, header http.Header, a *answer) *SignatureError {
 	timestamp, nonce := header.Get("Wechatpay-Timestamp"), header.Get("Wechatpay-Nonce")
 	signature, serial := header.Get("Wechatpay-Signature"), header.Get("Wechatpay-Serial")
 	if timestamp+nonce+signature+serial == "" && (a.status < 200 || a.status > 299) {
 		return nil
 	}
-	untrusted := &SignatureError{
-		Serial: serial, StatusCode: a.status, RequestID: a.requestID, Host: a.host, Attempts: a.attempts, Body: a.body,
-	}
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
-	if err != nil || nonce == "" || signature == "" || serial == "" {
-		untrusted.Reason = ReasonMissingHeader
-		return untrusted
-	}
-	if skew := time.Until(time.Unix(seconds, 0)); skew.Abs() >= clockWindow {
-		untrusted.Reason, untrusted.Skew = ReasonStaleClock, skew.Round(time.Second)
-		return untrusted
-	}
+	skew := time.Until(time.Unix(seconds, 0)).Round(time.Second)
 	key := c.keys.verify(serial)
-	if key == nil {
-		untrusted.Reason = ReasonUnknownSerial
-		return untrusted
+	var reason SignatureReason
+	switch {
+	case err != nil || nonce == "" || signature == "" || serial == "":
+		reason, skew = ReasonMissingHeader, 0
+	case skew.Abs() >= clockWindow:
+		reason = ReasonStaleClock
+	case key == nil:
+		reason, skew = ReasonUnknownSerial, 0
+	case apiv3.Verify(key, apiv3.AnswerMessage(timestamp, nonce, a.body), signature):
+		a.verified = true
+		return nil
+	case strings.HasPrefix(signature, "WECHATPAY/SIGNTEST/"):
+		reason, skew = ReasonProbe, 0
+	default:
+		reason, skew = ReasonMismatch, 0
 	}
-	if !apiv3.Verify(key, apiv3.AnswerMessage(timestamp, nonce, a.body), signature) {
-		untrusted.Reason = ReasonMismatch
-		if strings.HasPrefix(signature, "WECHATPAY/SIGNTEST/") {
-			untrusted.Reason = ReasonProbe
-		}
-		return untrusted
+	return &SignatureError{
+		Operation: p.name, Reason: reason, Skew: skew, Serial: serial, StatusCode: a.status,
+		RequestID: a.requestID, Host: a.host, Attempts: a.attempts, Body: a.body,
 	}
-	a.verified = true
-	return nil
 }
 
 // classify decides what a complete answer means for the call.
@@ -770,9 +761,14 @@ func (c *Client) classify(p *preparedCall, a *answer) {
 }
 
 func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
-	e := newAPIError(a.status, a.requestID, a.verified, a.body)
-	e.Operation, e.Host, e.Attempts = p.name, a.host, a.attempts
-	e.private, e.decodeErr = p.private, decodeErr
+	parsed := apiv3.ParseErrorBody(a.body)
+	e := &APIError{
+		Operation: p.name, StatusCode: a.status, Code: parsed.Code, Message: parsed.Message, RequestID: a.requestID,
+		Verified: a.verified, Host: a.host, Attempts: a.attempts, Body: a.body, private: p.private, decodeErr: decodeErr,
+	}
+	if parsed.Detail.Raw != nil {
+		e.Detail = (*ErrorDetail)(&parsed.Detail)
+	}
 	if errors.Is(e, ErrInvalidParameter) {
 		e.hint = p.placementHint(e.Detail)
 	}
@@ -781,24 +777,20 @@ func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
 
 // log writes what may be known of an attempt: no value of the request or the answer.
 func (c *Client) log(ctx context.Context, p *preparedCall, a *answer, took time.Duration) {
-	level, result := slog.LevelInfo, "ok"
-	var code string
+	level, code := slog.LevelInfo, ""
 	if a.err != nil {
-		level, result = slog.LevelWarn, "failed"
-		if e, ok := errors.AsType[*APIError](a.err); ok {
-			code = e.Code
-		}
-		if errors.Is(a.err, ErrSignature) {
-			result = "untrusted"
-		}
+		level = slog.LevelWarn
 	}
-	c.logger.LogAttrs(ctx, level, "wechatpay "+result,
+	if e, ok := errors.AsType[*APIError](a.err); ok {
+		code = oneLine(e.Code, p.private)
+	}
+	c.logger.LogAttrs(ctx, level, "wechatpay attempt",
 		slog.String("operation", string(p.name)),
 		slog.String("method", p.method),
 		slog.String("path", p.path),
 		slog.String("host", a.host),
 		slog.Int("status", a.status),
-		slog.String("code", oneLine(code, p.private)),
+		slog.String("code", code),
 		slog.String("request_id", oneLine(a.requestID, p.private)),
 		slog.Duration("duration", took),
 		slog.Int("attempt", a.attempts),

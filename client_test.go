@@ -173,7 +173,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 		"ListUserCards: OpenID (openid) is required":             membercard.ListUserCardsRequest{BrandID: brandID},
 		"UpdateUserCard: nothing to change":                      membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID},
 		"Level holds an emoji":                                   membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Level: new("👑")},
-		"Attach is not valid UTF-8":                              membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Attach: new("\xff")},
+		"Attach holds an emoji or another character":             membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Attach: new("\xff")},
 		"UserInformation.CustomFieldList[0].Name holds an emoji": membercard.UpdateUserCardRequest{
 			BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
 			UserInformation: &membercard.UserInfo{CustomFieldList: []membercard.UserInfoCustomField{{Name: "🏀"}}},

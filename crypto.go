@@ -153,9 +153,6 @@ func (s *sealer) seal(field string, value Sensitive) Sensitive {
 		return value
 	}
 	plaintext, err := s.client.open(value)
-	if err == nil && len(plaintext) > apiv3.MaxPlaintext(s.key) {
-		err = fmt.Errorf("%d bytes do not fit into the encrypted field, at most %d do", len(plaintext), apiv3.MaxPlaintext(s.key))
-	}
 	if err == nil && plaintext == "" {
 		return Sensitive{}
 	}

@@ -96,19 +96,6 @@ type ErrorDetail struct {
 	Raw      json.RawMessage // the whole detail
 }
 
-func newAPIError(status int, requestID string, verified bool, body []byte) *APIError {
-	parsed := apiv3.ParseErrorBody(body)
-	e := &APIError{
-		StatusCode: status, Code: parsed.Code, Message: parsed.Message,
-		RequestID: requestID, Verified: verified, Body: body,
-	}
-	if parsed.Detail.Raw != nil {
-		detail := ErrorDetail(parsed.Detail)
-		e.Detail = &detail
-	}
-	return e
-}
-
 // Error is one line: operation, status, code, message, the place of the fault and the Request-ID. The
 // request's openid and card code are cut out.
 func (e *APIError) Error() string {

@@ -342,7 +342,7 @@ func TestSensitiveThatDoesNotFit(t *testing.T) {
 	require.NoError(t, err)
 	request.PhoneNumber = membercard.NewSensitive(strings.Repeat("字", 72))
 	_, err = server.Client().UpdateUserCard(t.Context(), request)
-	require.ErrorContains(t, err, "PhoneNumber: 216 bytes do not fit into the encrypted field, at most 214 do")
+	require.ErrorContains(t, err, "PhoneNumber: 216 bytes do not fit into an encrypted field, at most 214 do")
 	assert.Len(t, server.Requests(), 1)
 }
 

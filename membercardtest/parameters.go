@@ -163,19 +163,26 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, b
 	if refused := s.validateQuery(queryTable, query, hasQuery, in.query); refused != nil {
 		return in, refused
 	}
-	if len(bodyTable) == 0 {
-		if len(body) > 0 {
-			return in, undefinedParameter("/body")
+	members := map[string]any{}
+	if len(body) > 0 && len(bodyTable) == 0 {
+		return in, undefinedParameter("/body")
+	}
+	if len(bodyTable) > 0 {
+		value, err := decodeStrictly(body)
+		if err != nil {
+			return in, paramViolation("body", "", err.Error())
 		}
-		return in, nil
+		var isObject bool
+		if members, isObject = value.(map[string]any); !isObject {
+			return in, paramViolation("body", "", "is not a JSON object")
+		}
 	}
-	value, err := decodeStrictly(body)
-	if err != nil {
-		return in, paramViolation("body", "", err.Error())
+	// As the gateway does it, what is not defined is refused before what is missing.
+	if refused := undefined(bodyTable, "", members); refused != nil {
+		return in, refused
 	}
-	members, ok := value.(map[string]any)
-	if !ok {
-		return in, paramViolation("body", "", "is not a JSON object")
+	if refused := missing(queryTable, "query", "", in.query); refused != nil {
+		return in, refused
 	}
 	opened, refused := s.checkMembers(bodyTable, "", members)
 	if refused != nil {
@@ -219,9 +226,24 @@ func (s *Server) validateQuery(table []parameter, query string, hasQuery bool, v
 			values[name] = value
 		}
 	}
+	return nil
+}
+
+// undefined refuses the members of a body that the page does not define.
+func undefined(table []parameter, pointer string, members map[string]any) *problem {
+	for name := range members {
+		if !slices.ContainsFunc(table, func(p parameter) bool { return p.name == name }) {
+			return undefinedParameter("/body" + pointer + "/" + name)
+		}
+	}
+	return nil
+}
+
+// missing refuses a request without a parameter that is required.
+func missing[T any](table []parameter, location, pointer string, sent map[string]T) *problem {
 	for _, p := range table {
-		if _, sent := values[p.name]; p.required && !sent {
-			return paramViolation("query", p.name, "is required")
+		if _, ok := sent[p.name]; p.required && !ok {
+			return paramViolation(location, pointer+p.name, "is required")
 		}
 	}
 	return nil
@@ -229,24 +251,22 @@ func (s *Server) validateQuery(table []parameter, query string, hasQuery bool, v
 
 // checkMembers checks the members of a JSON object and returns them with sensitive values opened.
 func (s *Server) checkMembers(table []parameter, pointer string, members map[string]any) (map[string]any, *problem) {
+	if refused := undefined(table, pointer, members); refused != nil {
+		return nil, refused
+	}
 	opened := map[string]any{}
-	for name, value := range members {
-		at := slices.IndexFunc(table, func(p parameter) bool { return p.name == name })
-		if at < 0 {
-			return nil, undefinedParameter("/body" + pointer + "/" + name)
+	for _, p := range table {
+		value, sent := members[p.name]
+		if !sent {
+			continue
 		}
-		checked, refused := s.check(table[at], "body", pointer+"/"+name, value)
+		checked, refused := s.check(p, "body", pointer+"/"+p.name, value)
 		if refused != nil {
 			return nil, refused
 		}
-		opened[name] = checked
+		opened[p.name] = checked
 	}
-	for _, p := range table {
-		if _, sent := members[p.name]; p.required && !sent {
-			return nil, paramViolation("body", pointer+"/"+p.name, "is required")
-		}
-	}
-	return opened, nil
+	return opened, missing(table, "body", pointer+"/", members)
 }
 
 // check checks one value and returns it, opened if it was sealed.

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // the protocol demands OAEP with SHA-1
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -64,11 +65,11 @@ func Verify(key *rsa.PublicKey, message []byte, signature string) bool {
 	return verifier.Verify(context.Background(), "", string(message), signature) == nil
 }
 
-// MaxPlaintext is the number of bytes that fit into one sealed field.
-func MaxPlaintext(key *rsa.PublicKey) int { return key.Size() - 2*sha1.Size - 2 }
-
 // Seal encrypts a field with RSAES-OAEP, SHA-1 and MGF1-SHA-1, and returns standard Base64.
 func Seal(key *rsa.PublicKey, plaintext string) (string, error) {
+	if most := key.Size() - 2*sha1.Size - 2; len(plaintext) > most {
+		return "", fmt.Errorf("%d bytes do not fit into an encrypted field, at most %d do", len(plaintext), most)
+	}
 	return utils.EncryptOAEPWithPublicKey(plaintext, key)
 }
 
@@ -76,7 +77,7 @@ func Seal(key *rsa.PublicKey, plaintext string) (string, error) {
 func Open(key crypto.Decrypter, ciphertext string) (string, error) {
 	data, err := base64.StdEncoding.DecodeString(ciphertext)
 	if err != nil {
-		return "", fmt.Errorf("ciphertext is not standard Base64")
+		return "", errors.New("the ciphertext is not standard Base64")
 	}
 	plaintext, err := key.Decrypt(rand.Reader, data, &rsa.OAEPOptions{Hash: crypto.SHA1})
 	if err != nil {

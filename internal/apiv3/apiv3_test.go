@@ -112,7 +112,6 @@ func TestNonce(t *testing.T) {
 
 func TestSealAndOpen(t *testing.T) {
 	longest := strings.Repeat("字", 71)
-	require.Equal(t, 214, MaxPlaintext(&testKey().PublicKey))
 	for _, plaintext := range []string{"13800000000", "男", longest, longest + "x"} {
 		ciphertext, err := Seal(&testKey().PublicKey, plaintext)
 		require.NoError(t, err)
@@ -125,7 +124,7 @@ func TestSealAndOpen(t *testing.T) {
 		assert.Equal(t, plaintext, official)
 	}
 	_, err := Seal(&testKey().PublicKey, longest+"xy")
-	assert.Error(t, err)
+	assert.EqualError(t, err, "215 bytes do not fit into an encrypted field, at most 214 do")
 }
 
 func TestOpenRefuses(t *testing.T) {
@@ -222,17 +221,17 @@ func TestParseKeys(t *testing.T) {
 		"private: PKCS#12":         {parse(ParsePrivateKey), p12, "apiclient_cert.p12"},
 		"private: elliptic":        {parse(ParsePrivateKey), block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(elliptic))), "not RSA"},
 		"private: elliptic PKCS#8": {parse(ParsePrivateKey), block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(elliptic))), "not a RSA"},
-		"private: encrypted":       {parse(ParsePrivateKey), block("ENCRYPTED PRIVATE KEY", []byte{1}), "decrypt it first"},
+		"private: encrypted":       {parse(ParsePrivateKey), block("ENCRYPTED PRIVATE KEY", []byte{1}), "decrypts it"},
 		"private: broken":          {parse(ParsePrivateKey), block("PRIVATE KEY", []byte{1}), "parse"},
-		"private: empty":           {parse(ParsePrivateKey), nil, "empty"},
-		"private: no PEM":          {parse(ParsePrivateKey), []byte("MIIEvg"), "no PEM block"},
+		"private: empty":           {parse(ParsePrivateKey), nil, "an empty file"},
+		"private: no PEM":          {parse(ParsePrivateKey), []byte("MIIEvg"), "no PEM file"},
 		"public: certificate":      {parse(ParsePublicKey), certificate, "this is a certificate; wanted is the WeChat Pay public key"},
 		"public: private key":      {parse(ParsePublicKey), pkcs8, "this is a private key; wanted is the WeChat Pay public key"},
 		"public: PKCS#12":          {parse(ParsePublicKey), p12, "apiclient_cert.p12"},
 		"public: elliptic":         {parse(ParsePublicKey), block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&elliptic.PublicKey))), "WeChat Pay uses RSA"},
-		"public: broken":           {parse(ParsePublicKey), block("PUBLIC KEY", []byte{1}), "asn1"},
+		"public: broken":           {parse(ParsePublicKey), block("PUBLIC KEY", []byte{1}), "RSA public key"},
 		"certificate: private key": {parse(ParseCertificate), pkcs1, "this is a private key; wanted is a certificate"},
-		"certificate: other":       {parse(ParseCertificate), block("CERTIFICATE REQUEST", []byte{1}), "CERTIFICATE REQUEST"},
+		"certificate: other":       {parse(ParseCertificate), block("CERTIFICATE REQUEST", []byte{1}), "a certificate request"},
 		"certificate: broken":      {parse(ParseCertificate), block("CERTIFICATE", []byte{1}), "parse"},
 		"certificate: PKCS#12":     {parse(ParseCertificate), p12, "apiclient_cert.p12"},
 	} {

@@ -1,9 +1,6 @@
 package apiv3
 
-import (
-	"bytes"
-	"encoding/json"
-)
+import "encoding/json"
 
 // ErrorBody is the body of an error answer. Every part is optional and read by itself, so that one
 // of an unexpected type does not hide the others.
@@ -25,43 +22,28 @@ type ErrorDetail struct {
 // ParseErrorBody reads an error body. What is not there, not JSON or not of the expected type is
 // left empty.
 func ParseErrorBody(body []byte) ErrorBody {
-	top := object(body)
-	parsed := ErrorBody{Code: text(top["code"]), Message: text(top["message"])}
+	top := read[map[string]json.RawMessage](body)
+	parsed := ErrorBody{Code: read[string](top["code"]), Message: read[string](top["message"])}
 	raw := top["detail"]
-	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
+	if len(raw) == 0 || string(raw) == "null" {
 		return parsed
 	}
-	detail := object(raw)
-	inner := object(detail["detail"]) // newer answers nest the issue once more
+	detail := read[map[string]json.RawMessage](raw)
 	parsed.Detail = ErrorDetail{
-		Field:    first(text(detail["field"]), text(inner["field"])),
-		Location: first(text(detail["location"]), text(inner["location"])),
-		Issue:    first(text(detail["issue"]), text(inner["issue"])),
+		Field:    read[string](detail["field"]),
+		Location: read[string](detail["location"]),
+		Issue:    read[string](detail["issue"]),
 		Value:    detail["value"],
 		Raw:      raw,
+	}
+	if parsed.Detail.Issue == "" { // newer answers nest it
+		parsed.Detail.Issue = read[string](read[map[string]json.RawMessage](detail["detail"])["issue"])
 	}
 	return parsed
 }
 
-func object(data []byte) map[string]json.RawMessage {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(data, &members) != nil {
-		return nil
-	}
-	return members
-}
-
-func text(data []byte) string {
-	var s string
-	if json.Unmarshal(data, &s) != nil {
-		return ""
-	}
-	return s
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+// read returns the zero value for what is not there or of another type.
+func read[T any](data []byte) (value T) {
+	_ = json.Unmarshal(data, &value)
+	return value
 }
