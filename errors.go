@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
 
 // What to do about an error of a call, for errors.Is. Those up to ErrSystem describe what the service
