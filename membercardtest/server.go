@@ -57,6 +57,7 @@ type Server struct {
 	idsInBody       []membercard.Operation
 	allowViolations bool
 	refuseReplays   bool
+	onRequest       func(Request)
 	closed          chan struct{}
 
 	mu         sync.Mutex
@@ -96,6 +97,9 @@ func AllowViolations() Option { return func(s *Server) { s.allowViolations = tru
 // RefuseReplays refuses a request that comes twice with the same bytes and signature. WeChat Pay is not
 // documented to do that, and Go's transport may repeat a read that way on a connection that died.
 func RefuseReplays() Option { return func(s *Server) { s.refuseReplays = true } }
+
+// OnRequest calls f with every request after it was answered, one at a time.
+func OnRequest(f func(Request)) Option { return func(s *Server) { s.onRequest = f } }
 
 // NewServer returns a Server without cards.
 func NewServer(options ...Option) *Server {
@@ -404,6 +408,9 @@ func (s *Server) record(r Request, a *reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, r)
+	if s.onRequest != nil {
+		s.onRequest(r)
+	}
 	if s.tb == nil {
 		return
 	}

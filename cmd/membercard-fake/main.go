@@ -1,0 +1,215 @@
+// Membercard-fake is the fake WeChat Pay of package membercardtest as a program, for tests of clients in
+// any language. It listens on loopback, and writes what a client needs into a folder:
+//
+//	membercard-fake [-addr 127.0.0.1:0] [-dir DIR] [-json] [-keep] [-allow-remote]
+//
+//	DIR/config.json         addresses, identities, and the names of the key files
+//	DIR/apiclient_key.pem   the merchant API private key (商户API私钥)
+//	DIR/wechatpay_key.pem   the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
+//
+// It has one card template and one user card, named in config.json. Its first line of output begins with
+// "listening " and the base URL; then comes one line for each request, with the reason in words when it
+// was refused. It ends on SIGINT or SIGTERM and removes what it wrote, unless -keep is given.
+package main
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "membercard-fake:", err)
+		os.Exit(1)
+	}
+}
+
+// config is what a client needs to know. Files are named relative to the folder of config.json.
+type config struct {
+	BaseURL           string `json:"base_url"`
+	MchID             string `json:"mch_id"`
+	CertificateSerial string `json:"certificate_serial"`
+	PrivateKey        string `json:"private_key"`
+	PublicKeyID       string `json:"public_key_id"`
+	PublicKey         string `json:"public_key"`
+	APIv3Key          string `json:"apiv3_key"`
+	BrandID           string `json:"brand_id"`
+	CardID            string `json:"card_id"`
+	UserCardCode      string `json:"user_card_code"`
+	OpenID            string `json:"openid"`
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	flags := flag.NewFlagSet("membercard-fake", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	addr := flags.String("addr", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
+	dir := flags.String("dir", "", "`folder` for config.json and the keys (default a new temporary one)")
+	asJSON := flags.Bool("json", false, "write the lines about requests as JSON")
+	keep := flags.Bool("keep", false, "leave the files when the program ends")
+	allowRemote := flags.Bool("allow-remote", false, "listen on an address that other machines reach")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+
+	server := membercardtest.NewServer(membercardtest.OnRequest(func(r membercardtest.Request) { report(stdout, r, *asJSON) }))
+	defer server.Close()
+	card := server.AddCard(membercard.Card{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0"})
+	userCard := server.AddUserCard(membercard.UserCard{
+		CardID: card.CardID, UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+		Level: "黄金会员", PhoneNumber: membercard.NewSensitive("13800000000"),
+	})
+
+	listener, err := listen(ctx, *addr, *allowRemote)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }()
+	files, err := newFolder(*dir)
+	if err != nil {
+		return err
+	}
+	if !*keep {
+		defer func() { err = errors.Join(err, files.remove()) }()
+	}
+	own := server.Config()
+	if err := files.write(own.PrivateKey.(*rsa.PrivateKey), own.PublicKey, config{
+		BaseURL: "http://" + listener.Addr().String(), MchID: own.MchID, CertificateSerial: own.CertificateSerial,
+		PublicKeyID: own.PublicKeyID, APIv3Key: own.APIv3Key,
+		BrandID: card.BrandID, CardID: card.CardID, UserCardCode: userCard.UserCardCode, OpenID: userCard.OpenID,
+	}); err != nil {
+		return err
+	}
+
+	httpServer := &http.Server{Handler: server, ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- httpServer.Serve(listener) }()
+	fmt.Fprintf(stdout, "listening http://%s config %s\n", listener.Addr(), filepath.Join(files.dir, configFile))
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	server.Close() // ends the answers that a fault keeps waiting
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return httpServer.Shutdown(shutdownCtx)
+}
+
+// listen refuses an address that other machines reach: the fake gives away its private keys.
+func listen(ctx context.Context, addr string, allowRemote bool) (net.Listener, error) {
+	resolved, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if !allowRemote && !resolved.IP.IsLoopback() {
+		return nil, fmt.Errorf("%s is not a loopback address; use -allow-remote if other machines are to reach it", addr)
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", resolved.String())
+}
+
+// report writes the line about one request.
+func report(out io.Writer, r membercardtest.Request, asJSON bool) {
+	operation := string(r.Operation)
+	if operation == "" {
+		operation = r.Method
+	}
+	if asJSON {
+		_ = json.NewEncoder(out).Encode(map[string]any{
+			"operation": operation, "status": r.Status, "code": r.Code, "reason": r.Reason, "violation": r.Violation,
+		})
+		return
+	}
+	line := fmt.Sprintf("%s %d", operation, r.Status)
+	if r.Code != "" {
+		line += " " + r.Code
+	}
+	if r.Reason != "" {
+		line += ": " + r.Reason
+	}
+	fmt.Fprintln(out, line)
+}
+
+const (
+	configFile     = "config.json"
+	privateKeyFile = "apiclient_key.pem"
+	publicKeyFile  = "wechatpay_key.pem"
+)
+
+// folder holds the files of one run.
+type folder struct {
+	dir       string
+	temporary bool
+	written   []string
+}
+
+func newFolder(dir string) (*folder, error) {
+	if dir != "" {
+		return &folder{dir: dir}, os.MkdirAll(dir, 0o700)
+	}
+	dir, err := os.MkdirTemp("", "membercard-fake-")
+	return &folder{dir: dir, temporary: true}, err
+}
+
+func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config) error {
+	c.PrivateKey, c.PublicKey = privateKeyFile, publicKeyFile
+	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	publicDER, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name string
+		data []byte
+	}{
+		{privateKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER})},
+		{publicKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER})},
+		{configFile, append(text, '\n')}, // last, so that who waits for it finds the others
+	} {
+		path := filepath.Join(f.dir, file.name)
+		if err := os.WriteFile(path, file.data, 0o600); err != nil {
+			return err
+		}
+		f.written = append(f.written, path)
+	}
+	return nil
+}
+
+func (f *folder) remove() error {
+	var errs []error
+	for _, path := range f.written {
+		errs = append(errs, os.Remove(path))
+	}
+	if f.temporary {
+		errs = append(errs, os.Remove(f.dir))
+	}
+	return errors.Join(errs...)
+}
