@@ -418,8 +418,7 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 			}
 			path = strings.Replace(path, "{"+name+"}", url.PathEscape(segment), 1)
 		case "query":
-			// QueryEscape writes a space as +, which not every server reads back.
-			query += "&" + name + "=" + strings.ReplaceAll(url.QueryEscape(fmt.Sprint(value)), "+", "%20")
+			query += "&" + name + "=" + queryEscape(fmt.Sprint(value))
 		case "body":
 			member, err := json.Marshal(value.Interface())
 			if err != nil {
@@ -447,6 +446,9 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 	}
 	return p, nil
 }
+
+// queryEscape writes a space as %20: not every server reads back the + of url.QueryEscape.
+func queryEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // placementHint returns what to do when the service does not know a contested parameter.
 func (p *preparedCall) placementHint(detail *ErrorDetail) string {
@@ -508,6 +510,9 @@ type answer struct {
 	body       []byte
 	verified   bool
 	retryAfter time.Duration
+	signed     []byte    // the message this attempt signed
+	private    []string  // values that no error text may quote
+	date       time.Time // the service's clock
 
 	err     error
 	failure failure
@@ -594,11 +599,14 @@ func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answ
 	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
 	defer cancel()
 	var sent sentTrace
-	request, err := c.sign(httptrace.WithClientTrace(attemptCtx, sent.hooks()), p, base)
+	request, signed, signature, err := c.sign(httptrace.WithClientTrace(attemptCtx, sent.hooks()), p, base)
 	if err != nil {
 		return &answer{attempts: number, err: fmt.Errorf("%s: not sent: %w", p.name, withoutURL(err)), failure: final}
 	}
-	a := &answer{host: request.URL.Host, attempts: number}
+	a := &answer{
+		host: request.URL.Host, attempts: number, signed: signed,
+		private: append(slices.Clone(p.private), signature),
+	}
 	start := time.Now()
 	defer func() { c.log(ctx, p, a, time.Since(start)) }()
 
@@ -607,6 +615,7 @@ func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answ
 		a.status = response.StatusCode
 		a.requestID = response.Header.Get("Request-ID")
 		a.retryAfter = retryAfter(response.Header.Get("Retry-After"))
+		a.date, _ = http.ParseTime(response.Header.Get("Date"))
 		a.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 		_ = response.Body.Close()
 	}
@@ -632,25 +641,25 @@ func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answ
 	return a
 }
 
-// sign makes the request of one attempt: what is signed is taken from what will be sent.
-func (c *Client) sign(ctx context.Context, p *preparedCall, base string) (*http.Request, error) {
+// sign makes the request of one attempt: what is signed is taken from what will be sent. It returns the
+// message and its signature too: one for diagnosis, one to keep it out of error texts.
+func (c *Client) sign(ctx context.Context, p *preparedCall, base string) (_ *http.Request, message []byte, signature string, _ error) {
 	var body io.Reader
 	if p.body != nil {
 		body = bytes.NewReader(p.body)
 	}
 	request, err := http.NewRequestWithContext(ctx, p.method, base+p.uri, body)
 	if err != nil {
-		return nil, err
+		return nil, nil, "", err
 	}
 	nonce, err := apiv3.Nonce()
 	if err != nil {
-		return nil, err
+		return nil, nil, "", err
 	}
 	timestamp := time.Now().Unix()
-	message := apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, p.body)
-	signature, err := apiv3.Sign(c.signer, message)
-	if err != nil {
-		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
+	message = apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, p.body)
+	if signature, err = apiv3.Sign(c.signer, message); err != nil {
+		return nil, nil, "", fmt.Errorf("sign with Config.PrivateKey: %w", err)
 	}
 	request.Header = http.Header{
 		"Accept":           {"application/json"},
@@ -661,7 +670,7 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, base string) (*http.
 	if p.body != nil {
 		request.Header["Content-Type"] = []string{"application/json"}
 	}
-	return request, nil
+	return request, message, signature, nil
 }
 
 // unreachable describes an attempt that brought no complete answer.
@@ -685,7 +694,7 @@ func (c *Client) unreachable(ctx context.Context, p *preparedCall, a *answer, er
 		err = errors.New(err.Error()) // of somebody below; the caller's own context goes on
 	}
 	a.err = &callError{
-		text:  oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), p.private) + suffix(a.host, a.attempts, a.requestID, 0, true),
+		text:  oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), a.private) + suffix(a.host, a.attempts, a.requestID, 0, true),
 		cause: err,
 	}
 }
@@ -769,8 +778,14 @@ func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
 	if parsed.Detail.Raw != nil {
 		e.Detail = (*ErrorDetail)(&parsed.Detail)
 	}
-	if errors.Is(e, ErrInvalidParameter) {
+	switch sentinels[e.Code] {
+	case ErrInvalidParameter:
 		e.hint = p.placementHint(e.Detail)
+	case ErrUnauthorized:
+		e.Diagnosis = apiv3.Diagnose(parsed.Detail.Raw, a.signed)
+		if skew := time.Until(a.date).Round(time.Second); !a.date.IsZero() && skew.Abs() >= clockWindow {
+			e.Diagnosis = fmt.Sprintf("this machine's clock is off by %v from the service's", -skew)
+		}
 	}
 	return e
 }

@@ -78,6 +78,7 @@ type APIError struct {
 	Verified   bool         // whether the answer was signed by WeChat Pay
 	Host       string       // who answered
 	Attempts   int          // how often the request was made
+	Diagnosis  string       // on SIGN_ERROR: what was wrong with the signature, as far as can be told
 	Body       []byte       // as received; may hold personal data
 
 	decodeErr error
@@ -117,8 +118,10 @@ func (e *APIError) Error() string {
 	if place := e.Detail.place(); place != "" {
 		b.WriteString(" (" + place + ")")
 	}
-	if e.hint != "" {
-		b.WriteString("; " + e.hint)
+	for _, advice := range []string{e.hint, e.Diagnosis} {
+		if advice != "" {
+			b.WriteString("; " + advice)
+		}
 	}
 	return oneLine(b.String(), e.private) + suffix(e.Host, e.Attempts, e.RequestID, e.StatusCode, e.Verified)
 }
@@ -277,7 +280,8 @@ func oneLine(s string, private []string) string {
 		if len(value) < 6 { // shorter ones would cut up ordinary words
 			continue
 		}
-		for _, form := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
+		quoted, _ := json.Marshal(value)
+		for _, form := range []string{value, queryEscape(value), url.QueryEscape(value), url.PathEscape(value), string(quoted[1 : len(quoted)-1])} {
 			s = strings.ReplaceAll(s, form, "[…]")
 		}
 	}

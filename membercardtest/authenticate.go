@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -58,10 +59,14 @@ func (s *Server) authenticate(request *http.Request, body []byte) *problem {
 		return signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message),
 			newSignInformation(request, message, body))
 	}
-	if before, used := s.nonces[items["nonce_str"]]; used && (before != digest || s.refuseReplays) {
+	if before, used := s.nonces[items["nonce_str"]]; used && (before.digest != digest || s.refuseReplays) {
 		return signError("nonce_str was used before", nil)
 	}
-	s.nonces[items["nonce_str"]] = digest
+	now := time.Now()
+	if len(s.nonces) >= 10000 { // older ones are refused for their timestamps
+		maps.DeleteFunc(s.nonces, func(_ string, used usedNonce) bool { return now.Sub(used.at) > 2*clockWindow })
+	}
+	s.nonces[items["nonce_str"]] = usedNonce{digest, now}
 	return nil
 }
 

@@ -60,13 +60,14 @@ type Server struct {
 	onRequest       func(Request)
 	closed          chan struct{}
 
+	reporting  sync.Mutex // orders the calls of onRequest
 	mu         sync.Mutex
 	tb         testing.TB
 	keyID      string
 	key        *rsa.PrivateKey
 	cards      []*card
 	userCards  []*userCard
-	nonces     map[string][32]byte // of the message signed with it
+	nonces     map[string]usedNonce
 	requests   []Request
 	effects    map[effect]int
 	faults     []*Fault
@@ -74,6 +75,12 @@ type Server struct {
 	recent     map[membercard.Operation][]time.Time
 	httpServer *http.Server
 	baseURL    string
+}
+
+// usedNonce is what was signed with a nonce, and when it arrived.
+type usedNonce struct {
+	digest [32]byte
+	at     time.Time
 }
 
 type effect struct {
@@ -107,7 +114,7 @@ func NewServer(options ...Option) *Server {
 		closed:  make(chan struct{}),
 		keyID:   PublicKeyID,
 		key:     platformKey(),
-		nonces:  map[string][32]byte{},
+		nonces:  map[string]usedNonce{},
 		effects: map[effect]int{},
 		recent:  map[membercard.Operation][]time.Time{},
 	}
@@ -220,6 +227,13 @@ type Request struct {
 	Code       string // the error code, when it was refused
 	Reason     string // why it was refused, or the fault that struck
 	Violation  bool   // a correct client never sends this
+}
+
+// ClearRequests forgets the requests so far, for a server that runs for long.
+func (s *Server) ClearRequests() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = nil
 }
 
 // Requests returns all requests in the order of their arrival.
@@ -400,20 +414,25 @@ func (s *Server) exceedsRate(operation membercard.Operation) bool {
 	return exceeds
 }
 
-// record keeps a request, and fails the test where that is due.
+// record keeps a request, reports it, and fails the test where that is due.
 func (s *Server) record(r Request, a *reply) {
 	if a != nil {
 		r.Status, r.Code = a.status, a.code
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.requests = append(s.requests, r)
+	if s.tb != nil {
+		s.judge(r)
+	}
+	s.mu.Unlock()
 	if s.onRequest != nil {
+		s.reporting.Lock()
+		defer s.reporting.Unlock()
 		s.onRequest(r)
 	}
-	if s.tb == nil {
-		return
-	}
+}
+
+func (s *Server) judge(r Request) {
 	s.tb.Helper()
 	switch {
 	case r.Violation && !s.allowViolations:

@@ -73,7 +73,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 
-	server := membercardtest.NewServer(membercardtest.OnRequest(func(r membercardtest.Request) { report(stdout, r, *asJSON) }))
+	var server *membercardtest.Server
+	server = membercardtest.NewServer(membercardtest.OnRequest(func(r membercardtest.Request) {
+		report(stdout, r, *asJSON)
+		server.ClearRequests() // they are reported, and the program may run for weeks
+	}))
 	defer server.Close()
 	card := server.AddCard(membercard.Card{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0"})
 	userCard := server.AddUserCard(membercard.UserCard{
@@ -182,7 +186,7 @@ func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config)
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(c, "", "  ")
+	text, err := json.MarshalIndent(c, "", "  ") //nolint:gosec // the field holds the name of a file
 	if err != nil {
 		return err
 	}

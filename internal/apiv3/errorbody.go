@@ -1,6 +1,10 @@
 package apiv3
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
 
 // ErrorBody is the body of an error answer. Every part is optional and read by itself, so that one
 // of an unexpected type does not hide the others.
@@ -40,6 +44,43 @@ func ParseErrorBody(body []byte) ErrorBody {
 		parsed.Detail.Issue = read[string](read[map[string]json.RawMessage](detail["detail"])["issue"])
 	}
 	return parsed
+}
+
+// Diagnose compares what the service says it verified, in the detail of a SIGN_ERROR, with the message
+// that was signed. It says what differs without quoting it, since the URI and the body hold personal
+// identifiers, and is empty when the service says nothing.
+func Diagnose(detail, signed []byte) string {
+	members := read[map[string]json.RawMessage](detail)
+	raw, found := members["sign_information"]
+	if !found { // newer answers nest some members of the detail
+		raw = read[map[string]json.RawMessage](members["detail"])["sign_information"]
+	}
+	information := read[struct {
+		Message string `json:"truncated_sign_message"`
+		Length  int    `json:"sign_message_length"`
+	}](raw)
+	if information.Message == "" {
+		return ""
+	}
+	ours := strings.SplitN(string(signed), "\n", 5)
+	theirs := strings.SplitN(strings.ReplaceAll(information.Message, `\n`, "\n"), "\n", len(ours))
+	var different []string
+	for i, name := range []string{"method", "URI", "timestamp", "nonce"} {
+		if i < len(theirs) && theirs[i] != ours[i] {
+			different = append(different, name)
+		}
+	}
+	// The body is cut off after some bytes, perhaps within a character.
+	if len(theirs) == len(ours) && !strings.HasPrefix(ours[4], strings.TrimRight(theirs[4], "\n.\uFFFD")) {
+		different = append(different, "body")
+	}
+	if n := information.Length; n != 0 && n != len(signed) {
+		different = append(different, fmt.Sprintf("length (%d bytes instead of %d)", n, len(signed)))
+	}
+	if len(different) == 0 {
+		return "the service verified the very message that was signed, so PrivateKey and CertificateSerial do not belong together"
+	}
+	return "the service verified another message than was signed, different in " + strings.Join(different, ", ") + "; does a proxy change requests?"
 }
 
 // read returns the zero value for what is not there or of another type.
