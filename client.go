@@ -68,11 +68,13 @@ type Config struct {
 
 	// BaseURL is the service's address; default https://api.mch.weixin.qq.com.
 	BaseURL string
-	// BackupURL is tried after BaseURL could not be reached; default https://api2.mch.weixin.qq.com, or
-	// none when BaseURL is set.
+	// BackupURL is used after an attempt on BaseURL brought no answer: by the next attempt, and by all
+	// calls for 30 s. Default https://api2.mch.weixin.qq.com, or none when BaseURL is set.
 	BackupURL string
-	// HTTPClient sends the requests; default one with [NewTransport]. It is copied. Clients of several
-	// merchant numbers may share one. Redirects are never followed.
+	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from
+	// [NewTransport], so clients that are to share connections must be given the same Transport. One that
+	// reports no httptrace events leaves it unknown whether a failed request was sent. Redirects are never
+	// followed.
 	HTTPClient *http.Client
 	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
 	// of a call bounds all attempts together.
@@ -174,10 +176,10 @@ func New(config Config) (*Client, error) {
 }
 
 func newClient(config Config) (*Client, error) {
-	if err := checkID("MchID", config.MchID); err != nil {
+	if err := checkID("MchID", config.MchID, "the service provider's merchant number"); err != nil {
 		return nil, err
 	}
-	if err := checkID("CertificateSerial", config.CertificateSerial); err != nil {
+	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which the function of this name reads"); err != nil {
 		return nil, err
 	}
 	own, err := checkKey(config.PrivateKey)
@@ -196,7 +198,7 @@ func newClient(config Config) (*Client, error) {
 	}
 	for _, name := range config.IDsInBody {
 		if !slices.ContainsFunc(operations, func(op *operation) bool { return op.name == name && op.contested }) {
-			return nil, fmt.Errorf("IDsInBody: the ids of %s do not travel in the body", name)
+			return nil, fmt.Errorf("IDsInBody: %q is not an operation whose ids can travel in the body", name)
 		}
 	}
 	if config.BaseURL == "" {
@@ -270,9 +272,9 @@ func NewTransport() *http.Transport {
 }
 
 // checkID refuses what cannot stand in a header, above all the line feed of a file read whole.
-func checkID(name, value string) error {
+func checkID(name, value, meaning string) error {
 	if value == "" {
-		return fmt.Errorf("%s is missing", name)
+		return fmt.Errorf("%s is missing: it is %s", name, meaning)
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }) {
 		return fmt.Errorf("%s holds white space, a quote or another character that does not belong there", name)
@@ -282,7 +284,7 @@ func checkID(name, value string) error {
 
 func checkURL(name, value string) (string, error) {
 	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.ContainsAny(value, "?#") {
 		return "", fmt.Errorf("%s must be a URL such as %s, without user, query or fragment", name, primaryURL)
 	}
 	return strings.TrimRight(value, "/"), nil
@@ -356,7 +358,11 @@ func call[Result any](ctx context.Context, c *Client, op *operation, request any
 		return nil, err
 	}
 	result := new(Result)
-	if err := json.Unmarshal(answer.body, result); err != nil {
+	err = json.Unmarshal(answer.body, result)
+	if err == nil && string(answer.body) == "null" {
+		err = errors.New("it is null")
+	}
+	if err != nil {
 		return nil, prepared.doubtIf(true, prepared.apiError(answer, err))
 	}
 	return result, nil
@@ -380,13 +386,15 @@ type sealable interface{ seal(*sealer) any }
 // has the name and, by omitempty or omitzero, that it is optional; in has the place.
 func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 	key := c.keys.seal()
+	s := &sealer{client: c, key: key.key}
 	if r, ok := request.(sealable); ok {
-		s := &sealer{client: c, key: key.key}
 		if request = r.seal(s); s.err != nil {
 			return nil, s.err
 		}
 	}
-	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name)}
+	p := &preparedCall{
+		operation: op, keyID: key.id, private: s.plaintexts, idsInBody: slices.Contains(c.idsInBody, op.name),
+	}
 	path, query, body := op.path, "", []byte(nil)
 	changes := 0
 	for field, value := range reflect.ValueOf(request).Fields() {
@@ -416,9 +424,9 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 			if segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
 				return nil, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", field.Name, name)
 			}
-			path = strings.Replace(path, "{"+name+"}", url.PathEscape(segment), 1)
+			path = strings.Replace(path, "{"+name+"}", escape(segment), 1)
 		case "query":
-			query += "&" + name + "=" + queryEscape(fmt.Sprint(value))
+			query += "&" + name + "=" + escape(fmt.Sprint(value))
 		case "body":
 			member, err := json.Marshal(value.Interface())
 			if err != nil {
@@ -442,13 +450,14 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 		p.body = append(body, '}')
 	}
 	if bytes.Contains(p.body, []byte(redactedAs)) { // a forgotten seal must not send clear text, nor this
-		return nil, fmt.Errorf("the body holds %s: %w", redactedAs, errRedacted)
+		return nil, fmt.Errorf("the body holds the text %s, which stands for a value that must not be sent", redactedAs)
 	}
 	return p, nil
 }
 
-// queryEscape writes a space as %20: not every server reads back the + of url.QueryEscape.
-func queryEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+// escape escapes whatever may mean something in a path or a query. A space is %20 and a plus sign %2B, so
+// that no server can take one for the other.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // placementHint returns what to do when the service does not know a contested parameter.
 func (p *preparedCall) placementHint(detail *ErrorDetail) string {
@@ -565,9 +574,12 @@ func (c *Client) admit(ctx context.Context, p *preparedCall) error {
 // backoff is how long to wait after a failed attempt: exponential, half of it random, and not shorter
 // than the service asked for.
 func (c *Client) backoff(a *answer) time.Duration {
-	d := c.retry.MaxBackoff
-	if doublings := a.attempts - 1; doublings < 30 {
-		d = min(d, c.retry.MinBackoff<<doublings)
+	d := min(c.retry.MinBackoff, c.retry.MaxBackoff)
+	for range a.attempts - 1 {
+		if d = 2 * d; d <= 0 || d >= c.retry.MaxBackoff { // or it has overflowed
+			d = c.retry.MaxBackoff
+			break
+		}
 	}
 	return max(d/2+rand.N(d/2+1), a.retryAfter)
 }
@@ -589,27 +601,26 @@ func (p *preparedCall) doubtIf(inDoubt bool, err error) error {
 	return err
 }
 
-// attempt signs and sends the request once, reads the answer, and verifies it before anything in it
-// is looked at.
+// attempt signs and sends the request once, reads the answer, and verifies it before its body is looked
+// at.
 func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answer {
 	base, onPrimary := c.primary, time.Now().UnixNano() >= c.backupUntil.Load()
 	if !onPrimary {
 		base = c.backup
 	}
-	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
-	defer cancel()
-	var sent sentTrace
-	request, signed, signature, err := c.sign(httptrace.WithClientTrace(attemptCtx, sent.hooks()), p, base)
-	if err != nil {
-		return &answer{attempts: number, err: fmt.Errorf("%s: not sent: %w", p.name, withoutURL(err)), failure: final}
-	}
-	a := &answer{
-		host: request.URL.Host, attempts: number, signed: signed,
-		private: append(slices.Clone(p.private), signature),
-	}
+	a := &answer{attempts: number, private: slices.Clone(p.private)}
+	_, a.host, _ = strings.Cut(base, "://")
 	start := time.Now()
 	defer func() { c.log(ctx, p, a, time.Since(start)) }()
 
+	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
+	defer cancel()
+	var sent sentTrace
+	request, err := c.sign(httptrace.WithClientTrace(attemptCtx, sent.hooks()), p, a, base)
+	if err != nil {
+		a.err = fmt.Errorf("%s: not sent: %w", p.name, withoutURL(err))
+		return a
+	}
 	response, err := c.http.Do(request)
 	if err == nil {
 		a.status = response.StatusCode
@@ -621,13 +632,22 @@ func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answ
 	}
 	switch {
 	case err != nil:
-		c.unreachable(ctx, p, a, err, attemptCtx.Err() != nil, sent.notSent() && a.status == 0)
-		if a.failure != final {
-			c.switchHost(ctx, onPrimary)
+		a.failure, a.inDoubt = uncertain, true
+		if a.status == 0 && sent.notSent() {
+			a.failure, a.inDoubt = notSent, false
 		}
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			a.failure = final
+		} else if ctx.Err() == nil { // otherwise the caller went away, which says nothing about the host
+			c.switchHost(onPrimary)
+		}
+		if ctx.Err() == nil && attemptCtx.Err() != nil {
+			err = ErrAttemptTimeout
+		}
+		a.err = a.unanswered(ctx, p, err)
 	case len(a.body) > maxBody:
-		a.err = &callError{text: fmt.Sprintf("%s: %d: the answer is longer than %d bytes", p.name, a.status, maxBody)}
 		a.inDoubt = true
+		a.err = a.unanswered(ctx, p, fmt.Errorf("the answer is longer than %d bytes", maxBody))
 	default:
 		if untrusted := c.verify(p, response.Header, a); untrusted != nil {
 			a.err, a.inDoubt = untrusted, true
@@ -641,26 +661,27 @@ func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answ
 	return a
 }
 
-// sign makes the request of one attempt: what is signed is taken from what will be sent. It returns the
-// message and its signature too: one for diagnosis, one to keep it out of error texts.
-func (c *Client) sign(ctx context.Context, p *preparedCall, base string) (_ *http.Request, message []byte, signature string, _ error) {
+// sign makes the request of one attempt: what is signed is taken from what will be sent.
+func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer, base string) (*http.Request, error) {
 	var body io.Reader
 	if p.body != nil {
 		body = bytes.NewReader(p.body)
 	}
 	request, err := http.NewRequestWithContext(ctx, p.method, base+p.uri, body)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, err
 	}
 	nonce, err := apiv3.Nonce()
 	if err != nil {
-		return nil, nil, "", err
+		return nil, err
 	}
 	timestamp := time.Now().Unix()
-	message = apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, p.body)
-	if signature, err = apiv3.Sign(c.signer, message); err != nil {
-		return nil, nil, "", fmt.Errorf("sign with Config.PrivateKey: %w", err)
+	a.signed = apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, p.body)
+	signature, err := apiv3.Sign(c.signer, a.signed)
+	if err != nil {
+		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
 	}
+	a.private = append(a.private, signature)
 	request.Header = http.Header{
 		"Accept":           {"application/json"},
 		"Authorization":    {apiv3.Authorization(c.mchID, c.certificateSerial, nonce, timestamp, signature)},
@@ -670,33 +691,23 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, base string) (_ *htt
 	if p.body != nil {
 		request.Header["Content-Type"] = []string{"application/json"}
 	}
-	return request, message, signature, nil
+	return request, nil
 }
 
-// unreachable describes an attempt that brought no complete answer.
-func (c *Client) unreachable(ctx context.Context, p *preparedCall, a *answer, err error, timedOut, notSentAtAll bool) {
-	err = withoutURL(err)
+// unanswered describes an attempt that brought no complete answer.
+func (a *answer) unanswered(ctx context.Context, p *preparedCall, err error) error {
 	what := "sent, but no complete answer came"
-	a.failure, a.inDoubt = uncertain, true
-	if notSentAtAll {
+	if !a.inDoubt {
 		what = "not sent"
-		a.failure, a.inDoubt = notSent, false
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		a.failure = final
-	}
-	switch {
-	case ctx.Err() != nil:
+	err = withoutURL(err)
+	if ctx.Err() != nil {
 		err = ctx.Err()
-	case timedOut:
-		err = ErrAttemptTimeout
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	} else if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		err = errors.New(err.Error()) // of somebody below; the caller's own context goes on
 	}
-	a.err = &callError{
-		text:  oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), a.private) + suffix(a.host, a.attempts, a.requestID, 0, true),
-		cause: err,
-	}
+	text := oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), a.private)
+	return &callError{text: text + suffix(a.host, a.attempts, a.requestID), cause: err}
 }
 
 // withoutURL drops what net/http wraps around an error: the URL, which holds the openid.
@@ -708,14 +719,12 @@ func withoutURL(err error) error {
 }
 
 // switchHost makes the next attempts go to the other host.
-func (c *Client) switchHost(ctx context.Context, onPrimary bool) {
-	switch {
-	case ctx.Err() != nil: // the caller went away, which says nothing about the host
-	case onPrimary:
-		c.backupUntil.Store(time.Now().Add(backupPeriod).UnixNano())
-	default:
-		c.backupUntil.Store(0)
+func (c *Client) switchHost(onPrimary bool) {
+	until := int64(0)
+	if onPrimary {
+		until = time.Now().Add(backupPeriod).UnixNano()
 	}
+	c.backupUntil.Store(until)
 }
 
 // verify checks the signature of an answer over the bytes as they came. It returns nil for a proven
@@ -760,7 +769,7 @@ func (c *Client) classify(p *preparedCall, a *answer) {
 	apiError := p.apiError(a, nil)
 	a.err = apiError
 	switch {
-	case status >= 400 && status < 500 && errors.Is(apiError, ErrRateLimited):
+	case errors.Is(apiError, ErrRateLimited) && (status < 500 || a.verified): // a proxy's 5xx proves nothing
 		a.failure = rateLimited
 	case status == http.StatusAccepted, status >= 500:
 		a.failure, a.inDoubt = uncertain, true

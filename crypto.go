@@ -25,7 +25,8 @@ func ParsePrivateKey(pem []byte) (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-// ParsePublicKey reads the WeChat Pay public key (微信支付公钥), pub_key.pem: RSA in PEM, PKIX.
+// ParsePublicKey reads the WeChat Pay public key (微信支付公钥), pub_key.pem: RSA in PEM, PKIX or
+// PKCS#1.
 func ParsePublicKey(pem []byte) (*rsa.PublicKey, error) {
 	key, err := apiv3.ParsePublicKey(pem)
 	if err != nil {
@@ -73,7 +74,7 @@ func newKeyRing(config Config, own *rsa.PublicKey) (*keyRing, error) {
 	case config.PublicKeyID == "":
 		return nil, fmt.Errorf("PublicKey is given without PublicKeyID; %s", wanted)
 	}
-	if err := checkID("PublicKeyID", config.PublicKeyID); err != nil {
+	if err := checkID("PublicKeyID", config.PublicKeyID, "the id beside the WeChat Pay public key"); err != nil {
 		return nil, err
 	}
 	key, err := checkPublicKey(config.PublicKey)
@@ -112,6 +113,8 @@ func (c *Client) Decrypt(s Sensitive) (string, error) {
 	return plaintext, nil
 }
 
+var errNotOpened = errors.New("the value does not open with the merchant key; was it sealed for another certificate?")
+
 func (c *Client) open(s Sensitive) (string, error) {
 	value := s.get()
 	switch value.state {
@@ -136,14 +139,15 @@ func (c *Client) open(s Sensitive) (string, error) {
 		failures = append(failures, err)
 	}
 	// The current key's failure says more than an old one's.
-	return "", fmt.Errorf("the value does not open with the merchant key; was it sealed for another certificate? (%w)", failures[0])
+	return "", fmt.Errorf("%w (%w)", errNotOpened, failures[0])
 }
 
 // sealer seals the sensitive values of one request under one key. The first failure stays in err.
 type sealer struct {
-	client *Client
-	key    *rsa.PublicKey
-	err    error
+	client     *Client
+	key        *rsa.PublicKey
+	plaintexts []string // no error text may quote them
+	err        error
 }
 
 // seal returns value encrypted for WeChat Pay. One that came in an answer is encrypted for the
@@ -164,6 +168,7 @@ func (s *sealer) seal(field string, value Sensitive) Sensitive {
 		s.err = fmt.Errorf("%s: %w", field, err)
 		return Sensitive{}
 	}
+	s.plaintexts = append(s.plaintexts, plaintext)
 	return newSensitive(stateSealed, ciphertext)
 }
 

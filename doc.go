@@ -41,8 +41,9 @@
 // # Personal data
 //
 // Phone numbers and users' answers are of type [Sensitive]: encrypted in requests, still encrypted in
-// answers until [Client.Decrypt] opens them, and never printed. Error texts and log records hold no
-// openid and no card code either. With GODEBUG=fips140=only Go refuses the SHA-1 that the service
+// answers until [Client.Decrypt] opens them, and never printed. Log records hold no value of a request or
+// an answer. Error texts quote the service's message, with the request's openid, card code and sensitive
+// values cut out where they have six characters or more. With GODEBUG=fips140=only Go refuses the SHA-1 that the service
 // demands for this encryption, so sensitive values cannot be used there.
 //
 // # Errors and repeats
@@ -52,10 +53,10 @@
 // their like to decide. [ErrOutcomeUnknown] is there exactly when a write may have been carried out all
 // the same: read the card before you repeat it.
 //
-// Failed attempts are repeated after a while, as [RetryPolicy] says, where it is safe: reads and writes
-// that set values after anything that may pass; irreversible calls only when nothing was sent, which
-// must be proven by the transport's trace events. After a connection failed the next attempt goes to
-// the backup host.
+// Failed attempts are repeated after a while, as [RetryPolicy] says, where it is safe. Reads, and writes
+// that set values, are repeated after any failure that may pass. Irreversible calls are repeated only when
+// the transport's trace events prove that nothing was sent. After a connection failed the next attempt
+// goes to the backup host.
 //
 // # Compatibility
 //

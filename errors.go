@@ -14,16 +14,17 @@ import (
 )
 
 // What to do about an error of a call, for errors.Is. Those up to ErrSystem describe what the service
-// answered and are matched by an [*APIError], which has the details.
+// answered; an [*APIError] has the details. Several can match: look for ErrOutcomeUnknown first.
 var (
 	// ErrNotFound: the user card does not exist (codes NOT_FOUND, RESOURCE_NOT_EXISTS). Check brand,
 	// template, code and openid. A 404 without such a code, from a proxy for instance, does not match.
 	ErrNotFound = errors.New("not found")
 	// ErrRateLimited: too many requests (status 429, or a code of that family). The request was not
-	// carried out; slow down and repeat.
+	// carried out; slow down and repeat. When an earlier attempt of the same call may have been,
+	// ErrOutcomeUnknown matches as well.
 	ErrRateLimited = errors.New("rate limited")
-	// ErrInvalidParameter: a parameter is missing or wrong (code PARAM_ERROR, or refused by this client
-	// before anything was sent). The text says which; do not repeat.
+	// ErrInvalidParameter: a parameter is missing or wrong: code PARAM_ERROR, or refused by this client
+	// before anything was sent, and then there is no APIError. The text says which; do not repeat.
 	ErrInvalidParameter = errors.New("invalid parameter")
 	// ErrInvalidRequest: the request breaks the rules of the API or of the business, such as a template
 	// of another brand (code INVALID_REQUEST). Do not repeat.
@@ -41,8 +42,9 @@ var (
 	// ErrAttemptTimeout: no complete answer within Config.AttemptTimeout. When the caller's own context
 	// ended instead, the error matches context.DeadlineExceeded or context.Canceled.
 	ErrAttemptTimeout = errors.New("no answer within Config.AttemptTimeout")
-	// ErrOutcomeUnknown: a write was sent, and no answer came that proves whether it was carried out.
-	// It comes together with the error that tells why. Read the card, then decide.
+	// ErrOutcomeUnknown: a write was sent, and no answer came that we understand and that WeChat Pay
+	// signed. It may have been carried out. The error tells why, too. Read the card, then decide. A 4xx
+	// counts as a refusal even when it is not signed; APIError.Verified says which.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown: the write may have been carried out; read the card before repeating it")
 )
 
@@ -123,20 +125,23 @@ func (e *APIError) Error() string {
 			b.WriteString("; " + advice)
 		}
 	}
-	return oneLine(b.String(), e.private) + suffix(e.Host, e.Attempts, e.RequestID, e.StatusCode, e.Verified)
+	var notes []string
+	if !e.Verified {
+		notes = append(notes, "not signed by WeChat Pay")
+	}
+	return oneLine(b.String(), e.private) + suffix(e.Host, e.Attempts, e.RequestID, notes...)
 }
 
 // Is matches the sentinel of the code. Of the status alone only 429 and 5xx say enough.
 func (e *APIError) Is(target error) bool {
 	switch target {
-	case nil:
-		return false
 	case ErrRateLimited:
 		return e.StatusCode == http.StatusTooManyRequests || sentinels[e.Code] == ErrRateLimited
 	case ErrSystem:
 		return e.StatusCode >= 500 || sentinels[e.Code] == ErrSystem
 	}
-	return sentinels[e.Code] == target
+	sentinel, known := sentinels[e.Code]
+	return known && sentinel == target
 }
 
 // Unwrap returns why the body of a success could not be decoded, if that is what happened.
@@ -205,7 +210,7 @@ const (
 )
 
 // SignatureError is an answer that cannot be trusted: its signature does not prove that it comes from
-// WeChat Pay. Nothing of it was used. After a write the error matches [ErrOutcomeUnknown] as well.
+// WeChat Pay. Nothing in its body was used. After a write the error matches [ErrOutcomeUnknown] as well.
 type SignatureError struct {
 	Operation  Operation
 	Reason     SignatureReason
@@ -227,7 +232,7 @@ func (e *SignatureError) Error() string {
 	case ReasonUnknownSerial:
 		text += fmt.Sprintf(" (Wechatpay-Serial %q; configure that key)", cut(e.Serial, 80))
 	}
-	return oneLine(text, nil) + suffix(e.Host, e.Attempts, e.RequestID, 0, true)
+	return oneLine(text, nil) + suffix(e.Host, e.Attempts, e.RequestID)
 }
 
 // Is matches ErrSignature.
@@ -236,7 +241,7 @@ func (e *SignatureError) Is(target error) bool { return target == ErrSignature }
 // Format writes Error, whatever the verb, so that no field is printed.
 func (e *SignatureError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
-// callError is a call that ended without an answer. Its text holds no address, and none of the
+// callError is a call that ended without a usable answer. Its text holds no URL, and none of the
 // request's values.
 type callError struct {
 	text  string
@@ -248,28 +253,21 @@ func (e *callError) Unwrap() error { return e.cause }
 
 // refuse is the error of a request that was not sent because of what is in it.
 func refuse(op Operation, err error) error {
-	return &callError{
-		text:  fmt.Sprintf("%s: %v", op, err),
-		cause: errors.Join(ErrInvalidParameter, err),
+	refused := &callError{text: fmt.Sprintf("%s: %v", op, err), cause: err}
+	if !errors.Is(err, errNotOpened) { // which a KMS out of reach can cause as well
+		refused.cause = errors.Join(ErrInvalidParameter, err)
 	}
+	return refused
 }
 
-func suffix(host string, attempts int, requestID string, status int, verified bool) string {
-	var parts []string
+// suffix says which attempt an error is about.
+func suffix(host string, attempts int, requestID string, notes ...string) string {
+	parts := append(notes, "host "+host)
 	if requestID != "" {
-		parts = append(parts, "Request-ID "+cut(requestID, 80))
-	}
-	if !verified && status != 0 {
-		parts = append(parts, "not signed by WeChat Pay")
-	}
-	if host != "" {
-		parts = append(parts, "host "+host)
+		parts = append([]string{"Request-ID " + cut(requestID, 80)}, parts...)
 	}
 	if attempts > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", attempts))
-	}
-	if len(parts) == 0 {
-		return ""
 	}
 	return oneLine(" ["+strings.Join(parts, ", ")+"]", nil)
 }
@@ -281,7 +279,7 @@ func oneLine(s string, private []string) string {
 			continue
 		}
 		quoted, _ := json.Marshal(value)
-		for _, form := range []string{value, queryEscape(value), url.QueryEscape(value), url.PathEscape(value), string(quoted[1 : len(quoted)-1])} {
+		for _, form := range []string{value, escape(value), url.QueryEscape(value), url.PathEscape(value), string(quoted[1 : len(quoted)-1])} {
 			s = strings.ReplaceAll(s, form, "[…]")
 		}
 	}

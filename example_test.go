@@ -186,6 +186,8 @@ func ExampleAPIError() {
 		UserCardCode: "000000000000", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
 	})
 	switch {
+	case errors.Is(err, membercard.ErrOutcomeUnknown):
+		fmt.Println("it may have been carried out: see below")
 	case errors.Is(err, membercard.ErrNotFound):
 		fmt.Println("no such card: is the user a member?")
 	case errors.Is(err, membercard.ErrRateLimited):

@@ -1,5 +1,7 @@
 package membercard
 
+import "time"
+
 // OperationInfo is a row of the operation table, for tests that range over it.
 type OperationInfo struct {
 	Name         Operation
@@ -20,4 +22,9 @@ func Operations() []OperationInfo {
 		})
 	}
 	return infos
+}
+
+// Backoff returns a wait after a number of attempts.
+func Backoff(policy RetryPolicy, attempts int) time.Duration {
+	return (&Client{retry: policy}).backoff(&answer{attempts: attempts})
 }

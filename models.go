@@ -69,8 +69,8 @@ type UserCard struct {
 	ModifyTime           Timestamp     `json:"modify_time,omitzero"`
 }
 
-// DateInfo is a period of validity (会员卡有效期). It counts from activation on; a card past it is
-// [UserCardStateExpired].
+// DateInfo is a period of validity (会员卡有效期). A card past it is [UserCardStateExpired]. Whether a
+// relative one counts from the receipt of the card or from its activation, the sources do not agree.
 type DateInfo struct {
 	Type                     DateType  `json:"type,omitempty"`
 	AvailableBeginTime       Timestamp `json:"available_begin_time,omitzero"`         // with DateTypeFixTimeRange

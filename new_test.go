@@ -86,12 +86,14 @@ func TestNewRefuses(t *testing.T) {
 		"previous key":      {func(c *membercard.Config) { c.PreviousKeys = []crypto.Decrypter{newKey(), (*rsa.PrivateKey)(nil)} }, "PreviousKeys[1] is nil"},
 		"base URL":          {func(c *membercard.Config) { c.BaseURL = "api.mch.weixin.qq.com" }, "BaseURL must be a URL"},
 		"base URL query":    {func(c *membercard.Config) { c.BaseURL = "https://example.com?x=y" }, "BaseURL must be a URL"},
+		"base URL hash":     {func(c *membercard.Config) { c.BaseURL = "https://example.com#" }, "BaseURL must be a URL"},
+		"base URL question": {func(c *membercard.Config) { c.BaseURL = "https://example.com?" }, "BaseURL must be a URL"},
 		"backup URL":        {func(c *membercard.Config) { c.BackupURL = "ftp://example.com" }, "BackupURL must be a URL"},
 		"negative timeout":  {func(c *membercard.Config) { c.AttemptTimeout = -1 }, "must not be negative"},
 		"negative attempts": {func(c *membercard.Config) { c.Retry.MaxAttempts = -1 }, "must not be negative"},
 		"ids in body": {
 			func(c *membercard.Config) { c.IDsInBody = []membercard.Operation{membercard.OperationGetUserCard} },
-			"IDsInBody: the ids of GetUserCard do not travel in the body",
+			`IDsInBody: "GetUserCard" is not an operation whose ids can travel in the body`,
 		},
 	} {
 		config := server.Config()
@@ -179,4 +181,12 @@ func TestAttemptTimeout(t *testing.T) {
 	_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
 	require.ErrorIs(t, err, membercard.ErrAttemptTimeout)
 	require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+}
+
+// instantKey signs nothing, for tests that count something else.
+type instantKey struct{ public crypto.PublicKey }
+
+func (k instantKey) Public() crypto.PublicKey { return k.public }
+func (k instantKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return make([]byte, 256), nil
 }

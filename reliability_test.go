@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -98,7 +99,8 @@ func cells() []cell {
 		{name: "429 with Retry-After", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 429, Code: "FREQUENCY_LIMITED", Header: http.Header{"Retry-After": {"7"}}}, failure: rateLimited, matches: []error{membercard.ErrRateLimited}},
 		{name: "500", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR"}, failure: uncertain, inDoubt: true, matches: []error{membercard.ErrSystem}},
 		{name: "500 after the effect", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR", AfterEffect: true}, failure: uncertain, inDoubt: true, effect: true, matches: []error{membercard.ErrSystem}},
-		{name: "500 that says it was the rate", fault: membercardtest.Fault{Kind: membercardtest.FaultUnsigned, Status: 500, Code: "RATELIMIT_EXCEEDED"}, failure: uncertain, inDoubt: true, matches: []error{membercard.ErrSystem, membercard.ErrRateLimited}},
+		{name: "500 for the rate", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "RATELIMIT_EXCEEDED"}, failure: rateLimited, matches: []error{membercard.ErrSystem, membercard.ErrRateLimited}},
+		{name: "unsigned 500 for the rate", fault: membercardtest.Fault{Kind: membercardtest.FaultUnsigned, Status: 500, Code: "RATELIMIT_EXCEEDED"}, failure: uncertain, inDoubt: true, matches: []error{membercard.ErrSystem, membercard.ErrRateLimited}},
 		{name: "202", fault: membercardtest.Fault{Kind: membercardtest.FaultEmpty, Status: 202, AfterEffect: true}, failure: uncertain, inDoubt: true, effect: true},
 		{name: "unsigned error", fault: membercardtest.Fault{Kind: membercardtest.FaultUnsigned, Status: 400, Code: "PARAM_ERROR"}, failure: final, matches: []error{membercard.ErrInvalidParameter}},
 		{name: "unsigned success", fault: membercardtest.Fault{Kind: membercardtest.FaultUnsigned, Status: 200, AfterEffect: true}, failure: final, inDoubt: true, effect: true, matches: []error{membercard.ErrSignature}},
@@ -114,6 +116,7 @@ func cells() []cell {
 		{name: "redirect", fault: membercardtest.Fault{Kind: membercardtest.FaultEmpty, Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, failure: final, inDoubt: true},
 		{name: "204", fault: membercardtest.Fault{Kind: membercardtest.FaultEmpty, Status: 204, AfterEffect: true}, failure: final, inDoubt: true, effect: true},
 		{name: "empty 200", fault: membercardtest.Fault{Kind: membercardtest.FaultEmpty, Status: 200, AfterEffect: true}, failure: final, inDoubt: true, effect: true},
+		{name: "null", fault: membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte("null")}, failure: final, inDoubt: true, effect: true},
 		{name: "not JSON", fault: membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte("ok")}, failure: final, inDoubt: true, effect: true},
 		{name: "unknown fields and values", fault: membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(`{"new":{"a":[1,2]},"user_card_state":"NEW","card_type":"NEW","state":"NEW","data":[{"user_card_state":"NEW","state":"NEW","new":1}]}`)}, failure: success, effect: true},
 		{name: "null everywhere", fault: membercardtest.Fault{Kind: membercardtest.FaultBody, Body: fmt.Appendf(nil, everywhere, "null")}, failure: success, effect: true},
@@ -258,6 +261,7 @@ func TestBackoff(t *testing.T) {
 		"default":                {status(500, nil), membercard.RetryPolicy{}, 3, 300 * time.Millisecond, 600 * time.Millisecond},
 		"off":                    {status(500, nil), membercard.RetryPolicy{MaxAttempts: 1}, 1, 0, 0},
 		"doubled up to a limit":  {status(500, nil), membercard.RetryPolicy{MaxAttempts: 6, MinBackoff: time.Second, MaxBackoff: 4 * time.Second}, 6, 7500 * time.Millisecond, 15 * time.Second},
+		"the limit wins":         {status(500, nil), membercard.RetryPolicy{MaxAttempts: 3, MinBackoff: time.Hour, MaxBackoff: time.Second}, 3, time.Second, 2 * time.Second},
 		"many attempts":          {status(500, nil), membercard.RetryPolicy{MaxAttempts: 100, MinBackoff: time.Nanosecond, MaxBackoff: time.Nanosecond}, 100, 0, 99},
 		"Retry-After in seconds": {status(429, http.Header{"Retry-After": {"7"}}), membercard.RetryPolicy{}, 3, 14 * time.Second, 14 * time.Second},
 		"up to a minute":         {status(429, http.Header{"Retry-After": {"86400"}}), membercard.RetryPolicy{}, 3, 2 * time.Minute, 2 * time.Minute},
@@ -279,6 +283,20 @@ func TestBackoff(t *testing.T) {
 			assert.GreaterOrEqual(t, took, test.min, name)
 			assert.LessOrEqual(t, took, test.max, name)
 		})
+	}
+}
+
+// TestBackoffDoesNotOverflow, whatever the policy and the number of attempts.
+func TestBackoffDoesNotOverflow(t *testing.T) {
+	t.Parallel()
+	for _, minimum := range []time.Duration{1, time.Second, 20 * time.Second, 1 << 61, 1<<62 + 1, 1<<63 - 1} {
+		for _, maximum := range []time.Duration{1, time.Minute, 1 << 62, 1<<63 - 1} {
+			for attempt := range 100 {
+				d := membercard.Backoff(membercard.RetryPolicy{MinBackoff: minimum, MaxBackoff: maximum}, attempt+1)
+				assert.Positive(t, d+1)
+				assert.LessOrEqual(t, d, maximum)
+			}
+		}
 	}
 }
 
@@ -452,7 +470,7 @@ func startTLS(t *testing.T, server *membercardtest.Server, http2 bool) *httptest
 	t.Helper()
 	secure := httptest.NewUnstartedServer(server)
 	secure.EnableHTTP2 = http2
-	secure.Config.ErrorLog = nil
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	return secure

@@ -115,8 +115,10 @@ func (r UpdateUserCardRequest) seal(s *sealer) any {
 // UpdateUserCard changes the picture, level, validity, phone number and other data of a user's card
 // (修改用户会员卡信息) and returns the card as it is afterwards. The code cannot be changed.
 //
-// [ErrInvalidRequest] means the template does not belong to the brand. After [ErrOutcomeUnknown] send
-// the same request again: it sets values, so twice is as good as once.
+// [ErrInvalidRequest] means the template does not belong to the brand. After [ErrOutcomeUnknown] read the
+// card, or send the same request again: it sets values, so twice is as good as once. A repeat, the
+// automatic one too, overwrites what somebody else set in between; where several programs change one
+// card, set [RetryPolicy].MaxAttempts to 1 and read first.
 //
 // card_id travels in the query, as the page says; if the service should answer PARAM_ERROR naming
 // /query/card_id, put the operation into [Config].IDsInBody: revisions of the page disagree.
@@ -140,8 +142,8 @@ type InvalidateUserCardRequest struct {
 // the service demands that the user was told and agreed beforehand.
 //
 // [ErrInvalidRequest] means the template does not belong to the brand. After [ErrOutcomeUnknown] read
-// the card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done. [ErrRateLimited] means
-// it was not done.
+// the card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done. [ErrRateLimited]
+// without it means it was not done.
 //
 // brand_id and card_id travel in the query, as the page says; see [Config].IDsInBody if the service
 // should answer PARAM_ERROR naming /query/card_id: revisions of the page disagree.

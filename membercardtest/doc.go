@@ -14,6 +14,9 @@
 // clients elsewhere. [Server.Inject] makes things go wrong; [Server.Requests] shows what was sent,
 // [Server.Effects] how often something was carried out.
 //
+// Cards that the server shows have their sensitive values in clear, those that a client reads have them
+// sealed, and both print as [sensitive]: compare what the client's Decrypt returns.
+//
 // # The rules
 //
 // They are checked in this order. Each says where it comes from: documented on an official page,

@@ -206,6 +206,9 @@ func TestParseKeys(t *testing.T) {
 	gotPublic, err := ParsePublicKey(public)
 	require.NoError(t, err)
 	assert.True(t, key.PublicKey.Equal(gotPublic))
+	gotPublic, err = ParsePublicKey(block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey)))
+	require.NoError(t, err)
+	assert.True(t, key.PublicKey.Equal(gotPublic))
 	gotCertificate, err := ParseCertificate(certificate)
 	require.NoError(t, err)
 	assert.Equal(t, "0DABCD", CertificateSerial(gotCertificate))
@@ -216,24 +219,25 @@ func TestParseKeys(t *testing.T) {
 		data  []byte
 		says  string
 	}{
-		"private: certificate":     {parse(ParsePrivateKey), certificate, "this is a certificate; wanted is the private key"},
-		"private: public key":      {parse(ParsePrivateKey), public, "this is a public key; wanted is the private key"},
-		"private: PKCS#12":         {parse(ParsePrivateKey), p12, "apiclient_cert.p12"},
-		"private: elliptic":        {parse(ParsePrivateKey), block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(elliptic))), "not RSA"},
-		"private: elliptic PKCS#8": {parse(ParsePrivateKey), block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(elliptic))), "not a RSA"},
-		"private: encrypted":       {parse(ParsePrivateKey), block("ENCRYPTED PRIVATE KEY", []byte{1}), "decrypts it"},
-		"private: broken":          {parse(ParsePrivateKey), block("PRIVATE KEY", []byte{1}), "parse"},
-		"private: empty":           {parse(ParsePrivateKey), nil, "an empty file"},
-		"private: no PEM":          {parse(ParsePrivateKey), []byte("MIIEvg"), "no PEM file"},
-		"public: certificate":      {parse(ParsePublicKey), certificate, "this is a certificate; wanted is the WeChat Pay public key"},
-		"public: private key":      {parse(ParsePublicKey), pkcs8, "this is a private key; wanted is the WeChat Pay public key"},
-		"public: PKCS#12":          {parse(ParsePublicKey), p12, "apiclient_cert.p12"},
-		"public: elliptic":         {parse(ParsePublicKey), block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&elliptic.PublicKey))), "WeChat Pay uses RSA"},
-		"public: broken":           {parse(ParsePublicKey), block("PUBLIC KEY", []byte{1}), "RSA public key"},
-		"certificate: private key": {parse(ParseCertificate), pkcs1, "this is a private key; wanted is a certificate"},
-		"certificate: other":       {parse(ParseCertificate), block("CERTIFICATE REQUEST", []byte{1}), "a certificate request"},
-		"certificate: broken":      {parse(ParseCertificate), block("CERTIFICATE", []byte{1}), "parse"},
-		"certificate: PKCS#12":     {parse(ParseCertificate), p12, "apiclient_cert.p12"},
+		"private: certificate":      {parse(ParsePrivateKey), certificate, "this is a certificate; wanted is the private key"},
+		"private: public key":       {parse(ParsePrivateKey), public, "this is a public key; wanted is the private key"},
+		"private: PKCS#12":          {parse(ParsePrivateKey), p12, "apiclient_cert.p12"},
+		"private: elliptic":         {parse(ParsePrivateKey), block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(elliptic))), "not RSA"},
+		"private: elliptic PKCS#8":  {parse(ParsePrivateKey), block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(elliptic))), "not a RSA"},
+		"private: encrypted":        {parse(ParsePrivateKey), block("ENCRYPTED PRIVATE KEY", []byte{1}), "decrypts it"},
+		"private: encrypted PKCS#1": {parse(ParsePrivateKey), []byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"), "decrypts it"},
+		"private: broken":           {parse(ParsePrivateKey), block("PRIVATE KEY", []byte{1}), "parse"},
+		"private: empty":            {parse(ParsePrivateKey), nil, "an empty file"},
+		"private: no PEM":           {parse(ParsePrivateKey), []byte("MIIEvg"), "no PEM file"},
+		"public: certificate":       {parse(ParsePublicKey), certificate, "this is a certificate; wanted is the WeChat Pay public key"},
+		"public: private key":       {parse(ParsePublicKey), pkcs8, "this is a private key; wanted is the WeChat Pay public key"},
+		"public: PKCS#12":           {parse(ParsePublicKey), p12, "apiclient_cert.p12"},
+		"public: elliptic":          {parse(ParsePublicKey), block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&elliptic.PublicKey))), "WeChat Pay uses RSA"},
+		"public: broken":            {parse(ParsePublicKey), block("PUBLIC KEY", []byte{1}), "RSA public key"},
+		"certificate: private key":  {parse(ParseCertificate), pkcs1, "this is a private key; wanted is a certificate"},
+		"certificate: other":        {parse(ParseCertificate), block("CERTIFICATE REQUEST", []byte{1}), "a certificate request"},
+		"certificate: broken":       {parse(ParseCertificate), block("CERTIFICATE", []byte{1}), "parse"},
+		"certificate: PKCS#12":      {parse(ParseCertificate), p12, "apiclient_cert.p12"},
 	} {
 		err := refused.parse(refused.data)
 		if assert.Error(t, err, name) {

@@ -25,11 +25,14 @@ func ParsePrivateKey(data []byte) (*rsa.PrivateKey, error) {
 	return utils.LoadPrivateKey(string(pem.EncodeToMemory(block)))
 }
 
-// ParsePublicKey reads an RSA public key from PEM, PKIX.
+// ParsePublicKey reads an RSA public key from PEM, PKIX or PKCS#1.
 func ParsePublicKey(data []byte) (*rsa.PublicKey, error) {
-	block, err := decodePEM(data, "the WeChat Pay public key, pub_key.pem", "PUBLIC KEY")
+	block, err := decodePEM(data, "the WeChat Pay public key, pub_key.pem", "PUBLIC KEY", "RSA PUBLIC KEY")
 	if err != nil {
 		return nil, err
+	}
+	if block.Type == "RSA PUBLIC KEY" {
+		return x509.ParsePKCS1PublicKey(block.Bytes)
 	}
 	key, err := utils.LoadPublicKey(string(pem.EncodeToMemory(block)))
 	if err != nil { // the library's error can quote the file
@@ -63,10 +66,10 @@ func decodePEM(data []byte, wanted string, types ...string) (*pem.Block, error) 
 	case block == nil && data[0] == 0x30: // an ASN.1 sequence: DER
 		what = "a binary file, perhaps the PKCS#12 archive apiclient_cert.p12"
 	case block == nil:
+	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
+		what = "an encrypted private key (openssl pkey decrypts it)"
 	case slices.Contains(types, block.Type):
 		return block, nil
-	case block.Type == "ENCRYPTED PRIVATE KEY":
-		what = "an encrypted private key (openssl pkey decrypts it)"
 	case block.Type == "EC PRIVATE KEY":
 		what = "an elliptic-curve key, which is not RSA"
 	default:

@@ -1,0 +1,166 @@
+package membercard_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// told is what a caller was told about a call.
+type told string
+
+const (
+	toldDone    told = "done"
+	toldNotDone told = "not done"
+	toldUnknown told = "unknown"
+)
+
+// TestStorm sends calls from many goroutines over a real socket while faults strike at random, and
+// compares what the callers were told with what the service carried out.
+func TestStorm(t *testing.T) {
+	const goroutines, calls = 64, 40
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	before := runtime.NumGoroutine()
+
+	server := membercardtest.NewTestServer(t)
+	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+	transport := membercard.NewTransport()
+	client := newClient(t, server, func(c *membercard.Config) {
+		c.BaseURL, c.HTTPClient = server.Start(), &http.Client{Transport: transport}
+		c.AttemptTimeout = 2 * time.Second
+		c.Retry = membercard.RetryPolicy{MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond}
+	})
+	faults := []membercardtest.Fault{
+		{Kind: membercardtest.FaultRefuse},
+		{Kind: membercardtest.FaultCut},
+		{Kind: membercardtest.FaultCut, AfterEffect: true},
+		{Kind: membercardtest.FaultTruncated},
+		{Kind: membercardtest.FaultBadSignature},
+		{Kind: membercardtest.FaultProbe},
+		{Kind: membercardtest.FaultStaleTimestamp},
+		{Kind: membercardtest.FaultHTML, Status: 502},
+		{Kind: membercardtest.FaultHTML, Status: 404},
+		{Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED"},
+		{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR", AfterEffect: true},
+		{Kind: membercardtest.FaultEmpty, Status: 204, AfterEffect: true},
+		{Kind: membercardtest.FaultEmpty, Status: 202, AfterEffect: true},
+		{Kind: membercardtest.FaultSlow, Delay: time.Millisecond},
+		{Kind: membercardtest.FaultForgedBody},
+		{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Serial"},
+	}
+
+	var mu sync.Mutex
+	ledger := map[membercard.Operation]map[string]told{
+		membercard.OperationUpdateUserCard: {}, membercard.OperationInvalidateUserCard: {},
+	}
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(g)))
+			for i := range calls {
+				code := fmt.Sprintf("%06d", g*calls+i)
+				server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code, OpenID: openID})
+				if random.IntN(3) == 0 {
+					server.Inject(faults[random.IntN(len(faults))])
+				}
+				var operation membercard.Operation
+				var err error
+				switch random.IntN(3) {
+				case 0:
+					_, err := client.GetUserCard(t.Context(), membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID})
+					assert.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
+					continue
+				case 1:
+					operation = membercard.OperationUpdateUserCard
+					_, err = client.UpdateUserCard(t.Context(), membercard.UpdateUserCardRequest{
+						BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Level: new("new"),
+					})
+				default:
+					operation = membercard.OperationInvalidateUserCard
+					_, err = client.InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{
+						BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
+					})
+				}
+				outcome := toldDone
+				switch {
+				case errors.Is(err, membercard.ErrOutcomeUnknown):
+					outcome = toldUnknown
+				case err != nil:
+					outcome = toldNotDone
+				}
+				mu.Lock()
+				ledger[operation][code] = outcome
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+
+	counts := map[string]int{}
+	for operation, entries := range ledger {
+		for code, outcome := range entries {
+			effects := server.Effects(operation, code)
+			counts[fmt.Sprintf("%s, told %s, carried out %d times", operation, outcome, effects)]++
+			where := fmt.Sprintf("seed %d: %s %s: told %s, carried out %d times", seed, operation, code, outcome, effects)
+			switch {
+			case outcome == toldNotDone:
+				assert.Zero(t, effects, where)
+			case operation == membercard.OperationInvalidateUserCard && outcome == toldDone:
+				assert.Equal(t, 1, effects, where)
+			case operation == membercard.OperationInvalidateUserCard:
+				assert.LessOrEqual(t, effects, 1, where)
+			case outcome == toldDone:
+				assert.GreaterOrEqual(t, effects, 1, where)
+			}
+			card, _ := server.UserCard(cardID, code)
+			assert.Equal(t, effects > 0, card.UserCardState == membercard.UserCardStateInvalid || card.Level == "new", where)
+		}
+	}
+	for line, n := range counts {
+		t.Log(n, line)
+	}
+
+	// Nothing is left behind.
+	transport.CloseIdleConnections()
+	server.Close()
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 5*time.Second, 10*time.Millisecond,
+		"goroutines were left, beside the one that counts them")
+}
+
+// TestMemoryIsFlat: ten thousand calls, with an endless answer among them, leave the heap where it was.
+func TestMemoryIsFlat(t *testing.T) {
+	server := newServer(t, membercardtest.OnRequest(func(membercardtest.Request) {}))
+	client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.PrivateKey = instantKey{c.PrivateKey.Public()} },
+		withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return nil, context.DeadlineExceeded
+		})))
+	heap := func() uint64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	run := func(n int) {
+		for range n {
+			_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
+			require.Error(t, err)
+		}
+	}
+	run(1000)
+	before := heap()
+	run(10000)
+	assert.Less(t, int64(heap())-int64(before), int64(1<<20))
+}
