@@ -354,3 +354,30 @@ func FuzzAnswer(f *testing.F) {
 		require.NotContains(t, err.Error(), "\n")
 	})
 }
+
+// FuzzAnswerHeaders: whatever the headers of an answer say, what they do not prove is not believed, and
+// nothing panics or waits without end.
+func FuzzAnswerHeaders(f *testing.F) {
+	f.Add("1554208460", "nonce", "c2ln", "PUB_KEY_ID_X", "7", "Sun, 22 Nov 2026 00:00:00 GMT", "ID-0", 200)
+	f.Add("", "", "", "", "-1", "", "", 404)
+	f.Add("-9223372036854775808", "n", "WECHATPAY/SIGNTEST/x", membercardtest.PublicKeyID, "99999999999999999999", "x", "\n", 429)
+	server := membercardtest.NewServer()
+	f.Fuzz(func(t *testing.T, timestamp, nonce, signature, serial, retryAfter, date, requestID string, status int) {
+		if status < 200 || status > 599 {
+			t.Skip()
+		}
+		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(`{"user_card_code":"1"}`)), Header: http.Header{
+				"Wechatpay-Timestamp": {timestamp}, "Wechatpay-Nonce": {nonce}, "Wechatpay-Signature": {signature}, "Wechatpay-Serial": {serial},
+				"Retry-After": {retryAfter}, "Date": {date}, "Request-Id": {requestID},
+			}}, nil
+		})), func(c *membercard.Config) { c.PrivateKey = instantKey{c.PrivateKey.Public()} })
+		card, err := client.GetUserCard(t.Context(), getRequest)
+		require.Nil(t, card)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "\n")
+		if status < 300 {
+			require.ErrorIs(t, err, membercard.ErrSignature)
+		}
+	})
+}

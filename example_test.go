@@ -296,3 +296,54 @@ func ExampleConfig_throttle() {
 	fmt.Println(err)
 	// Output: <nil>
 }
+
+// Too many requests: the call was not carried out, so it may be made again, later.
+func ExampleConfig_rateLimited() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+	ctx := context.Background()
+	server.Inject(membercardtest.Fault{
+		Kind: membercardtest.FaultStatus, Status: http.StatusTooManyRequests, Code: "RATELIMIT_EXCEEDED",
+	})
+
+	// An irreversible call is not repeated by itself, though this refusal proves that nothing was done.
+	request := membercard.InvalidateUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	}
+	card, err := client.InvalidateUserCard(ctx, request)
+	if errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown) {
+		time.Sleep(10 * time.Millisecond) // a second in earnest, or Config.Throttle beforehand
+		card, err = client.InvalidateUserCard(ctx, request)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(card.UserCardState)
+	// Output: INVALID
+}
+
+// An answer that cannot be trusted: nothing of it is used, and the reason says where to look.
+func ExampleSignatureError() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStaleTimestamp})
+
+	_, err := client.GetUserCard(context.Background(), membercard.GetUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	})
+	if untrusted, ok := errors.AsType[*membercard.SignatureError](err); ok {
+		switch untrusted.Reason {
+		case membercard.ReasonStaleClock:
+			fmt.Println("set this machine's clock, it is off by about", -untrusted.Skew.Round(time.Minute))
+		case membercard.ReasonUnknownSerial:
+			fmt.Println("configure the WeChat Pay public key", untrusted.Serial)
+		default:
+			fmt.Println("raise an alarm:", err)
+		}
+	}
+	// Output: set this machine's clock, it is off by about 10m0s
+}

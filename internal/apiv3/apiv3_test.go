@@ -295,3 +295,41 @@ func FuzzParseErrorBody(f *testing.F) {
 		assert.Equal(t, parsed.Message, reparsed.Message)
 	})
 }
+
+func TestDiagnose(t *testing.T) {
+	signed := RequestMessage("POST", "/v3/x?openid=o", 1, "n", []byte("{}"))
+	for detail, says := range map[string]string{
+		``:                        "",
+		`{}`:                      "",
+		`{"sign_information":[]}`: "",
+		`{"sign_information":{"truncated_sign_message":""}}`:                                                            "",
+		`{"sign_information":{"truncated_sign_message":"POST\n/v3/x?openid=o\n1\nn\n{","sign_message_length":27}}`:      "the very message",
+		`{"detail":{"sign_information":{"truncated_sign_message":"GET\\n/v3/x?openid=o\\n1\\nn\\n"}}}`:                  "different in method;",
+		`{"sign_information":{"truncated_sign_message":"POST\n/v3/x\n1\nn\n{","sign_message_length":7}}`:                "different in URI, length (7 bytes instead of 27);",
+		`{"sign_information":{"truncated_sign_message":"POST\n/v3/x?openid=o\n1\nn\n{\"a","sign_message_length":"29"}}`: "different in body;",
+	} {
+		got := Diagnose([]byte(detail), signed)
+		if says == "" {
+			assert.Empty(t, got, detail)
+			continue
+		}
+		assert.Contains(t, got, says, detail)
+		assert.NotContains(t, got, "openid")
+	}
+}
+
+// FuzzParseKeys: a key file gives a key or an error, never both, and the error quotes nothing of it.
+func FuzzParseKeys(f *testing.F) {
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nMIIEvg==\n-----END PRIVATE KEY-----\n"))
+	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMIIBIj==\n-----END PUBLIC KEY-----\n"))
+	f.Add(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(testKey())}))
+	f.Add(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(&testKey().PublicKey))}))
+	f.Add([]byte{0x30, 0x82, 0x01})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, parse := range []func([]byte) error{parse(ParsePrivateKey), parse(ParsePublicKey), parse(ParseCertificate)} {
+			if err := parse(data); err != nil {
+				assert.NotContains(t, err.Error(), "value or error, never both")
+			}
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package membercard_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheSourceStartsNoGoroutine: leaks are impossible where nothing is started. It also keeps out what
+// would be deaf to a context or weaken TLS.
+func TestTheSourceStartsNoGoroutine(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	internal, err := filepath.Glob("internal/*/*.go")
+	require.NoError(t, err)
+	read := 0
+	for _, file := range append(files, internal...) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		read++
+		positions := token.NewFileSet()
+		parsed, err := parser.ParseFile(positions, file, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				assert.Fail(t, "a goroutine is started", positions.Position(n.Pos()))
+			case *ast.Ident:
+				assert.NotContains(t, []string{"InsecureSkipVerify", "AfterFunc"}, n.Name, positions.Position(n.Pos()))
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" {
+					assert.NotEqual(t, "Sleep", n.Sel.Name, positions.Position(n.Pos()))
+				}
+			case *ast.FuncDecl:
+				assert.NotEqual(t, "init", n.Name.Name, file)
+			}
+			return true
+		})
+	}
+	require.Greater(t, read, 8)
+}
