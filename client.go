@@ -73,8 +73,8 @@ type Config struct {
 	BackupURL string
 	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from
 	// [NewTransport], so clients that are to share connections must be given the same Transport. One that
-	// reports no httptrace events leaves it unknown whether a failed request was sent. Redirects are never
-	// followed.
+	// reports no httptrace events leaves it unknown whether a failed request was sent; one that sends a
+	// request again by itself must report those of the last time. Redirects are never followed.
 	HTTPClient *http.Client
 	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
 	// of a call bounds all attempts together.
@@ -97,7 +97,7 @@ type Config struct {
 // and writes that may be done twice, whenever that can help; other writes when the service refused
 // them for their rate or nothing was sent; irreversible ones only when nothing was sent. Every attempt
 // is signed anew. Retry-After is obeyed up to a minute; a wait that would outlast the context is not
-// begun.
+// begun. A certificate that does not verify is final.
 type RetryPolicy struct {
 	MaxAttempts int           // 0: 3; 1: no repeats
 	MinBackoff  time.Duration // before the first repeat, then doubled, with jitter; 0: 200 ms
@@ -513,6 +513,7 @@ func checkText(name string, v reflect.Value) error {
 // answer is what one attempt brought.
 type answer struct {
 	host       string
+	onBackup   bool
 	attempts   int
 	status     int // 0 when there was no answer
 	requestID  string
@@ -534,14 +535,17 @@ func (c *Client) send(ctx context.Context, p *preparedCall) (*answer, error) {
 	var lastErr error
 	inDoubt := false // some attempt may have been carried out
 	for attempt := 1; ; attempt++ {
-		if err := c.admit(ctx, p); err != nil {
+		a := &answer{attempts: attempt, private: slices.Clone(p.private)}
+		request, err := c.sign(ctx, p, a)
+		if err != nil {
+			err = p.notSent(ctx, a, err)
 			if lastErr != nil {
-				err = fmt.Errorf("%w; not repeated: %w", lastErr, err)
+				err = join(lastErr, "; not repeated: ", err)
 			}
 			return nil, p.doubtIf(inDoubt, err)
 		}
-		a := c.attempt(ctx, p, attempt)
-		if info, ok := ctx.Value(responseInfoKey{}).(*ResponseInfo); ok {
+		c.exchange(ctx, p, a, request)
+		if info, ok := ctx.Value(responseInfoKey{}).(*ResponseInfo); ok && info != nil {
 			*info = ResponseInfo{RequestID: a.requestID, Host: a.host, StatusCode: a.status, Attempts: attempt}
 		}
 		if a.err == nil {
@@ -556,19 +560,6 @@ func (c *Client) send(ctx context.Context, p *preparedCall) (*answer, error) {
 		}
 		sleep(ctx, delay)
 	}
-}
-
-// admit waits until the request may be sent. What it lets through is signed afterwards, so that no
-// signature grows old in a queue.
-func (c *Client) admit(ctx context.Context, p *preparedCall) error {
-	err := ctx.Err()
-	if err == nil && c.throttle != nil {
-		err = c.throttle(ctx, p.name)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: not sent: %w", p.name, err)
-	}
-	return nil
 }
 
 // backoff is how long to wait after a failed attempt: exponential, half of it random, and not shorter
@@ -596,73 +587,26 @@ func sleep(ctx context.Context, d time.Duration) {
 // doubtIf adds ErrOutcomeUnknown to the error of a write that may have been carried out.
 func (p *preparedCall) doubtIf(inDoubt bool, err error) error {
 	if inDoubt && p.repeat != read {
-		return fmt.Errorf("%w; %w", err, ErrOutcomeUnknown)
+		return join(err, "; ", ErrOutcomeUnknown)
 	}
 	return err
 }
 
-// attempt signs and sends the request once, reads the answer, and verifies it before its body is looked
-// at.
-func (c *Client) attempt(ctx context.Context, p *preparedCall, number int) *answer {
-	base, onPrimary := c.primary, time.Now().UnixNano() >= c.backupUntil.Load()
-	if !onPrimary {
+// sign makes the request of one attempt, when the throttle hook lets it through. It signs after the
+// wait, so that no signature grows old in a queue, and signs what will be sent.
+func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Request, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if c.throttle != nil {
+		if err := c.throttle(ctx, p.name); err != nil {
+			return nil, err
+		}
+	}
+	base := c.primary
+	if a.onBackup = time.Now().UnixNano() < c.backupUntil.Load(); a.onBackup {
 		base = c.backup
 	}
-	a := &answer{attempts: number, private: slices.Clone(p.private)}
-	_, a.host, _ = strings.Cut(base, "://")
-	start := time.Now()
-	defer func() { c.log(ctx, p, a, time.Since(start)) }()
-
-	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
-	defer cancel()
-	var sent sentTrace
-	request, err := c.sign(httptrace.WithClientTrace(attemptCtx, sent.hooks()), p, a, base)
-	if err != nil {
-		a.err = fmt.Errorf("%s: not sent: %w", p.name, withoutURL(err))
-		return a
-	}
-	response, err := c.http.Do(request)
-	if err == nil {
-		a.status = response.StatusCode
-		a.requestID = response.Header.Get("Request-ID")
-		a.retryAfter = retryAfter(response.Header.Get("Retry-After"))
-		a.date, _ = http.ParseTime(response.Header.Get("Date"))
-		a.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
-		_ = response.Body.Close()
-	}
-	switch {
-	case err != nil:
-		a.failure, a.inDoubt = uncertain, true
-		if a.status == 0 && sent.notSent() {
-			a.failure, a.inDoubt = notSent, false
-		}
-		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-			a.failure = final
-		} else if ctx.Err() == nil { // otherwise the caller went away, which says nothing about the host
-			c.switchHost(onPrimary)
-		}
-		if ctx.Err() == nil && attemptCtx.Err() != nil {
-			err = ErrAttemptTimeout
-		}
-		a.err = a.unanswered(ctx, p, err)
-	case len(a.body) > maxBody:
-		a.inDoubt = true
-		a.err = a.unanswered(ctx, p, fmt.Errorf("the answer is longer than %d bytes", maxBody))
-	default:
-		if untrusted := c.verify(p, response.Header, a); untrusted != nil {
-			a.err, a.inDoubt = untrusted, true
-			if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
-				a.failure = uncertain
-			}
-			break
-		}
-		c.classify(p, a)
-	}
-	return a
-}
-
-// sign makes the request of one attempt: what is signed is taken from what will be sent.
-func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer, base string) (*http.Request, error) {
 	var body io.Reader
 	if p.body != nil {
 		body = bytes.NewReader(p.body)
@@ -676,6 +620,7 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer, base stri
 		return nil, err
 	}
 	timestamp := time.Now().Unix()
+	a.host = request.URL.Host
 	a.signed = apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, p.body)
 	signature, err := apiv3.Sign(c.signer, a.signed)
 	if err != nil {
@@ -691,15 +636,66 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer, base stri
 	if p.body != nil {
 		request.Header["Content-Type"] = []string{"application/json"}
 	}
-	return request, nil
+	return request, ctx.Err() // net/http reports nothing of a request whose context is over
 }
 
-// unanswered describes an attempt that brought no complete answer.
-func (a *answer) unanswered(ctx context.Context, p *preparedCall, err error) error {
-	what := "sent, but no complete answer came"
-	if !a.inDoubt {
-		what = "not sent"
+// exchange sends a signed request, reads the answer, and verifies it before its body is looked at.
+func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, request *http.Request) {
+	start := time.Now()
+	defer func() { c.log(ctx, p, a, time.Since(start)) }()
+	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
+	defer cancel()
+	var sent sentTrace
+	response, err := c.http.Do(request.WithContext(httptrace.WithClientTrace(attemptCtx, sent.hooks())))
+	if err == nil {
+		a.status = response.StatusCode
+		a.requestID = response.Header.Get("Request-ID")
+		a.retryAfter = retryAfter(response.Header.Get("Retry-After"))
+		a.date, _ = http.ParseTime(response.Header.Get("Date"))
+		a.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+		_ = response.Body.Close()
 	}
+	switch {
+	case err != nil:
+		if ctx.Err() == nil && attemptCtx.Err() != nil {
+			err = ErrAttemptTimeout
+		}
+		_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+		switch {
+		case a.status == 0 && sent.notSent():
+			a.err, a.failure = p.notSent(ctx, a, err), notSent
+		default:
+			a.err, a.failure, a.inDoubt = p.unanswered(ctx, a, err), uncertain, true
+		}
+		if badCertificate {
+			a.failure = final
+		} else if ctx.Err() == nil { // otherwise the caller went away, which says nothing about the host
+			c.switchHost(!a.onBackup)
+		}
+	case len(a.body) > maxBody:
+		a.err, a.inDoubt = p.unanswered(ctx, a, fmt.Errorf("the answer is longer than %d bytes", maxBody)), true
+	default:
+		if untrusted := c.verify(p, response.Header, a); untrusted != nil {
+			a.err, a.inDoubt = untrusted, true
+			if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
+				a.failure = uncertain
+			}
+			return
+		}
+		c.classify(p, a)
+	}
+}
+
+// notSent and unanswered describe an attempt that brought no complete answer.
+func (p *preparedCall) notSent(ctx context.Context, a *answer, err error) error {
+	return p.describe(ctx, a, "not sent", err)
+}
+
+func (p *preparedCall) unanswered(ctx context.Context, a *answer, err error) error {
+	return p.describe(ctx, a, "sent, but no complete answer came", err)
+}
+
+func (p *preparedCall) describe(ctx context.Context, a *answer, what string, err error) error {
 	err = withoutURL(err)
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -707,7 +703,7 @@ func (a *answer) unanswered(ctx context.Context, p *preparedCall, err error) err
 		err = errors.New(err.Error()) // of somebody below; the caller's own context goes on
 	}
 	text := oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), a.private)
-	return &callError{text: text + suffix(a.host, a.attempts, a.requestID), cause: err}
+	return &callError{text: text + suffix(a.private, a.host, a.attempts, a.requestID), cause: err}
 }
 
 // withoutURL drops what net/http wraps around an error: the URL, which holds the openid.
@@ -719,9 +715,9 @@ func withoutURL(err error) error {
 }
 
 // switchHost makes the next attempts go to the other host.
-func (c *Client) switchHost(onPrimary bool) {
+func (c *Client) switchHost(toBackup bool) {
 	until := int64(0)
-	if onPrimary {
+	if toBackup {
 		until = time.Now().Add(backupPeriod).UnixNano()
 	}
 	c.backupUntil.Store(until)
@@ -756,14 +752,14 @@ func (c *Client) verify(p *preparedCall, header http.Header, a *answer) *Signatu
 	}
 	return &SignatureError{
 		Operation: p.name, Reason: reason, Skew: skew, Serial: serial, StatusCode: a.status,
-		RequestID: a.requestID, Host: a.host, Attempts: a.attempts, Body: a.body,
+		RequestID: a.requestID, Host: a.host, Attempts: a.attempts, Body: a.body, private: p.private,
 	}
 }
 
 // classify decides what a complete answer means for the call.
 func (c *Client) classify(p *preparedCall, a *answer) {
 	status := a.status
-	if status >= 200 && status < 300 && status != http.StatusAccepted && len(a.body) > 0 {
+	if status >= 200 && status < 300 && status != http.StatusAccepted && status != http.StatusNoContent && len(a.body) > 0 {
 		return
 	}
 	apiError := p.apiError(a, nil)
@@ -779,7 +775,10 @@ func (c *Client) classify(p *preparedCall, a *answer) {
 }
 
 func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
-	parsed := apiv3.ParseErrorBody(a.body)
+	var parsed apiv3.ErrorBody
+	if a.status >= 400 { // the body of a success is no error, whatever its members are called
+		parsed = apiv3.ParseErrorBody(a.body)
+	}
 	e := &APIError{
 		Operation: p.name, StatusCode: a.status, Code: parsed.Code, Message: parsed.Message, RequestID: a.requestID,
 		Verified: a.verified, Host: a.host, Attempts: a.attempts, Body: a.body, private: p.private, decodeErr: decodeErr,
@@ -824,7 +823,7 @@ func (c *Client) log(ctx context.Context, p *preparedCall, a *answer, took time.
 // retryAfter reads the header's seconds or date, up to a minute.
 func retryAfter(value string) time.Duration {
 	var d time.Duration
-	if seconds, err := strconv.Atoi(value); err == nil {
+	if seconds, err := strconv.Atoi(value); err == nil || errors.Is(err, strconv.ErrRange) {
 		d = time.Duration(min(seconds, 3600)) * time.Second
 	} else if date, err := http.ParseTime(value); err == nil {
 		d = time.Until(date)

@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"reflect"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -46,8 +46,11 @@ func ParseCertificate(pem []byte) (*x509.Certificate, error) {
 }
 
 // CertificateSerial returns a certificate's serial number (证书序列号) as WeChat Pay writes it, for
-// [Config].CertificateSerial.
+// [Config].CertificateSerial. It is empty for a certificate without one.
 func CertificateSerial(certificate *x509.Certificate) string {
+	if certificate == nil || certificate.SerialNumber == nil {
+		return ""
+	}
 	return apiv3.CertificateSerial(certificate)
 }
 
@@ -87,6 +90,7 @@ func newKeyRing(config Config, own *rsa.PublicKey) (*keyRing, error) {
 	if strings.EqualFold(config.PublicKeyID, config.CertificateSerial) {
 		return nil, fmt.Errorf("PublicKeyID is the merchant's own CertificateSerial; %s", wanted)
 	}
+	key = &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}
 	return &keyRing{
 		keys:   map[string]*rsa.PublicKey{config.PublicKeyID: key},
 		sealer: sealingKey{id: config.PublicKeyID, key: key},
@@ -101,7 +105,8 @@ func (r *keyRing) seal() sealingKey { return r.sealer }
 
 // Decrypt opens a sensitive value of an answer with the merchant's private key, or with one of
 // [Config].PreviousKeys. One that is not sealed is returned as it is, the zero value as "". It makes
-// one private-key operation per key tried, and none when the same value was opened before.
+// one private-key operation per key tried, and none when the same value was opened before, by whichever
+// client.
 //
 // It fails when the value was sealed for another key (the error says so), and when the configured key
 // can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
@@ -139,7 +144,7 @@ func (c *Client) open(s Sensitive) (string, error) {
 		failures = append(failures, err)
 	}
 	// The current key's failure says more than an old one's.
-	return "", fmt.Errorf("%w (%w)", errNotOpened, failures[0])
+	return "", fmt.Errorf("%w (%v)", errNotOpened, failures[0])
 }
 
 // sealer seals the sensitive values of one request under one key. The first failure stays in err.
@@ -200,31 +205,27 @@ func checkPublicKey(public crypto.PublicKey) (*rsa.PublicKey, error) {
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("is a %T; WeChat Pay uses RSA", public)
-	case key == nil || key.N == nil || key.N.Sign() <= 0 || key.E < 2:
+	case key == nil || key.N == nil || key.N.Sign() <= 0:
 		return nil, errors.New("is empty")
 	case key.N.BitLen() < minKeyBits:
 		return nil, fmt.Errorf("has %d bits, at least %d are needed", key.N.BitLen(), minKeyBits)
+	case key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0:
+		return nil, errors.New("is not a valid RSA key")
 	}
 	return key, nil
 }
 
-// checkKey returns the public half of a private key, which may live elsewhere, after checks that do
-// not panic on a nil or empty one.
-func checkKey(key any) (*rsa.PublicKey, error) {
-	if v := reflect.ValueOf(key); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errors.New("is nil")
-	}
-	if own, ok := key.(*rsa.PrivateKey); ok {
-		if own.D == nil || own.N == nil {
-			return nil, errors.New("is empty")
+// checkKey returns the public half of a private key, which may live elsewhere.
+func checkKey(key any) (public *rsa.PublicKey, err error) {
+	defer func() {
+		if recover() != nil { // a pointer or an interface somewhere inside the key is nil
+			public, err = nil, errors.New("is nil or empty")
 		}
-		if err := own.Validate(); err != nil && own.N.BitLen() >= minKeyBits {
+	}()
+	if own, ok := key.(*rsa.PrivateKey); ok && own.N.BitLen() >= minKeyBits {
+		if err := own.Validate(); err != nil {
 			return nil, fmt.Errorf("is not a valid RSA key: %w", err)
 		}
 	}
-	public, ok := key.(interface{ Public() crypto.PublicKey })
-	if !ok {
-		return nil, fmt.Errorf("is a %T without a Public method", key)
-	}
-	return checkPublicKey(public.Public())
+	return checkPublicKey(key.(interface{ Public() crypto.PublicKey }).Public())
 }

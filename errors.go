@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -129,7 +130,7 @@ func (e *APIError) Error() string {
 	if !e.Verified {
 		notes = append(notes, "not signed by WeChat Pay")
 	}
-	return oneLine(b.String(), e.private) + suffix(e.Host, e.Attempts, e.RequestID, notes...)
+	return oneLine(b.String(), e.private) + suffix(e.private, e.Host, e.Attempts, e.RequestID, notes...)
 }
 
 // Is matches the sentinel of the code. Of the status alone only 429 and 5xx say enough.
@@ -149,6 +150,9 @@ func (e *APIError) Unwrap() error { return e.decodeErr }
 
 // Format writes Error, whatever the verb, so that no field is printed.
 func (e *APIError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
+// MarshalText returns Error; JSON uses it.
+func (e *APIError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // place names the faulty parameter without its value.
 func (d *ErrorDetail) place() string {
@@ -221,6 +225,8 @@ type SignatureError struct {
 	Host       string
 	Attempts   int
 	Body       []byte // as received, unproven; may hold personal data
+
+	private []string // the request's values that must not be printed
 }
 
 // Error is one line: operation, status, reason and Request-ID.
@@ -232,7 +238,7 @@ func (e *SignatureError) Error() string {
 	case ReasonUnknownSerial:
 		text += fmt.Sprintf(" (Wechatpay-Serial %q; configure that key)", cut(e.Serial, 80))
 	}
-	return oneLine(text, nil) + suffix(e.Host, e.Attempts, e.RequestID)
+	return oneLine(text, e.private) + suffix(e.private, e.Host, e.Attempts, e.RequestID)
 }
 
 // Is matches ErrSignature.
@@ -241,6 +247,9 @@ func (e *SignatureError) Is(target error) bool { return target == ErrSignature }
 // Format writes Error, whatever the verb, so that no field is printed.
 func (e *SignatureError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
+// MarshalText returns Error; JSON uses it.
+func (e *SignatureError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
 // callError is a call that ended without a usable answer. Its text holds no URL, and none of the
 // request's values.
 type callError struct {
@@ -248,8 +257,15 @@ type callError struct {
 	cause error
 }
 
-func (e *callError) Error() string { return e.text }
-func (e *callError) Unwrap() error { return e.cause }
+func (e *callError) Error() string                { return e.text }
+func (e *callError) Unwrap() error                { return e.cause }
+func (e *callError) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, e.text) }
+func (e *callError) MarshalText() ([]byte, error) { return []byte(e.text), nil }
+
+// join puts two errors into one, and on one line.
+func join(err error, between string, other error) error {
+	return &callError{text: err.Error() + between + other.Error(), cause: errors.Join(err, other)}
+}
 
 // refuse is the error of a request that was not sent because of what is in it.
 func refuse(op Operation, err error) error {
@@ -261,25 +277,34 @@ func refuse(op Operation, err error) error {
 }
 
 // suffix says which attempt an error is about.
-func suffix(host string, attempts int, requestID string, notes ...string) string {
-	parts := append(notes, "host "+host)
+func suffix(private []string, host string, attempts int, requestID string, notes ...string) string {
+	parts := notes
 	if requestID != "" {
 		parts = append([]string{"Request-ID " + cut(requestID, 80)}, parts...)
+	}
+	if host != "" {
+		parts = append(parts, "host "+host)
 	}
 	if attempts > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", attempts))
 	}
-	return oneLine(" ["+strings.Join(parts, ", ")+"]", nil)
+	if len(parts) == 0 {
+		return ""
+	}
+	return oneLine(" ["+strings.Join(parts, ", ")+"]", private)
 }
 
 // oneLine makes foreign text fit to print: one line, of bounded length, without the private values.
 func oneLine(s string, private []string) string {
-	for _, value := range private {
+	longestFirst := slices.SortedFunc(slices.Values(private), func(a, b string) int { return len(b) - len(a) })
+	for _, value := range longestFirst {
 		if len(value) < 6 { // shorter ones would cut up ordinary words
 			continue
 		}
 		quoted, _ := json.Marshal(value)
-		for _, form := range []string{value, escape(value), url.QueryEscape(value), url.PathEscape(value), string(quoted[1 : len(quoted)-1])} {
+		for _, form := range []string{
+			value, escape(value), url.QueryEscape(value), url.PathEscape(value), unquoted(string(quoted)), unquoted(strconv.Quote(value)),
+		} {
 			s = strings.ReplaceAll(s, form, "[…]")
 		}
 	}
@@ -291,6 +316,8 @@ func oneLine(s string, private []string) string {
 	}, s)
 	return cut(s, 600)
 }
+
+func unquoted(s string) string { return s[1 : len(s)-1] }
 
 func cut(s string, most int) string {
 	if runes := []rune(s); len(runes) > most {

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -58,13 +59,15 @@ func TestNewRefuses(t *testing.T) {
 		"no serial":              {func(c *membercard.Config) { c.CertificateSerial = "" }, "CertificateSerial is missing"},
 		"a line feed":            {func(c *membercard.Config) { c.CertificateSerial += "\n" }, "CertificateSerial holds white space"},
 		"a quote":                {func(c *membercard.Config) { c.MchID += `"` }, "MchID holds white space, a quote"},
-		"no key":                 {func(c *membercard.Config) { c.PrivateKey = nil }, "PrivateKey is nil; it is the merchant API private key, apiclient_key.pem"},
+		"no key":                 {func(c *membercard.Config) { c.PrivateKey = nil }, "PrivateKey is nil or empty; it is the merchant API private key, apiclient_key.pem"},
 		"a typed nil":            {func(c *membercard.Config) { c.PrivateKey = (*rsa.PrivateKey)(nil) }, "PrivateKey is nil"},
 		"another typed nil":      {func(c *membercard.Config) { c.PrivateKey = nilPointer }, "PrivateKey is nil"},
-		"an empty key":           {func(c *membercard.Config) { c.PrivateKey = &rsa.PrivateKey{} }, "PrivateKey is empty"},
+		"an empty key":           {func(c *membercard.Config) { c.PrivateKey = &rsa.PrivateKey{} }, "PrivateKey is nil or empty"},
 		"an empty remote key":    {func(c *membercard.Config) { c.PrivateKey = keyWithPublic{&rsa.PublicKey{}} }, "PrivateKey is empty"},
 		"a remote key of nil":    {func(c *membercard.Config) { c.PrivateKey = keyWithPublic{(*rsa.PublicKey)(nil)} }, "PrivateKey is empty"},
 		"a remote key without":   {func(c *membercard.Config) { c.PrivateKey = keyWithPublic{nil} }, "WeChat Pay uses RSA"},
+		"a wrapped nil":          {func(c *membercard.Config) { c.PrivateKey = signOnly{} }, "PrivateKey is nil or empty"},
+		"an even exponent":       {func(c *membercard.Config) { c.PublicKey = &rsa.PublicKey{N: newKey().N, E: 65536} }, "PublicKey is not a valid RSA key"},
 		"an inconsistent key":    {func(c *membercard.Config) { c.PrivateKey = &broken }, "PrivateKey is not a valid RSA key"},
 		"not RSA":                {func(c *membercard.Config) { c.PrivateKey = curve }, "WeChat Pay uses RSA"},
 		"too short":              {func(c *membercard.Config) { c.PrivateKey = short }, "has 1024 bits, at least 2048 are needed"},
@@ -189,4 +192,26 @@ type instantKey struct{ public crypto.PublicKey }
 func (k instantKey) Public() crypto.PublicKey { return k.public }
 func (k instantKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return make([]byte, 256), nil
+}
+
+func TestChangingTheConfigAfterwardsHasNoEffect(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	config := server.Config()
+	public := *config.PublicKey
+	public.N = new(big.Int).Set(public.N)
+	config.PublicKey = &public
+	config.IDsInBody = []membercard.Operation{}
+	client, err := membercard.New(config)
+	require.NoError(t, err)
+	public.N.SetInt64(15)
+	public.E = 1
+	_, err = client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+}
+
+func TestCertificateSerialOfNothing(t *testing.T) {
+	t.Parallel()
+	assert.Empty(t, membercard.CertificateSerial(nil))
+	assert.Empty(t, membercard.CertificateSerial(&x509.Certificate{}))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -577,4 +578,124 @@ func TestErrorsOfOthersAreKept(t *testing.T) {
 		assert.NotErrorIs(t, err, membercard.ErrAttemptTimeout, name)
 		assert.Contains(t, err.Error(), test.cause.Error())
 	}
+}
+
+// TestNothingIsSentAfterTheContext: a call whose context ends in the throttle hook or while a slow key
+// signs was not sent, and says so. A slow key takes nothing from the attempt's time.
+func TestNothingIsSentAfterTheContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		client := newClient(t, server, func(c *membercard.Config) {
+			c.Throttle = func(context.Context, membercard.Operation) error { cancel(); return nil }
+		})
+		_, err := client.InvalidateUserCard(ctx, invalidateRequest)
+		require.ErrorIs(t, err, context.Canceled)
+		assertMatches(t, err, nil, "throttle")
+
+		slow := func(c *membercard.Config) { c.PrivateKey = slowKey{c.PrivateKey, time.Minute} }
+		ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		_, err = newClient(t, server, slow).InvalidateUserCard(ctx, invalidateRequest)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assertMatches(t, err, nil, "slow key")
+		assert.Empty(t, server.Requests())
+
+		_, err = newClient(t, server, slow).InvalidateUserCard(t.Context(), invalidateRequest)
+		require.NoError(t, err)
+	})
+}
+
+// slowKey takes its time to sign, as one in a KMS does.
+type slowKey struct {
+	crypto.Signer
+	delay time.Duration
+}
+
+func (k slowKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	time.Sleep(k.delay)
+	return k.Signer.Sign(r, digest, opts)
+}
+
+// failingKey fails to sign from some signature on.
+type failingKey struct {
+	crypto.Signer
+	left *int
+	err  error
+}
+
+func (k failingKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if *k.left--; *k.left < 0 {
+		return nil, k.err
+	}
+	return k.Signer.Sign(r, digest, opts)
+}
+
+func (k failingKey) Decrypt(io.Reader, []byte, crypto.DecrypterOpts) ([]byte, error) {
+	return nil, k.err
+}
+
+// TestAKeyThatFails: its error does not look like the end of the caller's context, quotes nothing, and
+// does not hide what went wrong before.
+func TestAKeyThatFails(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	with := func(left int) *membercard.Client {
+		err := fmt.Errorf("kms is busy with %s: %w", openID, context.DeadlineExceeded)
+		return newClient(t, server, func(c *membercard.Config) {
+			c.PrivateKey = failingKey{c.PrivateKey, &left, err}
+			c.Retry.MinBackoff = time.Millisecond
+		})
+	}
+	_, err := with(0).InvalidateUserCard(t.Context(), invalidateRequest)
+	assertMatches(t, err, nil, "at once")
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "InvalidateUserCard: not sent: sign with Config.PrivateKey: kms is busy with […]")
+	assert.Empty(t, server.Requests())
+
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR", AfterEffect: true})
+	var info membercard.ResponseInfo
+	_, err = with(1).UpdateUserCard(membercard.WithResponseInfo(t.Context(), &info), updateRequest)
+	assertMatches(t, err, []error{membercard.ErrSystem, membercard.ErrOutcomeUnknown}, "later")
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
+	assert.NotEmpty(t, info.RequestID, "that of the attempt that was made")
+	assert.Equal(t, 1, info.Attempts)
+
+	card, err := server.Client().GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	request := updateRequest
+	request.PhoneNumber = card.PhoneNumber
+	_, err = with(1).UpdateUserCard(t.Context(), request)
+	require.NotErrorIs(t, err, membercard.ErrInvalidParameter, "a key out of reach is no fault of the request")
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "PhoneNumber")
+}
+
+func TestAForeignDeadlineInTheThrottle(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, newServer(t), func(c *membercard.Config) {
+		c.Throttle = func(context.Context, membercard.Operation) error {
+			return fmt.Errorf("redis: %w", context.DeadlineExceeded)
+		}
+	})
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "GetUserCard: not sent: redis: context deadline exceeded")
+	assert.NotErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// TestASuccessIsNoError: an answer of status 200 is not read as an error, whatever its members are called.
+func TestASuccessIsNoError(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(`{"code":"NOT_FOUND","message":"x","user_card_code":1}`)})
+	_, err := server.Client().GetUserCard(t.Context(), getRequest)
+	assertMatches(t, err, nil, "200 with a code")
+	require.ErrorContains(t, err, "GetUserCard: 200 OK: the body cannot be decoded")
+}
+
+func TestNilResponseInfo(t *testing.T) {
+	t.Parallel()
+	_, err := newServer(t).Client().UpdateUserCard(membercard.WithResponseInfo(t.Context(), nil), updateRequest)
+	require.NoError(t, err)
 }

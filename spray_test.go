@@ -132,11 +132,13 @@ func TestSpray(t *testing.T) {
 				if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer && v.IsNil() {
 					continue
 				}
-				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t", "%e"} {
 					fmt.Fprintf(&printed, verb+"\n", value)
 				}
-				slog.New(slog.NewTextHandler(&printed, nil)).Error("x", "value", value)
-				slog.New(slog.NewJSONHandler(&printed, nil)).Error("x", "value", value)
+				for _, logged := range []any{value, []any{value}, struct{ Value any }{value}} {
+					slog.New(slog.NewTextHandler(&printed, nil)).Error("x", "value", logged)
+					slog.New(slog.NewJSONHandler(&printed, nil)).Error("x", "value", logged)
+				}
 			}
 			if signatureError != nil {
 				ids.secrets = append(ids.secrets, string(signatureError.Body))

@@ -24,50 +24,64 @@ const (
 	clockWindow = 5 * time.Minute
 )
 
-// authenticate checks a request's signature, with code of this package's own.
-func (s *Server) authenticate(request *http.Request, body []byte) *problem {
-	headers := request.Header.Values("Authorization")
-	if len(headers) != 1 {
-		return signError("there must be one Authorization header", nil)
+// authenticate checks a request's signature, with code of this package's own. A request that comes
+// again with the same bytes was answered before.
+func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce, repeated bool, _ *problem) {
+	items, digest, refused := checkSignature(request, body)
+	if refused != nil {
+		return nil, false, refused
 	}
-	sent, found := strings.CutPrefix(headers[0], scheme+" ")
-	if !found {
-		return signError("the scheme of Authorization must be "+scheme, nil)
-	}
-	items, err := parseAuthorization(sent)
-	if err != nil {
-		return signError(err.Error(), nil)
-	}
-	if items["mchid"] != MchID {
-		return signError("mchid is not the merchant number", nil)
-	}
-	if items["serial_no"] != CertificateSerial {
-		return signError("serial_no is not the serial number of the merchant API certificate", nil)
-	}
-	seconds, err := strconv.ParseInt(items["timestamp"], 10, 64)
-	if err != nil {
-		return signError("timestamp is not a number of seconds", nil)
-	}
-	if skew := time.Until(time.Unix(seconds, 0)); skew.Abs() > clockWindow {
-		return signError("timestamp is more than 5 minutes from the server's clock", nil)
-	}
-	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
-	digest := sha256.Sum256([]byte(message))
-	signature, err := base64.StdEncoding.DecodeString(items["signature"])
-	if err != nil || rsa.VerifyPKCS1v15(&merchantKey().PublicKey, crypto.SHA256, digest[:], signature) != nil {
-		mistake := findMistake(signature, request, items, body)
-		return signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message),
-			newSignInformation(request, message, body))
-	}
-	if before, used := s.nonces[items["nonce_str"]]; used && (before.digest != digest || s.refuseReplays) {
-		return signError("nonce_str was used before", nil)
+	if before, used := s.nonces[items["nonce_str"]]; used {
+		if before.digest != digest || s.refuseReplays {
+			return nil, false, signError("nonce_str was used before", nil)
+		}
+		return before, true, nil
 	}
 	now := time.Now()
 	if len(s.nonces) >= 10000 { // older ones are refused for their timestamps
-		maps.DeleteFunc(s.nonces, func(_ string, used usedNonce) bool { return now.Sub(used.at) > 2*clockWindow })
+		maps.DeleteFunc(s.nonces, func(_ string, used *usedNonce) bool { return now.Sub(used.at) > 2*clockWindow })
 	}
-	s.nonces[items["nonce_str"]] = usedNonce{digest, now}
-	return nil
+	used := &usedNonce{digest: digest, at: now}
+	s.nonces[items["nonce_str"]] = used
+	return used, false, nil
+}
+
+// checkSignature returns the items of the Authorization header and the digest of the signed message.
+func checkSignature(request *http.Request, body []byte) (items map[string]string, digest [32]byte, _ *problem) {
+	headers := request.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return nil, digest, signError("there must be one Authorization header", nil)
+	}
+	sent, found := strings.CutPrefix(headers[0], scheme+" ")
+	if !found {
+		return nil, digest, signError("the scheme of Authorization must be "+scheme, nil)
+	}
+	items, err := parseAuthorization(sent)
+	if err != nil {
+		return nil, digest, signError(err.Error(), nil)
+	}
+	if items["mchid"] != MchID {
+		return nil, digest, signError("mchid is not the merchant number", nil)
+	}
+	if items["serial_no"] != CertificateSerial {
+		return nil, digest, signError("serial_no is not the serial number of the merchant API certificate", nil)
+	}
+	seconds, err := strconv.ParseUint(items["timestamp"], 10, 62)
+	if err != nil {
+		return nil, digest, signError("timestamp is not a number of seconds", nil)
+	}
+	if skew := time.Until(time.Unix(int64(seconds), 0)); skew.Abs() > clockWindow {
+		return nil, digest, signError("timestamp is more than 5 minutes from the server's clock", nil)
+	}
+	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
+	digest = sha256.Sum256([]byte(message))
+	signature, err := base64.StdEncoding.DecodeString(items["signature"])
+	if err != nil || rsa.VerifyPKCS1v15(&merchantKey().PublicKey, crypto.SHA256, digest[:], signature) != nil {
+		mistake := findMistake(signature, request, items, body)
+		return nil, digest, signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message),
+			newSignInformation(request, message, body))
+	}
+	return items, digest, nil
 }
 
 // parseAuthorization reads the five items behind the scheme, in any order.

@@ -29,7 +29,8 @@
 //   - the timestamp is at most 5 minutes off, either way: documented
 //   - the signature covers the method, the path and query as on the request line, time, nonce and the
 //     body's bytes: documented. The most frequent wrong forms are recognised and named
-//   - a repeat of identical bytes is answered as before, a nonce with other bytes is refused: of this
+//   - a repeat of identical bytes is answered as before and changes nothing, a nonce with other bytes is
+//     refused: of this
 //     house
 //
 // Headers; a refusal is 400 INVALID_REQUEST:

@@ -3,6 +3,7 @@ package membercardtest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -39,7 +40,7 @@ type FaultKind string
 
 // The faults.
 const (
-	FaultRefuse          FaultKind = "connection refused"          // the connection is not made
+	FaultRefuse          FaultKind = "connection refused"          // the connection is not made; over a socket it is dropped at once
 	FaultCut             FaultKind = "connection cut"              // the connection breaks
 	FaultSilent          FaultKind = "no answer"                   // nothing comes until the client gives up
 	FaultSlow            FaultKind = "slow answer"                 // the answer takes Delay
@@ -60,8 +61,20 @@ const (
 	FaultMissingHeader   FaultKind = "signature header is missing" // the header named in Missing
 )
 
-// Inject adds a fault. Faults strike in the order they were injected, one per request.
+// Inject adds a fault. Faults strike in the order they were injected, one per request. It panics on a
+// Status that is none, or that cannot have the body the kind gives it.
 func (s *Server) Inject(fault Fault) {
+	switch fault.Kind {
+	case FaultStatus, FaultUnsigned, FaultHTML:
+		if fault.Status == http.StatusNoContent || fault.Status == http.StatusNotModified {
+			panic(fmt.Sprintf("membercardtest: Inject: an answer of status %d has no body; use FaultEmpty", fault.Status))
+		}
+		fallthrough
+	case FaultEmpty:
+		if fault.Status < 200 || fault.Status > 599 {
+			panic(fmt.Sprintf("membercardtest: Inject: %d is not the status of an answer", fault.Status))
+		}
+	}
 	if fault.Times == 0 {
 		fault.Times = 1
 	}
@@ -77,13 +90,17 @@ func (s *Server) ClearFaults() {
 	s.faults = nil
 }
 
-// takeFault returns the fault that strikes a request of this operation.
-func (s *Server) takeFault(operation membercard.Operation) *Fault {
+// takeFault returns the next fault for a request of this operation, if it strikes where the caller is:
+// FaultRefuse before the request arrives, the others after.
+func (s *Server) takeFault(operation membercard.Operation, arrived bool) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, fault := range s.faults {
 		if fault.Operation != "" && fault.Operation != operation {
 			continue
+		}
+		if (fault.Kind != FaultRefuse) != arrived {
+			return nil
 		}
 		if fault.Times--; fault.Times == 0 {
 			s.faults = slices.Delete(s.faults, i, i+1)
@@ -94,17 +111,10 @@ func (s *Server) takeFault(operation membercard.Operation) *Fault {
 	return nil
 }
 
-// refusesConnection takes a FaultRefuse, the only fault that strikes before the request arrives.
+// refusesConnection reports whether a fault keeps a request from arriving.
 func (s *Server) refusesConnection(request *http.Request) bool {
 	route, _ := s.match(request)
-	s.mu.Lock()
-	next := slices.IndexFunc(s.faults, func(f *Fault) bool { return f.Operation == "" || f.Operation == route.operation })
-	refuses := next >= 0 && s.faults[next].Kind == FaultRefuse
-	s.mu.Unlock()
-	if refuses {
-		s.takeFault(route.operation)
-	}
-	return refuses
+	return s.takeFault(route.operation, false) != nil
 }
 
 // carriesOut reports whether the request is carried out all the same.

@@ -297,7 +297,7 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 			continue
 		}
 		if name != "Wechatpay-Serial" || valid.operation == membercard.OperationUpdateUserCard {
-			badHeader(name+" dropped", func(m *message) { m.header.Del(name) })
+			badHeader(name+" dropped", func(m *message) { m.header[name] = []string{""} })
 		}
 		if altered != "" {
 			badHeader(name+" altered", func(m *message) { m.header.Set(name, altered) })
@@ -485,7 +485,7 @@ func TestViolationsFailTheTest(t *testing.T) {
 	}{
 		"valid":             {func(*message) {}, false},
 		"signature":         {func(m *message) { m.authorize = func(map[string]string) string { return "x" } }, true},
-		"header":            {func(m *message) { m.header.Del("User-Agent") }, true},
+		"header":            {func(m *message) { m.header.Set("User-Agent", "") }, true},
 		"unknown parameter": {func(m *message) { m.query = append(m.query, member{"x", "y"}) }, true},
 		"placement":         {func(m *message) { m.query = m.query[1:] }, true},
 		"clear text": {func(m *message) {

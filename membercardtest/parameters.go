@@ -116,14 +116,17 @@ func (s *Server) checkHeaders(request *http.Request, route *route, body []byte) 
 	case route.serial && h.Get("Wechatpay-Serial") == "":
 		return invalidHeader("Wechatpay-Serial is missing; this operation requires it")
 	case h.Get("Wechatpay-Serial") != "" && h.Get("Wechatpay-Serial") != s.keyID:
-		return invalidHeader("Wechatpay-Serial is not the id of a valid key of WeChat Pay's")
+		refused := invalidHeader("Wechatpay-Serial is not the id of a valid key of WeChat Pay's")
+		refused.violation = h.Get("Wechatpay-Serial") != PublicKeyID // which RotateKey took from a correct client
+		return refused
 	}
 	return nil
 }
 
 func isJSON(contentType string) bool {
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	return err == nil && mediaType == "application/json"
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	charset := strings.ToLower(parameters["charset"])
+	return err == nil && mediaType == "application/json" && (charset == "" || charset == "utf-8")
 }
 
 func acceptsJSON(values []string) bool {
@@ -216,7 +219,7 @@ func (s *Server) validateQuery(table []parameter, query string, hasQuery bool, v
 			}
 			var typed any = value
 			if table[at].kind == integer {
-				if _, err := strconv.Atoi(value); err == nil {
+				if n, err := strconv.Atoi(value); err == nil && strconv.Itoa(n) == value {
 					typed = json.Number(value)
 				}
 			}
@@ -266,7 +269,11 @@ func (s *Server) checkMembers(table []parameter, pointer string, members map[str
 		}
 		opened[p.name] = checked
 	}
-	return opened, missing(table, "body", pointer+"/", members)
+	refused := missing(table, "body", pointer+"/", members)
+	if refused != nil && pointer != "" {
+		refused.violation = false // the client leaves it to the service to look into objects
+	}
+	return opened, refused
 }
 
 // check checks one value and returns it, opened if it was sealed.
@@ -348,7 +355,7 @@ func (s *Server) checkString(p parameter, location, field, value string) (any, *
 	case p.pattern != nil && !p.pattern.MatchString(value):
 		return nil, paramError(location, field, value, "must match "+p.pattern.String())
 	case p.time:
-		if _, err := time.Parse(time.RFC3339, value); err != nil {
+		if _, err := time.Parse(time.RFC3339, value); err != nil || strings.Contains(value, ",") {
 			return nil, paramError(location, field, value, "must be an RFC 3339 time")
 		}
 	}
@@ -358,6 +365,9 @@ func (s *Server) checkString(p parameter, location, field, value string) (any, *
 // decodeStrictly decodes JSON and refuses what Go's decoder lets pass: null, a name that is there
 // twice, and anything behind the value.
 func decodeStrictly(data []byte) (any, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("is not UTF-8")
+	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	value, err := decodeValue(decoder)

@@ -3,6 +3,7 @@ package membercardtest
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func (s *Server) addCard(c membercard.Card) *card {
 		added.BalanceInformation = &jumpInfo{JumpAppID: i.JumpAppID, JumpPath: i.JumpPath}
 	}
 	if i := c.PurchaseInformation; i != nil {
-		added.PurchaseInformation = &jumpInfo{Price: i.Price, JumpAppID: i.JumpAppID, JumpPath: i.JumpPath}
+		added.PurchaseInformation = &jumpInfo{Price: clone(i.Price), JumpAppID: i.JumpAppID, JumpPath: i.JumpPath}
 	}
 	if i := c.UserInformation; i != nil {
 		form := userInfoForm{}
@@ -65,7 +66,7 @@ func (s *Server) addCard(c membercard.Card) *card {
 			form.CommonFieldList = append(form.CommonFieldList, string(flag))
 		}
 		for _, custom := range i.CustomFieldList {
-			form.CustomFieldList = append(form.CustomFieldList, customFieldForm{string(custom.Type), custom.Name, custom.Values})
+			form.CustomFieldList = append(form.CustomFieldList, customFieldForm{string(custom.Type), custom.Name, slices.Clone(custom.Values)})
 		}
 		added.UserInformation = &form
 	}
@@ -180,7 +181,7 @@ func importDateInfo(d membercard.DateInfo) dateInfo {
 		Type:      cmp.Or(string(d.Type), "PERMANENT"),
 		BeginTime: formatTime(d.AvailableBeginTime.Time),
 		EndTime:   formatTime(d.AvailableEndTime.Time),
-		Days:      d.AvailableDayAfterReceive,
+		Days:      clone(d.AvailableDayAfterReceive),
 	}
 }
 
@@ -189,7 +190,7 @@ func exportDateInfo(d dateInfo) membercard.DateInfo {
 		Type:                     membercard.DateType(d.Type),
 		AvailableBeginTime:       exportTime(d.BeginTime),
 		AvailableEndTime:         exportTime(d.EndTime),
-		AvailableDayAfterReceive: d.Days,
+		AvailableDayAfterReceive: clone(d.Days),
 	}
 }
 
@@ -241,7 +242,7 @@ func exportCard(c *card) membercard.Card {
 		exported.BalanceInformation = &membercard.BalanceInfo{JumpAppID: i.JumpAppID, JumpPath: i.JumpPath}
 	}
 	if i := c.PurchaseInformation; i != nil {
-		exported.PurchaseInformation = &membercard.PurchaseInfo{Price: i.Price, JumpAppID: i.JumpAppID, JumpPath: i.JumpPath}
+		exported.PurchaseInformation = &membercard.PurchaseInfo{Price: clone(i.Price), JumpAppID: i.JumpAppID, JumpPath: i.JumpPath}
 	}
 	if form := c.UserInformation; form != nil {
 		exported.UserInformation = &membercard.UserInfoForm{}
@@ -250,7 +251,7 @@ func exportCard(c *card) membercard.Card {
 		}
 		for _, custom := range form.CustomFieldList {
 			exported.UserInformation.CustomFieldList = append(exported.UserInformation.CustomFieldList, membercard.UserCustomFieldForm{
-				Type: membercard.CustomFieldType(custom.Type), Name: custom.Name, Values: custom.Values,
+				Type: membercard.CustomFieldType(custom.Type), Name: custom.Name, Values: slices.Clone(custom.Values),
 			})
 		}
 	}
@@ -293,4 +294,12 @@ func exportUserCard(u *userCard) membercard.UserCard {
 		}
 	}
 	return exported
+}
+
+// clone keeps callers from changing the server's state through a pointer.
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	return new(*p)
 }

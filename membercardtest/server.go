@@ -67,7 +67,7 @@ type Server struct {
 	key        *rsa.PrivateKey
 	cards      []*card
 	userCards  []*userCard
-	nonces     map[string]usedNonce
+	nonces     map[string]*usedNonce
 	requests   []Request
 	effects    map[effect]int
 	faults     []*Fault
@@ -77,10 +77,12 @@ type Server struct {
 	baseURL    string
 }
 
-// usedNonce is what was signed with a nonce, and when it arrived.
+// usedNonce is what was signed with a nonce, when it arrived, and how it was answered.
 type usedNonce struct {
-	digest [32]byte
-	at     time.Time
+	digest  [32]byte
+	at      time.Time
+	value   any
+	refused *problem
 }
 
 type effect struct {
@@ -114,7 +116,7 @@ func NewServer(options ...Option) *Server {
 		closed:  make(chan struct{}),
 		keyID:   PublicKeyID,
 		key:     platformKey(),
-		nonces:  map[string]usedNonce{},
+		nonces:  map[string]*usedNonce{},
 		effects: map[effect]int{},
 		recent:  map[membercard.Operation][]time.Time{},
 	}
@@ -269,6 +271,9 @@ func (s *Server) RoundTrip(request *http.Request) (*http.Response, error) {
 		trace.GetConn(request.URL.Host)
 	}
 	arrived := request.Clone(ctx)
+	if _, set := arrived.Header["User-Agent"]; !set { // as net/http does; one set to "" is left out
+		arrived.Header.Set("User-Agent", "Go-http-client/1.1")
+	}
 	arrived.RequestURI = request.URL.RequestURI()
 	arrived.Host = request.URL.Host
 	if s.refusesConnection(arrived) {
@@ -336,8 +341,11 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	var body []byte
 	if request.Body != nil {
 		var err error
-		if body, err = io.ReadAll(io.LimitReader(request.Body, maxRequestBody)); err != nil {
+		if body, err = io.ReadAll(io.LimitReader(request.Body, maxRequestBody+1)); err != nil {
 			return nil, err
+		}
+		if len(body) > maxRequestBody {
+			return nil, errCut()
 		}
 	}
 	route, pathValues := s.match(request)
@@ -345,7 +353,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		Operation: route.operation, Method: request.Method, Host: request.Host, RequestURI: request.RequestURI,
 		Header: request.Header.Clone(), Body: body,
 	}
-	fault := s.takeFault(route.operation)
+	fault := s.takeFault(route.operation, true)
 	if fault != nil {
 		record.Reason = "fault: " + string(fault.Kind)
 		if err := fault.strike(request.Context(), s.closed); err != nil {
@@ -381,9 +389,18 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if refused := s.authenticate(request, body); refused != nil {
+	used, repeated, refused := s.authenticate(request, body)
+	if refused != nil {
 		return nil, refused
 	}
+	if !repeated {
+		used.value, used.refused = s.judgeRequest(request, route, pathValues, body)
+	}
+	return used.value, used.refused
+}
+
+// judgeRequest does what comes after authentication.
+func (s *Server) judgeRequest(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
 	if route.handle == nil {
 		return nil, notFound("no such URL", true)
 	}

@@ -15,6 +15,8 @@ import (
 	"net/http/httptrace"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,6 +174,14 @@ func TestReplays(t *testing.T) {
 	request := sign(t, server, "GET", uri, "", nil)
 	assert.Equal(t, 200, send(server, request))
 	assert.Equal(t, 200, send(server, request), "the same bytes are answered like the first time")
+	write := func(request *http.Request) {
+		request.Body = io.NopCloser(strings.NewReader(`{"openid":"` + openID + `"}`))
+		assert.Equal(t, 200, send(server, request), "a write too, and it has one effect")
+	}
+	request = sign(t, server, "POST", "/v3/brand/partner/card-member/user-cards/"+code+"/invalidate?brand_id="+brandID+"&card_id="+cardID, `{"openid":"`+openID+`"}`, nil)
+	write(request)
+	write(request)
+	assert.Equal(t, 1, server.Effects(membercard.OperationInvalidateUserCard, code))
 
 	strict := newServer(t, membercardtest.AllowViolations(), membercardtest.RefuseReplays())
 	request = sign(t, strict, "GET", uri, "", nil)
@@ -407,7 +417,7 @@ func TestBusinessRefusals(t *testing.T) {
 
 func TestRotatedKey(t *testing.T) {
 	t.Parallel()
-	server := newServer(t, membercardtest.AllowViolations())
+	server := newServer(t)
 	client := server.Client()
 	server.RotateKey()
 	_, err := client.GetUserCard(t.Context(), get)
@@ -494,4 +504,57 @@ func TestUnknownURLs(t *testing.T) {
 		assert.Equal(t, 404, response.StatusCode, "%s %s", uri, body)
 		assert.NotEmpty(t, response.Header.Get("Wechatpay-Signature"), "an error to a signed request is signed")
 	}
+}
+
+// TestOneRefusedConnection: a fault strikes one request, however many come at once.
+func TestOneRefusedConnection(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	config := server.Config()
+	config.Retry.MaxAttempts = 1
+	client, err := membercard.New(config)
+	require.NoError(t, err)
+	for range 20 {
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut})
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultRefuse})
+		var failed atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := client.GetUserCard(t.Context(), get); err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		left := int32(0)
+		for range 2 { // those that no request was left for
+			if _, err := client.GetUserCard(t.Context(), get); err != nil {
+				left++
+			}
+		}
+		assert.EqualValues(t, 2, failed.Load()+left)
+	}
+}
+
+func TestInjectRefusesWhatIsNoStatus(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for _, fault := range []membercardtest.Fault{
+		{Kind: membercardtest.FaultStatus}, {Kind: membercardtest.FaultEmpty, Status: 101}, {Kind: membercardtest.FaultHTML, Status: 1000},
+		{Kind: membercardtest.FaultStatus, Status: 204}, {Kind: membercardtest.FaultUnsigned, Status: 304},
+	} {
+		assert.Panics(t, func() { server.Inject(fault) }, "%+v", fault)
+	}
+}
+
+func TestWhatIsAddedIsCopied(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	days := 30
+	added := server.AddUserCard(membercard.UserCard{ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypeFixTerm, AvailableDayAfterReceive: &days}})
+	days = 1
+	*added.ValidDateInformation.AvailableDayAfterReceive = 2
+	shown, _ := server.UserCard(added.CardID, added.UserCardCode)
+	assert.Equal(t, 30, *shown.ValidDateInformation.AvailableDayAfterReceive)
 }
