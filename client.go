@@ -538,7 +538,7 @@ func (c *Client) send(ctx context.Context, p *preparedCall) (*answer, error) {
 		a := &answer{attempts: attempt, private: slices.Clone(p.private)}
 		request, err := c.sign(ctx, p, a)
 		if err != nil {
-			err = p.notSent(ctx, a, err)
+			err = p.describe(ctx, a, "not sent", err)
 			if lastErr != nil {
 				err = join(lastErr, "; not repeated: ", err)
 			}
@@ -661,11 +661,10 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 			err = ErrAttemptTimeout
 		}
 		_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
-		switch {
-		case a.status == 0 && sent.notSent():
-			a.err, a.failure = p.notSent(ctx, a, err), notSent
-		default:
-			a.err, a.failure, a.inDoubt = p.unanswered(ctx, a, err), uncertain, true
+		if a.status == 0 && sent.notSent() {
+			a.err, a.failure = p.describe(ctx, a, "not sent", err), notSent
+		} else {
+			a.err, a.failure, a.inDoubt = p.describe(ctx, a, noAnswer, err), uncertain, true
 		}
 		if badCertificate {
 			a.failure = final
@@ -673,7 +672,7 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 			c.switchHost(!a.onBackup)
 		}
 	case len(a.body) > maxBody:
-		a.err, a.inDoubt = p.unanswered(ctx, a, fmt.Errorf("the answer is longer than %d bytes", maxBody)), true
+		a.err, a.inDoubt = p.describe(ctx, a, noAnswer, fmt.Errorf("the answer is longer than %d bytes", maxBody)), true
 	default:
 		if untrusted := c.verify(p, response.Header, a); untrusted != nil {
 			a.err, a.inDoubt = untrusted, true
@@ -686,15 +685,9 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 	}
 }
 
-// notSent and unanswered describe an attempt that brought no complete answer.
-func (p *preparedCall) notSent(ctx context.Context, a *answer, err error) error {
-	return p.describe(ctx, a, "not sent", err)
-}
+const noAnswer = "sent, but no complete answer came"
 
-func (p *preparedCall) unanswered(ctx context.Context, a *answer, err error) error {
-	return p.describe(ctx, a, "sent, but no complete answer came", err)
-}
-
+// describe returns the error of an attempt that brought no complete answer.
 func (p *preparedCall) describe(ctx context.Context, a *answer, what string, err error) error {
 	err = withoutURL(err)
 	if ctx.Err() != nil {
@@ -786,10 +779,10 @@ func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
 	if parsed.Detail.Raw != nil {
 		e.Detail = (*ErrorDetail)(&parsed.Detail)
 	}
-	switch sentinels[e.Code] {
-	case ErrInvalidParameter:
+	switch {
+	case errors.Is(e, ErrInvalidParameter):
 		e.hint = p.placementHint(e.Detail)
-	case ErrUnauthorized:
+	case errors.Is(e, ErrUnauthorized):
 		e.Diagnosis = apiv3.Diagnose(parsed.Detail.Raw, a.signed)
 		if skew := time.Until(a.date).Round(time.Second); !a.date.IsZero() && skew.Abs() >= clockWindow {
 			e.Diagnosis = fmt.Sprintf("this machine's clock is off by %v from the service's", -skew)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -181,18 +182,14 @@ func (d *ErrorDetail) pointers() []string {
 	}
 	var pointers []string
 	for _, value := range values {
-		if s, ok := value.(string); ok && isPointer(s) {
+		if s, ok := value.(string); ok && jsonPointer.MatchString(s) {
 			pointers = append(pointers, s)
 		}
 	}
 	return pointers
 }
 
-func isPointer(s string) bool {
-	return strings.HasPrefix(s, "/") && len(s) < 100 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r == '/' || r == '_' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9')
-	})
-}
+var jsonPointer = regexp.MustCompile(`^(/[a-z0-9_]{1,40}){1,6}$`)
 
 // SignatureReason says why an answer cannot be trusted.
 type SignatureReason string

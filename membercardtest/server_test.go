@@ -541,8 +541,11 @@ func TestInjectRefusesWhatIsNoStatus(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	for _, fault := range []membercardtest.Fault{
-		{Kind: membercardtest.FaultStatus}, {Kind: membercardtest.FaultEmpty, Status: 101}, {Kind: membercardtest.FaultHTML, Status: 1000},
-		{Kind: membercardtest.FaultStatus, Status: 204}, {Kind: membercardtest.FaultUnsigned, Status: 304},
+		{Kind: membercardtest.FaultStatus},
+		{Kind: membercardtest.FaultEmpty, Status: 101},
+		{Kind: membercardtest.FaultHTML, Status: 1000},
+		{Kind: membercardtest.FaultStatus, Status: 204},
+		{Kind: membercardtest.FaultUnsigned, Status: 304},
 	} {
 		assert.Panics(t, func() { server.Inject(fault) }, "%+v", fault)
 	}
