@@ -305,13 +305,24 @@ func TestOversizedAnswer(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultEndless, Times: 2})
-	client := newClient(t, server)
+	var read int
+	client := newClient(t, server, withTransport(spoilingTransport{server, func(r *http.Response) {
+		r.Body = io.NopCloser(io.TeeReader(r.Body, countingWriter{&read}))
+	}}))
 	_, err := client.GetUserCard(t.Context(), getRequest)
 	require.ErrorContains(t, err, "longer than 16777216 bytes")
 	require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
 	_, err = client.UpdateUserCard(t.Context(), updateRequest)
 	require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
 	assert.Len(t, server.Requests(), 2, "an oversized answer is not asked for again")
+	assert.LessOrEqual(t, read, 2*(16<<20+1), "more was read than the bound allows")
+}
+
+type countingWriter struct{ n *int }
+
+func (c countingWriter) Write(p []byte) (int, error) {
+	*c.n += len(p)
+	return len(p), nil
 }
 
 // FuzzAnswer: any answer is a value or an error, never both and never a panic; what is not signed is

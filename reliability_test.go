@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -418,6 +419,8 @@ func TestNotSent(t *testing.T) {
 		assertMatches(t, err, nil, "refused")
 		assert.Equal(t, 3, info.Attempts, "an irreversible call is repeated when nothing was sent")
 		assert.NotContains(t, err.Error(), openID)
+		assert.NotContains(t, err.Error(), "user-cards")
+		assert.False(t, errors.As(err, new(*url.Error)), "the URL holds the openid, and stays behind errors.As too")
 		assert.Contains(t, err.Error(), "InvalidateUserCard: not sent: ")
 	})
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
