@@ -6,13 +6,85 @@ import (
 	"net/http"
 )
 
-// OperationListCards is [Client.ListCards] and each page of [Client.AllCards]. 5 requests a second and
-// merchant number (page of 2025.08.01).
-const OperationListCards Operation = "ListCards"
+// Card templates (会员卡模板).
+const (
+	// OperationCreateCard is [Client.CreateCard]. No limit is documented (page of 2025.06.22); the brand
+	// edition's page says 5 requests a second.
+	OperationCreateCard Operation = "CreateCard"
+	// OperationListCards is [Client.ListCards] and each page of [Client.AllCards]. 5 requests a second for
+	// each merchant number (page of 2025.08.01).
+	OperationListCards Operation = "ListCards"
+	// OperationGetCard is [Client.GetCard]. 5 requests a second for each merchant number (page of 2025.08.01).
+	OperationGetCard Operation = "GetCard"
+	// OperationUpdateCard is [Client.UpdateCard]. No limit is documented (page of 2025.06.22); the brand
+	// edition's page says 5 requests a second.
+	OperationUpdateCard Operation = "UpdateCard"
+	// OperationInvalidateCard is [Client.InvalidateCard]. 10 requests a second for each merchant number (page
+	// of 2025.08.01; an earlier copy says 5).
+	OperationInvalidateCard Operation = "InvalidateCard"
+)
 
-var listCards = &operation{
-	name: OperationListCards, method: http.MethodGet,
-	path: "/v3/brand/partner/card-member/cards", repeat: read,
+var (
+	createCard = &operation{
+		name: OperationCreateCard, method: http.MethodPost,
+		path: "/v3/brand/partner/card-member/cards", repeat: repeatableWrite,
+	}
+	listCards = &operation{
+		name: OperationListCards, method: http.MethodGet,
+		path: "/v3/brand/partner/card-member/cards", repeat: read,
+	}
+	getCard = &operation{
+		name: OperationGetCard, method: http.MethodGet,
+		path: "/v3/brand/partner/card-member/cards/{card_id}", repeat: read,
+	}
+	updateCard = &operation{
+		name: OperationUpdateCard, method: http.MethodPatch,
+		path: "/v3/brand/partner/card-member/cards/{card_id}", repeat: repeatableWrite,
+	}
+	invalidateCard = &operation{
+		name: OperationInvalidateCard, method: http.MethodPost,
+		path: "/v3/brand/partner/card-member/cards/{card_id}/invalidate", repeat: irreversible,
+	}
+)
+
+// CreateCardRequest describes a new template. Fields without a remark are required; [Card] says what
+// they mean.
+type CreateCardRequest struct {
+	OutRequestNo         string        `json:"out_request_no" in:"body"` // 商家请求单号, at most 128 of A-Z a-z 0-9 - _; identifies the creation
+	BrandID              string        `json:"brand_id" in:"body"`
+	AppID                string        `json:"appid" in:"body"`                           // must be bound to the brand
+	CardType             CardType      `json:"card_type" in:"body"`                       // only CardTypeNormal works today
+	CardTitle            string        `json:"card_title" in:"body"`                      // at most 10 characters
+	CardColor            string        `json:"card_color" in:"body"`                      // #RRGGBB
+	CardPictureURL       string        `json:"card_picture_url" in:"body"`                // from UploadImage, a picture below 1 MB, 716 by 320 pixels
+	CodeMode             CodeMode      `json:"code_mode" in:"body"`                       // cannot be changed later
+	CodeType             CodeType      `json:"code_type" in:"body"`                       // cannot be changed later
+	CodeJumpInformation  *CodeJumpInfo `json:"code_jump_information,omitempty" in:"body"` // required with CodeTypeJumpMiniProgram
+	Benefits             string        `json:"benefits" in:"body"`                        // at most 32 characters
+	NotifyURL            string        `json:"notify_url" in:"body"`                      // https, without a query, at most 256
+	NeedPinned           bool          `json:"need_pinned,omitempty" in:"body"`           // optional
+	NeedDisplayLevel     bool          `json:"need_display_level,omitempty" in:"body"`    // optional
+	InitLevel            string        `json:"init_level,omitempty" in:"body"`            // required with NeedDisplayLevel, at most 10 characters
+	ServicePhone         string        `json:"service_phone,omitempty" in:"body"`         // optional, at most 32
+	LegalAgreement       string        `json:"legal_agreement,omitempty" in:"body"`       // optional, at most 20480
+	ValidDateInformation DateInfo      `json:"valid_date_information" in:"body"`
+	MemberInformation    *MemberInfo   `json:"member_information,omitempty" in:"body"` // probably required, though no source says so
+	PointsInformation    *PointsInfo   `json:"points_information,omitempty" in:"body"` // optional, as the following
+	BalanceInformation   *BalanceInfo  `json:"balance_information,omitempty" in:"body"`
+	PurchaseInformation  *PurchaseInfo `json:"purchase_information,omitempty" in:"body"`
+	UserInformation      *UserInfoForm `json:"user_information,omitempty" in:"body"`
+}
+
+// CreateCard creates a card template (创建会员卡模板).
+//
+// The same OutRequestNo with the same content gives the template that was created before, so after
+// [ErrOutcomeUnknown] send the same request again; with other content it is refused, in related products
+// with code ALREADY_EXISTS.
+//
+// Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
+// bytes. Document 4015336970.
+func (c *Client) CreateCard(ctx context.Context, request CreateCardRequest) (*Card, error) {
+	return call[Card](ctx, c, createCard, request)
 }
 
 // ListCardsRequest asks for the templates of one brand.
@@ -46,23 +118,80 @@ func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*List
 // AllCards iterates over the card templates of a brand from request.Offset on, making one
 // [Client.ListCards] call a page when it is needed. The first error ends it. Ranging again starts over.
 func (c *Client) AllCards(ctx context.Context, request ListCardsRequest) iter.Seq2[*Card, error] {
-	return func(yield func(*Card, error) bool) {
+	return all(request.Offset, func(offset int) ([]Card, int, error) {
 		request := request
-		for {
-			page, err := c.ListCards(ctx, request)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for i := range page.Data {
-				if !yield(&page.Data[i], nil) {
-					return
-				}
-			}
-			request.Offset += len(page.Data)
-			if len(page.Data) == 0 || request.Offset >= page.TotalCount {
-				return
-			}
+		request.Offset = offset
+		page, err := c.ListCards(ctx, request)
+		if err != nil {
+			return nil, 0, err
 		}
-	}
+		return page.Data, page.TotalCount, nil
+	})
+}
+
+// GetCardRequest names a template. All fields are required.
+type GetCardRequest struct {
+	CardID  string `json:"card_id" in:"path"`
+	BrandID string `json:"brand_id" in:"query"`
+}
+
+// GetCard reads a card template (查询会员卡模板信息).
+//
+// [ErrInvalidRequest] means the template does not belong to the brand.
+//
+// Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
+// Document 4015336974.
+func (c *Client) GetCard(ctx context.Context, request GetCardRequest) (*Card, error) {
+	return call[Card](ctx, c, getCard, request)
+}
+
+// UpdateCardRequest changes a template. CardID and BrandID name it and are required; of the others at
+// least one is. A nil pointer leaves the value as it is.
+type UpdateCardRequest struct {
+	CardID               string        `json:"card_id" in:"path"`
+	BrandID              string        `json:"brand_id" in:"body"`
+	CardTitle            *string       `json:"card_title,omitempty" in:"body"`       // at most 10 characters
+	CardColor            *string       `json:"card_color,omitempty" in:"body"`       // #RRGGBB
+	CardPictureURL       *string       `json:"card_picture_url,omitempty" in:"body"` // from UploadImage
+	CodeJumpInformation  *CodeJumpInfo `json:"code_jump_information,omitempty" in:"body"`
+	Benefits             *string       `json:"benefits,omitempty" in:"body"`   // at most 32 characters
+	NotifyURL            *string       `json:"notify_url,omitempty" in:"body"` // https, without a query, at most 256
+	NeedPinned           *bool         `json:"need_pinned,omitempty" in:"body"`
+	NeedDisplayLevel     *bool         `json:"need_display_level,omitempty" in:"body"`
+	ServicePhone         *string       `json:"service_phone,omitempty" in:"body"` // at most 32
+	ValidDateInformation *DateInfo     `json:"valid_date_information,omitempty" in:"body"`
+	MemberInformation    *MemberInfo   `json:"member_information,omitempty" in:"body"`
+	PointsInformation    *PointsInfo   `json:"points_information,omitempty" in:"body"`
+	BalanceInformation   *BalanceInfo  `json:"balance_information,omitempty" in:"body"`
+	PurchaseInformation  *PurchaseInfo `json:"purchase_information,omitempty" in:"body"`
+	UserInformation      *UserInfoForm `json:"user_information,omitempty" in:"body"`
+}
+
+// UpdateCard changes a card template (修改会员卡模板信息) and returns it as it is afterwards. Code mode, code
+// type, AppID and card type cannot be changed. Sources disagree on init_level and legal_agreement, which
+// the official sample does not have: they are not offered.
+//
+// After [ErrOutcomeUnknown] read the template, or send the same request again.
+//
+// Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
+// bytes. Document 4015336977.
+func (c *Client) UpdateCard(ctx context.Context, request UpdateCardRequest) (*Card, error) {
+	return call[Card](ctx, c, updateCard, request)
+}
+
+// InvalidateCardRequest names the template to invalidate. All fields are required.
+type InvalidateCardRequest struct {
+	CardID  string `json:"card_id" in:"path"`
+	BrandID string `json:"brand_id" in:"body"`
+}
+
+// InvalidateCard invalidates a card template (作废会员卡模板): no more cards are given out from it. What
+// becomes of those that users have, the page does not say. This cannot be undone.
+//
+// After [ErrOutcomeUnknown] read the template with [Client.GetCard]: [CardStateInvalid] means it was done.
+//
+// Rate limit: 10 a second for each merchant number (2025.08.01; an earlier copy says 5). Irreversible:
+// repeated only when it is certain that nothing was sent. Document 4015336972.
+func (c *Client) InvalidateCard(ctx context.Context, request InvalidateCardRequest) (*Card, error) {
+	return call[Card](ctx, c, invalidateCard, request)
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -86,7 +87,8 @@ type Config struct {
 	Throttle func(context.Context, Operation) error
 	// IDsInBody names operations whose card_id (and for InvalidateUserCard brand_id) go into the body
 	// instead of the query. The official pages changed over time without saying so; an error that names
-	// such a parameter says which way to go. Only UpdateUserCard and InvalidateUserCard have the choice.
+	// such a parameter says which way to go. UpdateUserCard, InvalidateUserCard and ConfirmUserCard have
+	// the choice.
 	IDsInBody []Operation
 	// Logger gets one record per attempt: operation, host, status, duration and the like, never a value
 	// of a request or an answer. Default: nothing is logged.
@@ -116,12 +118,17 @@ type operation struct {
 	contested bool // fields marked query|body go into the body on demand
 }
 
-var operations = []*operation{listCards, getUserCard, listUserCards, updateUserCard, invalidateUserCard}
+var operations = []*operation{
+	createCard, listCards, getCard, updateCard, invalidateCard,
+	listUserCards, getUserCard, updateUserCard, invalidateUserCard, confirmUserCard, importUserCardByOpenID, importUserCardByPhone,
+	syncUserPoints, confirmPointsExchange, createUserFeed, createPreAuthToken, createPayViewToken,
+	createActivity, listActivities, getActivity, updateActivity, terminateActivity, uploadImage,
+}
 
 type repeatClass int
 
 const (
-	read repeatClass = iota
+	read repeatClass = iota + 1
 	repeatableWrite
 	otherWrite
 	irreversible
@@ -338,6 +345,28 @@ type ResponseInfo struct {
 	Attempts   int    // how often the request was made
 }
 
+// all iterates over the elements of pages. list returns one page from an offset on and how many elements
+// there are in all. The first error ends it, and so does an empty page, whatever the total claims.
+func all[T any](offset int, list func(offset int) ([]T, int, error)) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for offset := offset; ; {
+			page, total, err := list(offset)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range page {
+				if !yield(&page[i], nil) {
+					return
+				}
+			}
+			if offset += len(page); len(page) == 0 || offset >= total {
+				return
+			}
+		}
+	}
+}
+
 type responseInfoKey struct{}
 
 // WithResponseInfo returns a context whose next call fills in info, also when it fails. Use one for
@@ -349,11 +378,16 @@ func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
 // call is the way of every operation: validate, seal and encode the request, send it, decode the
 // answer.
 func call[Result any](ctx context.Context, c *Client, op *operation, request any) (*Result, error) {
-	prepared, err := c.prepare(op, request)
+	p, err := c.prepare(op, request)
 	if err != nil {
 		return nil, refuse(op.name, err)
 	}
-	answer, err := c.send(ctx, prepared)
+	return complete[Result](ctx, c, p)
+}
+
+// complete sends a prepared request and decodes the answer.
+func complete[Result any](ctx context.Context, c *Client, p *preparedCall) (*Result, error) {
+	answer, err := c.send(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -363,7 +397,7 @@ func call[Result any](ctx context.Context, c *Client, op *operation, request any
 		err = errors.New("it is null")
 	}
 	if err != nil {
-		return nil, prepared.doubtIf(true, prepared.apiError(answer, err))
+		return nil, p.doubtIf(true, p.apiError(answer, err))
 	}
 	return result, nil
 }
@@ -374,6 +408,7 @@ type preparedCall struct {
 	*operation
 	uri     string   // escaped path and query
 	body    []byte   // nil for none
+	upload  *upload  // with a body that is no JSON
 	keyID   string   // for Wechatpay-Serial: the key that sealed
 	private []string // values that no error text may quote
 
@@ -396,15 +431,20 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 		operation: op, keyID: key.id, private: s.plaintexts, idsInBody: slices.Contains(c.idsInBody, op.name),
 	}
 	path, query, body := op.path, "", []byte(nil)
-	changes := 0
+	changeable, changes := 0, 0
 	for field, value := range reflect.ValueOf(request).Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		optional := options != ""
+		if optional {
+			changeable++
+		}
 		if isZero(value) {
 			if optional {
 				continue
 			}
-			if value.Kind() == reflect.String || value.Kind() == reflect.Slice || value.Type() == reflect.TypeFor[Sensitive]() {
+			switch value.Interface().(type) {
+			case int, int64, DateInfo: // whose zero the service may accept
+			default:
 				return nil, fmt.Errorf("%s (%s) is required", field.Name, name)
 			}
 		}
@@ -438,7 +478,7 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 			}
 		}
 	}
-	if op.method == http.MethodPatch && changes == 0 {
+	if op.method == http.MethodPatch && changeable > 0 && changes == 0 {
 		return nil, errors.New("nothing to change: every optional field is empty")
 	}
 	p.uri = path
@@ -621,7 +661,11 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Re
 	}
 	timestamp := time.Now().Unix()
 	a.host = request.URL.Host
-	a.signed = apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, p.body)
+	signedBody, contentType := p.body, "application/json"
+	if p.upload != nil {
+		signedBody, contentType = p.upload.meta, p.upload.contentType
+	}
+	a.signed = apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, signedBody)
 	signature, err := apiv3.Sign(c.signer, a.signed)
 	if err != nil {
 		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
@@ -634,7 +678,7 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Re
 		"Wechatpay-Serial": {p.keyID},
 	}
 	if p.body != nil {
-		request.Header["Content-Type"] = []string{"application/json"}
+		request.Header["Content-Type"] = []string{contentType}
 	}
 	return request, ctx.Err() // net/http reports nothing of a request whose context is over
 }

@@ -106,7 +106,9 @@ func TestHeaders(t *testing.T) {
 		assert.Equal(t, []string{membercardtest.PublicKeyID}, h.Values("Wechatpay-Serial"), operation)
 		assert.Regexp(t, `^wechatpay-cards-membercard/\S+ \(go\S+\)$`, h.Get("User-Agent"))
 		assert.Regexp(t, `^WECHATPAY2-SHA256-RSA2048 mchid="1900009191",nonce_str="[0-9A-Za-z]{32}",signature="[^"]{344}",timestamp="\d+",serial_no="5157F09EFDC096DE15EBE81A47057A7232F1B8E1"$`, h.Get("Authorization"))
-		if len(server.Requests()[0].Body) > 0 {
+		if operation == membercard.OperationUploadImage {
+			assert.Regexp(t, `^multipart/form-data; boundary=\w+$`, h.Get("Content-Type"))
+		} else if len(server.Requests()[0].Body) > 0 {
 			assert.Equal(t, []string{"application/json"}, h.Values("Content-Type"), operation)
 		} else {
 			assert.Empty(t, h.Values("Content-Type"), operation)

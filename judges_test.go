@@ -103,6 +103,9 @@ func TestOfficialClientAgainstTheFake(t *testing.T) {
 func TestOfficialVerifierAcceptsOurSignatures(t *testing.T) {
 	t.Parallel()
 	for operation, request := range requests {
+		if operation == membercard.OperationUploadImage {
+			continue // signs a part of its body only; TestUploadImage looks at that
+		}
 		server := newServer(t)
 		_, err := do(t.Context(), server.Client(), request)
 		require.NoError(t, err)

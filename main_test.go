@@ -2,6 +2,8 @@ package membercard_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -20,7 +22,16 @@ const (
 	openID  = "obLatjnx9gnqzS4myYGmLZ7LgLBA"
 	code    = "478515832665"
 	phone   = "13800000000"
+
+	unconfirmed = "478515832666" // a card of the same user that waits for its confirm
+	recordID    = "pbLatjvWOibDc5-TBnbUk1pD12o0"
+	exchangeID  = "0Flpo7FqTQ"
+	activityID  = "371067"
+	requestNo   = "100002322019090134234sfdf"
 )
+
+// picture is a PNG of one pixel.
+var picture = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89")
 
 func TestMain(m *testing.M) {
 	if os.Getenv("MEMBERCARD_TEST_KEY_PROCESS") != "" {
@@ -35,7 +46,15 @@ func newServer(tb testing.TB, options ...membercardtest.Option) *membercardtest.
 	tb.Helper()
 	server := membercardtest.NewTestServer(tb, options...)
 	addMember(server)
+	addMore(server)
 	return server
+}
+
+// addMore adds what the operations beside cards need.
+func addMore(server *membercardtest.Server) {
+	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: unconfirmed, OpenID: "another", UserCardState: membercard.UserCardStateUnactivated})
+	server.AddPointsExchange(membercard.PointsExchange{CardID: cardID, UserCardCode: code, RecordID: recordID, ExchangeCouponTemplateID: exchangeID})
+	server.AddActivity(membercard.Activity{BrandID: brandID, CardID: cardID, ActivityID: activityID, Title: "入会享券"})
 }
 
 func addMember(server *membercardtest.Server) {
@@ -94,20 +113,126 @@ var (
 	listCardsRequest     = membercard.ListCardsRequest{BrandID: brandID}
 )
 
+const pictureURL = "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0"
+
 // requests holds the valid request of every operation.
 var requests = map[membercard.Operation]any{
+	membercard.OperationCreateCard: membercard.CreateCardRequest{
+		OutRequestNo: requestNo, BrandID: brandID, AppID: "wxea9c30890f48d5ae", CardType: membercard.CardTypeNormal, CardTitle: "测试卡",
+		CardColor: "#FFFF00", CardPictureURL: pictureURL, CodeMode: membercard.CodeModeSystemAllocate, CodeType: membercard.CodeTypeBarCode,
+		Benefits: "会员折扣、专属价", NotifyURL: "https://www.weixin.qq.com/wxpay/notify.php",
+		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent},
+	},
 	membercard.OperationListCards:          listCardsRequest,
+	membercard.OperationGetCard:            membercard.GetCardRequest{CardID: cardID, BrandID: brandID},
+	membercard.OperationUpdateCard:         membercard.UpdateCardRequest{CardID: cardID, BrandID: brandID, CardTitle: new("新卡"), NeedPinned: new(false)},
+	membercard.OperationInvalidateCard:     membercard.InvalidateCardRequest{CardID: cardID, BrandID: brandID},
 	membercard.OperationListUserCards:      listUserCardsRequest,
 	membercard.OperationGetUserCard:        getRequest,
 	membercard.OperationUpdateUserCard:     updateRequest,
 	membercard.OperationInvalidateUserCard: invalidateRequest,
+	membercard.OperationConfirmUserCard: membercard.ConfirmUserCardRequest{
+		UserCardCode: unconfirmed, CardID: cardID, BrandID: brandID, OpenID: "another", PhoneNumber: membercard.NewSensitive(phone),
+		UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+	},
+	membercard.OperationImportUserCardByOpenID: membercard.ImportUserCardByOpenIDRequest{
+		BrandID: brandID, CardID: cardID, OpenID: "imported", UserCardCode: "imported", PhoneNumber: membercard.NewSensitive(phone),
+	},
+	membercard.OperationImportUserCardByPhone: membercard.ImportUserCardByPhoneRequest{
+		BrandID: brandID, CardID: cardID, UserCardCode: "imported", PhoneNumber: membercard.NewSensitive(phone),
+	},
+	membercard.OperationSyncUserPoints: membercard.SyncUserPointsRequest{
+		OutRequestNo: requestNo, BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code, PointBalance: 1000,
+	},
+	membercard.OperationConfirmPointsExchange: membercard.ConfirmPointsExchangeRequest{
+		RecordID: recordID, ExchangeCouponTemplateID: exchangeID, BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code,
+		Result: membercard.PointsExchangeResultAllow,
+	},
+	membercard.OperationCreateUserFeed: membercard.CreateUserFeedRequest{
+		BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, OutRequestNo: requestNo,
+		Cell: membercard.CellTemplateBuyDiscounted.Cell("1200", "1"),
+	},
+	membercard.OperationCreatePreAuthToken: membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: cardID, OpenID: openID},
+	membercard.OperationCreatePayViewToken: membercard.CreatePayViewTokenRequest{BrandID: brandID, CardID: cardID, OpenID: openID},
+	membercard.OperationCreateActivity: membercard.CreateActivityRequest{
+		OutRequestNo: requestNo, BrandID: brandID, CardID: cardID, ActivityChannel: membercard.ActivityChannelMerchantAppComponent,
+		Title: "入会享券", SubTitle: "5张满减券", BeginTime: at("2020-01-20T13:29:35.120+08:00"), EndTime: at("2099-01-29T13:29:35.120+08:00"),
+		ApplyTotal: 1000, ProductCouponStockList: []membercard.ProductCouponStock{{ProductCouponID: "701138812971763025610907319729", StockID: "98065001"}},
+	},
+	membercard.OperationListActivities: membercard.ListActivitiesRequest{BrandID: brandID},
+	membercard.OperationGetActivity:    membercard.GetActivityRequest{ActivityID: activityID, BrandID: brandID},
+	membercard.OperationUpdateActivity: membercard.UpdateActivityRequest{
+		ActivityID: activityID, BrandID: brandID, Title: "新活动", SubTitle: "5张满减券",
+		BeginTime: at("2020-01-20T13:29:35+08:00"), EndTime: at("2099-01-29T13:29:35+08:00"),
+	},
+	membercard.OperationTerminateActivity: membercard.TerminateActivityRequest{ActivityID: activityID, BrandID: brandID},
+	membercard.OperationUploadImage:       membercard.UploadImageRequest{Filename: "card.png", Content: picture},
+}
+
+func at(text string) (t membercard.Timestamp) {
+	if err := json.Unmarshal([]byte(`"`+text+`"`), &t); err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// effects says, for every operation that changes something, under what the fake counts it, whether a
+// request number makes a repeat have no further effect, and how to see that it was carried out.
+var effects = map[membercard.Operation]struct {
+	key      string
+	numbered bool
+	done     func(*membercardtest.Server) bool
+}{
+	membercard.OperationCreateCard: {requestNo, true, func(s *membercardtest.Server) bool { return len(s.Cards()) == 2 }},
+	membercard.OperationUpdateCard: {cardID, false, func(s *membercardtest.Server) bool { return s.Cards()[0].CardTitle == "新卡" }},
+	membercard.OperationInvalidateCard: {cardID, false, func(s *membercardtest.Server) bool {
+		return s.Cards()[0].State == membercard.CardStateInvalid
+	}},
+	membercard.OperationUpdateUserCard: {code, false, func(s *membercardtest.Server) bool { return userCard(s, code).Level == "钻石会员" }},
+	membercard.OperationInvalidateUserCard: {code, false, func(s *membercardtest.Server) bool {
+		return userCard(s, code).UserCardState == membercard.UserCardStateInvalid
+	}},
+	membercard.OperationConfirmUserCard: {unconfirmed, false, func(s *membercardtest.Server) bool {
+		return userCard(s, unconfirmed).UserCardState == membercard.UserCardStateEffective
+	}},
+	membercard.OperationImportUserCardByOpenID: {"imported", false, func(s *membercardtest.Server) bool { return userCard(s, "imported").CardID != "" }},
+	membercard.OperationImportUserCardByPhone:  {"imported", false, func(s *membercardtest.Server) bool { return userCard(s, "imported").CardID != "" }},
+	membercard.OperationSyncUserPoints:         {code, true, func(s *membercardtest.Server) bool { return s.Points(cardID, code) == 1000 }},
+	membercard.OperationConfirmPointsExchange: {code, true, func(s *membercardtest.Server) bool {
+		exchange, _ := s.PointsExchange(recordID)
+		return exchange.State == membercard.PointsExchangeStateSuccess
+	}},
+	membercard.OperationCreateUserFeed: {code, true, func(s *membercardtest.Server) bool { return len(s.Feeds(cardID, code)) == 1 }},
+	membercard.OperationCreateActivity: {requestNo, true, func(s *membercardtest.Server) bool { return len(s.Activities()) == 2 }},
+	membercard.OperationUpdateActivity: {activityID, false, func(s *membercardtest.Server) bool { return s.Activities()[0].Title == "新活动" }},
+	membercard.OperationTerminateActivity: {activityID, false, func(s *membercardtest.Server) bool {
+		return s.Activities()[0].ActivityState == membercard.ActivityStateTerminated
+	}},
+	membercard.OperationUploadImage: {"card.png", false, func(s *membercardtest.Server) bool {
+		digest := sha256.Sum256(picture)
+		_, ok := s.Picture("https://wxpaylogo.qpic.cn/wxpaylogo/" + hex.EncodeToString(digest[:]) + "/0")
+		return ok
+	}},
+}
+
+func userCard(server *membercardtest.Server, code string) membercard.UserCard {
+	card, _ := server.UserCard(cardID, code)
+	return card
 }
 
 // do performs an operation given its request.
 func do(ctx context.Context, client *membercard.Client, request any) (any, error) {
 	switch r := request.(type) {
+	case membercard.CreateCardRequest:
+		return result(client.CreateCard(ctx, r))
 	case membercard.ListCardsRequest:
 		return result(client.ListCards(ctx, r))
+	case membercard.GetCardRequest:
+		return result(client.GetCard(ctx, r))
+	case membercard.UpdateCardRequest:
+		return result(client.UpdateCard(ctx, r))
+	case membercard.InvalidateCardRequest:
+		return result(client.InvalidateCard(ctx, r))
 	case membercard.ListUserCardsRequest:
 		return result(client.ListUserCards(ctx, r))
 	case membercard.GetUserCardRequest:
@@ -116,6 +241,34 @@ func do(ctx context.Context, client *membercard.Client, request any) (any, error
 		return result(client.UpdateUserCard(ctx, r))
 	case membercard.InvalidateUserCardRequest:
 		return result(client.InvalidateUserCard(ctx, r))
+	case membercard.ConfirmUserCardRequest:
+		return result(client.ConfirmUserCard(ctx, r))
+	case membercard.ImportUserCardByOpenIDRequest:
+		return result(client.ImportUserCardByOpenID(ctx, r))
+	case membercard.ImportUserCardByPhoneRequest:
+		return result(client.ImportUserCardByPhone(ctx, r))
+	case membercard.SyncUserPointsRequest:
+		return result(client.SyncUserPoints(ctx, r))
+	case membercard.ConfirmPointsExchangeRequest:
+		return result(client.ConfirmPointsExchange(ctx, r))
+	case membercard.CreateUserFeedRequest:
+		return result(client.CreateUserFeed(ctx, r))
+	case membercard.CreatePreAuthTokenRequest:
+		return result(client.CreatePreAuthToken(ctx, r))
+	case membercard.CreatePayViewTokenRequest:
+		return result(client.CreatePayViewToken(ctx, r))
+	case membercard.CreateActivityRequest:
+		return result(client.CreateActivity(ctx, r))
+	case membercard.ListActivitiesRequest:
+		return result(client.ListActivities(ctx, r))
+	case membercard.GetActivityRequest:
+		return result(client.GetActivity(ctx, r))
+	case membercard.UpdateActivityRequest:
+		return result(client.UpdateActivity(ctx, r))
+	case membercard.TerminateActivityRequest:
+		return result(client.TerminateActivity(ctx, r))
+	case membercard.UploadImageRequest:
+		return result(client.UploadImage(ctx, r))
 	}
 	panic("unknown request")
 }

@@ -228,6 +228,16 @@ const (
 	UserCardStateInvalid     UserCardState = "INVALID"     // invalidated, which is final (已失效)
 )
 
+// UserCardConfirmState says how opening a card went (会员开卡状态).
+type UserCardConfirmState string
+
+// The outcomes of opening a card.
+const (
+	UserCardConfirmStateSuccess       UserCardConfirmState = "CREATE_CARD_SUCCESS"        // 开卡成功
+	UserCardConfirmStateFail          UserCardConfirmState = "CREATE_CARD_FAIL"           // 开卡失败
+	UserCardConfirmStateAlreadyExists UserCardConfirmState = "CREATE_CARD_ALREADY_EXISTS" // the user had joined elsewhere (已在其他渠道入会); newer pages only
+)
+
 // Timestamp is a time of the service's: RFC 3339 with or without a fraction on reading, with
 // milliseconds at the most on writing. Times that were read are in the zone +08:00, so that equal
 // instants are equal to reflect.DeepEqual wherever the program runs.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -14,16 +15,40 @@ import (
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
-// officialAnswers holds the answer example of each operation's official page.
-var officialAnswers = map[membercard.Operation]struct {
-	file string
-	into reflect.Type
-}{
-	membercard.OperationListCards:          {"list-cards", reflect.TypeFor[membercard.ListCardsResponse]()},
-	membercard.OperationListUserCards:      {"list-user-cards", reflect.TypeFor[membercard.ListUserCardsResponse]()},
-	membercard.OperationGetUserCard:        {"get-user-card", reflect.TypeFor[membercard.UserCard]()},
-	membercard.OperationUpdateUserCard:     {"update-user-card", reflect.TypeFor[membercard.UserCard]()},
-	membercard.OperationInvalidateUserCard: {"invalidate-user-card", reflect.TypeFor[membercard.UserCard]()},
+// answers holds the type of each operation's answer.
+var answers = map[membercard.Operation]reflect.Type{
+	membercard.OperationCreateCard:             reflect.TypeFor[membercard.Card](),
+	membercard.OperationListCards:              reflect.TypeFor[membercard.ListCardsResponse](),
+	membercard.OperationGetCard:                reflect.TypeFor[membercard.Card](),
+	membercard.OperationUpdateCard:             reflect.TypeFor[membercard.Card](),
+	membercard.OperationInvalidateCard:         reflect.TypeFor[membercard.Card](),
+	membercard.OperationListUserCards:          reflect.TypeFor[membercard.ListUserCardsResponse](),
+	membercard.OperationGetUserCard:            reflect.TypeFor[membercard.UserCard](),
+	membercard.OperationUpdateUserCard:         reflect.TypeFor[membercard.UserCard](),
+	membercard.OperationInvalidateUserCard:     reflect.TypeFor[membercard.UserCard](),
+	membercard.OperationConfirmUserCard:        reflect.TypeFor[membercard.UserCard](),
+	membercard.OperationImportUserCardByOpenID: reflect.TypeFor[membercard.UserCard](),
+	membercard.OperationImportUserCardByPhone:  reflect.TypeFor[membercard.UserCard](),
+	membercard.OperationSyncUserPoints:         reflect.TypeFor[membercard.UserPoints](),
+	membercard.OperationConfirmPointsExchange:  reflect.TypeFor[membercard.PointsExchange](),
+	membercard.OperationCreateUserFeed:         reflect.TypeFor[membercard.UserFeed](),
+	membercard.OperationCreatePreAuthToken:     reflect.TypeFor[membercard.Token](),
+	membercard.OperationCreatePayViewToken:     reflect.TypeFor[membercard.Token](),
+	membercard.OperationCreateActivity:         reflect.TypeFor[membercard.Activity](),
+	membercard.OperationListActivities:         reflect.TypeFor[membercard.ListActivitiesResponse](),
+	membercard.OperationGetActivity:            reflect.TypeFor[membercard.Activity](),
+	membercard.OperationUpdateActivity:         reflect.TypeFor[membercard.Activity](),
+	membercard.OperationTerminateActivity:      reflect.TypeFor[membercard.Activity](),
+	membercard.OperationUploadImage:            reflect.TypeFor[membercard.UploadImageResponse](),
+}
+
+// officialFile names the file with an operation's official example: GetUserCard is get-user-card.
+func officialFile(operation membercard.Operation, kind string) string {
+	words := regexp.MustCompile(`[A-Z][a-z]*`).ReplaceAllStringFunc(string(operation), func(word string) string {
+		return "-" + strings.ToLower(word)
+	})
+	words = strings.ReplaceAll(words, "-i-d", "-id")
+	return "testdata/official/" + strings.TrimPrefix(words, "-") + "." + kind + ".json"
 }
 
 // TestOfficialAnswers: the example of each page is decoded without an unknown field, and encoded again
@@ -31,10 +56,8 @@ var officialAnswers = map[membercard.Operation]struct {
 func TestOfficialAnswers(t *testing.T) {
 	t.Parallel()
 	for _, operation := range membercard.Operations() {
-		official, ok := officialAnswers[operation.Name]
-		require.True(t, ok, "%s has no example", operation.Name)
-		data := readFile(t, "testdata/official/"+official.file+".response.json")
-		value := reflect.New(official.into)
+		data := readFile(t, officialFile(operation.Name, "response"))
+		value := reflect.New(answers[operation.Name])
 		decoder := json.NewDecoder(bytes.NewReader(data))
 		decoder.DisallowUnknownFields()
 		require.NoError(t, decoder.Decode(value.Interface()), operation.Name)
@@ -47,9 +70,9 @@ func TestOfficialAnswers(t *testing.T) {
 // TestOfficialAnswersThroughTheClient: the client believes and returns them.
 func TestOfficialAnswersThroughTheClient(t *testing.T) {
 	t.Parallel()
-	for operation, official := range officialAnswers {
+	for operation := range answers {
 		server := newServer(t)
-		data := readFile(t, "testdata/official/"+official.file+".response.json")
+		data := readFile(t, officialFile(operation, "response"))
 		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: data})
 		got, err := do(t.Context(), server.Client(), requests[operation])
 		require.NoError(t, err, operation)
@@ -63,10 +86,6 @@ func TestOfficialAnswersThroughTheClient(t *testing.T) {
 // ciphertexts.
 func TestOfficialRequests(t *testing.T) {
 	t.Parallel()
-	at := func(text string) (timestamp membercard.Timestamp) {
-		require.NoError(t, json.Unmarshal([]byte(`"`+text+`"`), &timestamp))
-		return timestamp
-	}
 	const sampleTime = "2020-05-20T13:29:35.120+08:00"
 	for file, request := range map[string]any{
 		"invalidate-user-card": membercard.InvalidateUserCardRequest{

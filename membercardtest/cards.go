@@ -22,9 +22,10 @@ var (
 	openID       = parameter{name: "openid", required: true, max: 128}
 	userCardCode = parameter{name: "user_card_code", required: true, max: 32, pattern: regexp.MustCompile(`^[!-~]+$`)}
 	cardColor    = parameter{name: "card_color", max: 7, pattern: regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)}
-	pictureURL   = parameter{name: "card_picture_url", max: 256}
+	pictureURL   = parameter{name: "card_picture_url", max: 256, pattern: regexp.MustCompile(`^https?://([a-z0-9-]+\.)*qpic\.cn/`)}
 	phoneNumber  = parameter{name: "phone_number", max: 512, sealed: true}
 	level        = parameter{name: "level", max: 10}
+	outRequestNo = parameter{name: "out_request_no", required: true, max: 128, pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+$`)}
 	attach       = parameter{name: "attach", max: 256}
 	offset       = parameter{name: "offset", kind: integer, required: true}
 	limit        = parameter{name: "limit", kind: integer, required: true, min: 1, max: 20}
@@ -56,19 +57,25 @@ var (
 	}
 )
 
+const base = "v3/brand/partner/card-member/"
+
+func pathOf(p string) []string { return strings.Split(base+p, "/") }
+
 var routes = sync.OnceValue(func() []*route {
-	const base = "v3/brand/partner/card-member/"
-	path := func(p string) []string { return strings.Split(base+p, "/") }
+	return slices.Concat(templateRoutes(), userCardRoutes(), pointsRoutes(), activityRoutes(), componentRoutes())
+})
+
+func userCardRoutes() []*route {
+	change := []parameter{
+		cardColor, pictureURL, phoneNumber, level, validDateInformation, userInformation, attach,
+	}
+	importing := []parameter{
+		brandID, cardID, userCardCode, cardColor, pictureURL, level, userInformation, validDateInformation,
+		{name: "pickup_time", max: 32, time: true},
+	}
 	return []*route{
 		{
-			operation: membercard.OperationListCards, method: http.MethodGet, path: path("cards"),
-			query: []parameter{
-				brandID, {name: "state", enum: []string{"CARD_EFFECTIVE", "CARD_INVALID"}}, offset, limit,
-			},
-			handle: (*Server).listCards,
-		},
-		{
-			operation: membercard.OperationListUserCards, method: http.MethodGet, path: path("user-cards"),
+			operation: membercard.OperationListUserCards, method: http.MethodGet, path: pathOf("user-cards"),
 			query: []parameter{
 				brandID, openID,
 				{name: "user_card_state", enum: []string{"UNACTIVATED", "EFFECTIVE", "EXPIRED", "INVALID"}},
@@ -77,26 +84,43 @@ var routes = sync.OnceValue(func() []*route {
 			handle: (*Server).listUserCards,
 		},
 		{
-			operation: membercard.OperationGetUserCard, method: http.MethodGet, path: path("user-cards/{user_card_code}"),
+			operation: membercard.OperationGetUserCard, method: http.MethodGet, path: pathOf("user-cards/{user_card_code}"),
 			pathIn: []parameter{userCardCode}, query: []parameter{brandID, cardID, openID},
 			handle: (*Server).getUserCard,
 		},
 		{
-			operation: membercard.OperationUpdateUserCard, method: http.MethodPatch, path: path("user-cards/{user_card_code}"),
+			operation: membercard.OperationUpdateUserCard, method: http.MethodPatch, path: pathOf("user-cards/{user_card_code}"),
 			pathIn: []parameter{userCardCode}, query: []parameter{cardID}, contested: []string{"card_id"},
-			body: []parameter{
-				brandID, openID, cardColor, pictureURL, phoneNumber, level, validDateInformation, userInformation, attach,
-			},
+			body:   slices.Concat([]parameter{brandID, openID}, change),
 			serial: true, handle: (*Server).updateUserCard,
 		},
 		{
-			operation: membercard.OperationInvalidateUserCard, method: http.MethodPost, path: path("user-cards/{user_card_code}/invalidate"),
+			operation: membercard.OperationInvalidateUserCard, method: http.MethodPost, path: pathOf("user-cards/{user_card_code}/invalidate"),
 			pathIn: []parameter{userCardCode}, query: []parameter{brandID, cardID}, contested: []string{"brand_id", "card_id"},
 			body:   []parameter{openID, {name: "invalid_reason", max: 32}},
 			handle: (*Server).invalidateUserCard,
 		},
+		{
+			operation: membercard.OperationConfirmUserCard, method: http.MethodPost, path: pathOf("user-cards/{user_card_code}/confirm"),
+			pathIn: []parameter{userCardCode}, query: []parameter{cardID}, contested: []string{"card_id"},
+			body: slices.Concat([]parameter{
+				brandID, openID,
+				{name: "user_card_confirm_state", required: true, enum: []string{"CREATE_CARD_SUCCESS", "CREATE_CARD_FAIL", "CREATE_CARD_ALREADY_EXISTS"}},
+			}, change),
+			serial: true, handle: (*Server).confirmUserCard,
+		},
+		{
+			operation: membercard.OperationImportUserCardByOpenID, method: http.MethodPost, path: pathOf("user-cards/import-by-openid"),
+			body:   slices.Concat([]parameter{openID, phoneNumber}, importing),
+			serial: true, handle: importUserCard(membercard.OperationImportUserCardByOpenID),
+		},
+		{
+			operation: membercard.OperationImportUserCardByPhone, method: http.MethodPost, path: pathOf("user-cards/import-by-phone"),
+			body:   slices.Concat([]parameter{{name: "phone_number", required: true, max: 512, sealed: true}}, importing),
+			serial: true, handle: importUserCard(membercard.OperationImportUserCardByPhone),
+		},
 	}
-})
+}
 
 // checkDateInfo demands what belongs to a kind of validity. What is too much passes: the official
 // samples carry it.
@@ -182,9 +206,9 @@ type customFieldForm struct {
 }
 
 type userCard struct {
-	UserCardCode         string    `json:"user_card_code"`
+	UserCardCode         string    `json:"user_card_code,omitempty"` // none until a merchant allocates it
 	CardID               string    `json:"card_id"`
-	OpenID               string    `json:"openid"`
+	OpenID               string    `json:"openid,omitempty"` // none after an import by phone
 	CardColor            string    `json:"card_color,omitempty"`
 	CardPictureURL       string    `json:"card_picture_url,omitempty"`
 	BrandID              string    `json:"brand_id"`
@@ -200,6 +224,8 @@ type userCard struct {
 	InvalidTime          string    `json:"invalid_time,omitempty"`
 	CreateTime           string    `json:"create_time"`
 	ModifyTime           string    `json:"modify_time"`
+
+	points int64
 }
 
 type userInfo struct {
@@ -316,16 +342,6 @@ func (s *Server) requireUserCard(brandID, cardID, code, openID string) (*userCar
 	return u, nil
 }
 
-func (s *Server) listCards(in input) (any, *problem) {
-	var found []card
-	for _, c := range s.cards {
-		if c.BrandID == in.query["brand_id"] && (in.query["state"] == "" || c.State == in.query["state"]) {
-			found = append(found, *c)
-		}
-	}
-	return paginate(found, in), nil
-}
-
 func (s *Server) listUserCards(in input) (any, *problem) {
 	var found []*userCard
 	for _, u := range s.userCards {
@@ -360,38 +376,34 @@ func (s *Server) getUserCard(in input) (any, *problem) {
 	return u.answer(), nil
 }
 
-func (s *Server) updateUserCard(in input) (any, *problem) {
-	var change struct {
-		BrandID              string    `json:"brand_id"`
-		OpenID               string    `json:"openid"`
-		CardColor            *string   `json:"card_color"`
-		CardPictureURL       *string   `json:"card_picture_url"`
-		PhoneNumber          *string   `json:"phone_number"`
-		Level                *string   `json:"level"`
-		ValidDateInformation *dateInfo `json:"valid_date_information"`
-		UserInformation      *struct {
-			CommonFieldList *[]commonField `json:"common_field_list"`
-			CustomFieldList *[]customField `json:"custom_field_list"`
-		} `json:"user_information"`
-		Attach *string `json:"attach"`
-	}
-	if err := json.Unmarshal(in.body, &change); err != nil {
-		panic(err) // validate let pass what it should not
-	}
-	u, refused := s.requireUserCard(change.BrandID, in.id("card_id"), in.path["user_card_code"], change.OpenID)
-	if refused != nil {
-		return nil, refused
-	}
-	s.effects[effect{membercard.OperationUpdateUserCard, u.UserCardCode}]++
-	if u.UserCardState == "INVALID" {
-		return nil, invalidRequest("用户会员卡已失效", "the card is invalid")
-	}
+// userCardChange is what several operations can set on a user card.
+type userCardChange struct {
+	BrandID              string    `json:"brand_id"`
+	CardID               string    `json:"card_id"`
+	OpenID               string    `json:"openid"`
+	UserCardCode         string    `json:"user_card_code"`
+	CardColor            *string   `json:"card_color"`
+	CardPictureURL       *string   `json:"card_picture_url"`
+	PhoneNumber          *string   `json:"phone_number"`
+	Level                *string   `json:"level"`
+	ValidDateInformation *dateInfo `json:"valid_date_information"`
+	UserInformation      *struct {
+		CommonFieldList *[]commonField `json:"common_field_list"`
+		CustomFieldList *[]customField `json:"custom_field_list"`
+	} `json:"user_information"`
+	Attach               *string `json:"attach"`
+	PickupTime           *string `json:"pickup_time"`
+	UserCardConfirmState string  `json:"user_card_confirm_state"`
+}
+
+func (change *userCardChange) apply(u *userCard) {
 	set(&u.CardColor, change.CardColor)
 	set(&u.CardPictureURL, change.CardPictureURL)
 	set(&u.PhoneNumber, change.PhoneNumber)
 	set(&u.Level, change.Level)
 	set(&u.Attach, change.Attach)
 	set(&u.ValidDateInformation, change.ValidDateInformation)
+	set(&u.PickupTime, change.PickupTime)
 	if info := change.UserInformation; info != nil {
 		if u.UserInformation == nil {
 			u.UserInformation = &userInfo{}
@@ -400,7 +412,90 @@ func (s *Server) updateUserCard(in input) (any, *problem) {
 		set(&u.UserInformation.CustomFieldList, info.CustomFieldList)
 	}
 	u.ModifyTime = formatTime(time.Now())
+}
+
+// decode reads a body that validate has let pass.
+func decode[T any](in input) (value T) {
+	if err := json.Unmarshal(in.body, &value); err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func (s *Server) updateUserCard(in input) (any, *problem) {
+	change := decode[userCardChange](in)
+	u, refused := s.requireUserCard(change.BrandID, in.id("card_id"), in.path["user_card_code"], change.OpenID)
+	if refused != nil {
+		return nil, refused
+	}
+	s.effects[effect{membercard.OperationUpdateUserCard, u.UserCardCode}]++
+	if u.UserCardState == "INVALID" {
+		return nil, invalidRequest("用户会员卡已失效", "the card is invalid")
+	}
+	change.apply(u)
 	return u.answer(), nil
+}
+
+// confirmUserCard completes an opening. With MERCHANT_ALLOCATE it gives the card its code.
+func (s *Server) confirmUserCard(in input) (any, *problem) {
+	change := decode[userCardChange](in)
+	template := s.findCard(in.id("card_id"))
+	if template == nil || template.BrandID != change.BrandID {
+		return nil, notOfBrand()
+	}
+	code := in.path["user_card_code"]
+	u := s.findUserCard(template.CardID, code)
+	if u == nil && template.CodeMode == "MERCHANT_ALLOCATE" {
+		for _, opened := range s.userCards {
+			if opened.CardID == template.CardID && opened.OpenID == change.OpenID && opened.UserCardCode == "" {
+				u = opened
+			}
+		}
+	}
+	if u == nil || u.OpenID != change.OpenID {
+		return nil, noSuchUserCard()
+	}
+	s.effects[effect{membercard.OperationConfirmUserCard, code}]++
+	if u.UserCardState != "UNACTIVATED" {
+		return nil, invalidRequest("用户会员卡已开通", "the card waits for no confirm, it is "+u.UserCardState)
+	}
+	u.UserCardCode = code
+	change.apply(u)
+	u.UserCardState = "EFFECTIVE"
+	if change.UserCardConfirmState == "CREATE_CARD_FAIL" {
+		u.UserCardState, u.InvalidTime = "INVALID", formatTime(time.Now())
+	}
+	return u.answer(), nil
+}
+
+func importUserCard(operation membercard.Operation) func(*Server, input) (any, *problem) {
+	return func(s *Server, in input) (any, *problem) {
+		change := decode[userCardChange](in)
+		template := s.findCard(change.CardID)
+		if template == nil || template.BrandID != change.BrandID {
+			return nil, notOfBrand()
+		}
+		s.effects[effect{operation, change.UserCardCode}]++
+		valid := template.ValidDateInformation
+		switch {
+		case template.State != "CARD_EFFECTIVE":
+			return nil, invalidRequest("会员卡模板已失效", "the template is invalid")
+		case s.findUserCard(template.CardID, change.UserCardCode) != nil:
+			return nil, invalidRequest("会员卡code已存在", "the template has a card with this code")
+		case change.ValidDateInformation != nil && change.ValidDateInformation.Type != valid.Type:
+			return nil, invalidRequest("有效期类型与会员卡模板不一致", "the validity is not of the template's type")
+		case valid.Type == "FIX_TERM" && change.PickupTime == nil:
+			return nil, paramError("body", "/pickup_time", nil, "is required with a validity of type FIX_TERM")
+		}
+		now := formatTime(time.Now())
+		u := &userCard{
+			UserCardCode: change.UserCardCode, CardID: template.CardID, OpenID: change.OpenID, BrandID: template.BrandID,
+			CardType: template.CardType, ValidDateInformation: valid, PickupTime: now, UserCardState: "EFFECTIVE", CreateTime: now,
+		}
+		change.apply(u)
+		s.userCards = append(s.userCards, u)
+		return u.answer(), nil
+	}
 }
 
 func set[T any](target, value *T) {
@@ -410,13 +505,10 @@ func set[T any](target, value *T) {
 }
 
 func (s *Server) invalidateUserCard(in input) (any, *problem) {
-	var change struct {
+	change := decode[struct {
 		OpenID        string `json:"openid"`
 		InvalidReason string `json:"invalid_reason"`
-	}
-	if err := json.Unmarshal(in.body, &change); err != nil {
-		panic(err) // validate let pass what it should not
-	}
+	}](in)
 	u, refused := s.requireUserCard(in.id("brand_id"), in.id("card_id"), in.path["user_card_code"], change.OpenID)
 	if refused != nil {
 		return nil, refused

@@ -29,6 +29,8 @@ type route struct {
 	body      []parameter
 	contested []string // parameters that WithIDsInBody moves from the query to the body
 	serial    bool     // Wechatpay-Serial is required
+	replaces  bool     // a PATCH that sets all values each time
+	upload    bool     // the body is multipart, and only its meta part is signed
 	handle    func(*Server, input) (any, *problem)
 }
 
@@ -38,29 +40,38 @@ type kind int
 const (
 	text kind = iota
 	integer
+	boolean
 	object
 	list
 )
 
 // parameter is a row of a page's table of parameters.
 type parameter struct {
-	name     string
-	kind     kind
-	required bool
-	max      int // characters of a text, elements of a list, the largest integer; 0: unlimited
-	min      int // of an integer
-	enum     []string
-	pattern  *regexp.Regexp
-	time     bool        // RFC 3339
-	sealed   bool        // encrypted
-	members  []parameter // of an object, or of the objects in a list
-	check    func(members map[string]any) error
+	name       string
+	kind       kind
+	required   bool
+	max        int // characters of a text, elements of a list, the largest integer; 0: unlimited
+	min        int // of an integer
+	enum       []string
+	pattern    *regexp.Regexp
+	time       bool        // RFC 3339
+	sealed     bool        // encrypted
+	elementMax int         // characters of each text in a list
+	members    []parameter // of an object, or of the objects in a list
+	check      func(members map[string]any) error
+}
+
+// must returns a copy that is required.
+func (p parameter) must() parameter {
+	p.required = true
+	return p
 }
 
 // input is a request that was found valid, sensitive values opened.
 type input struct {
 	path, query map[string]string
 	body        []byte
+	upload      *imageUpload
 }
 
 // id returns a parameter that travels in the query or, with WithIDsInBody, in the body.
@@ -109,7 +120,7 @@ func (s *Server) checkHeaders(request *http.Request, route *route, body []byte) 
 		return invalidHeader("Accept must admit application/json")
 	case h.Get("User-Agent") == "":
 		return invalidHeader("User-Agent is missing")
-	case len(body) > 0 && !isJSON(h.Get("Content-Type")):
+	case len(body) > 0 && !route.upload && !isJSON(h.Get("Content-Type")):
 		return invalidHeader("Content-Type must be application/json when there is a body")
 	case len(h.Values("Wechatpay-Serial")) > 1:
 		return invalidHeader("Wechatpay-Serial is there twice")
@@ -140,7 +151,7 @@ func acceptsJSON(values []string) bool {
 }
 
 // validate checks every parameter of a request against the table of its page.
-func (s *Server) validate(r *route, escapedPath map[string]string, uri string, body []byte) (input, *problem) {
+func (s *Server) validate(r *route, escapedPath map[string]string, uri, contentType string, body []byte) (input, *problem) {
 	queryTable, bodyTable := r.query, r.body
 	if slices.Contains(s.idsInBody, r.operation) {
 		isContested := func(p parameter) bool { return slices.Contains(r.contested, p.name) }
@@ -165,6 +176,10 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, b
 	_, query, hasQuery := strings.Cut(uri, "?")
 	if refused := s.validateQuery(queryTable, query, hasQuery, in.query); refused != nil {
 		return in, refused
+	}
+	if r.upload {
+		in.upload = readUpload(contentType, body)
+		return in, nil
 	}
 	members := map[string]any{}
 	if len(body) > 0 && len(bodyTable) == 0 {
@@ -191,7 +206,7 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, b
 	if refused != nil {
 		return in, refused
 	}
-	if r.method == http.MethodPatch && !slices.ContainsFunc(bodyTable, func(p parameter) bool {
+	if r.method == http.MethodPatch && !r.replaces && !slices.ContainsFunc(bodyTable, func(p parameter) bool {
 		_, sent := members[p.name]
 		return sent && !p.required
 	}) {
@@ -292,7 +307,15 @@ func (s *Server) check(p parameter, location, field string, value any) (any, *pr
 			return nil, paramViolation(location, field, "must be an integer")
 		}
 		if n < p.min || p.max > 0 && n > p.max {
-			return nil, paramError(location, field, n, fmt.Sprintf("must be from %d to %d", p.min, p.max))
+			issue := fmt.Sprintf("must be from %d to %d", p.min, p.max)
+			if p.max == 0 {
+				issue = fmt.Sprintf("must be at least %d", p.min)
+			}
+			return nil, paramError(location, field, n, issue)
+		}
+	case boolean:
+		if _, ok := value.(bool); !ok {
+			return nil, paramViolation(location, field, "must be a boolean")
 		}
 	case object:
 		members, ok := value.(map[string]any)
@@ -315,7 +338,7 @@ func (s *Server) check(p parameter, location, field string, value any) (any, *pr
 			return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d elements", p.max))
 		}
 		element := p
-		element.kind, element.max = text, 0
+		element.kind, element.max = text, p.elementMax
 		if p.members != nil {
 			element.kind = object
 		}

@@ -98,6 +98,13 @@ func invalidRequest(message, reason string) *problem {
 	return &problem{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: message, reason: reason}
 }
 
+func alreadyExists() *problem {
+	return &problem{
+		status: http.StatusBadRequest, code: "ALREADY_EXISTS", message: "商家请求单号已存在",
+		reason: "the request number was used before with other content",
+	}
+}
+
 func notFound(message string, violation bool) *problem {
 	return &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: message, reason: message, violation: violation}
 }

@@ -70,6 +70,12 @@ type Server struct {
 	nonces     map[string]*usedNonce
 	requests   []Request
 	effects    map[effect]int
+	numbers    map[effect]numbered // by operation and request number
+	exchanges  []*pointsExchange
+	activities []*activity
+	tokens     []*token
+	feeds      []membercard.UserFeed
+	pictures   map[string][]byte // by URL
 	faults     []*Fault
 	perSecond  int
 	recent     map[membercard.Operation][]time.Time
@@ -113,12 +119,14 @@ func OnRequest(f func(Request)) Option { return func(s *Server) { s.onRequest = 
 // NewServer returns a Server without cards.
 func NewServer(options ...Option) *Server {
 	s := &Server{
-		closed:  make(chan struct{}),
-		keyID:   PublicKeyID,
-		key:     platformKey(),
-		nonces:  map[string]*usedNonce{},
-		effects: map[effect]int{},
-		recent:  map[membercard.Operation][]time.Time{},
+		closed:   make(chan struct{}),
+		keyID:    PublicKeyID,
+		key:      platformKey(),
+		nonces:   map[string]*usedNonce{},
+		effects:  map[effect]int{},
+		numbers:  map[effect]numbered{},
+		pictures: map[string][]byte{},
+		recent:   map[membercard.Operation][]time.Time{},
 	}
 	for _, option := range options {
 		option(s)
@@ -247,7 +255,9 @@ func (s *Server) Requests() []Request {
 
 // Effects returns how often an operation was carried out on the user card with this code, or would have
 // been had the card not been in that state already: more than one invalidation is a doubled call, even
-// if the second one is refused.
+// if the second one is refused. Operations on templates and activities count under the card_id or the
+// activity_id, those that create them under the out_request_no, an upload under its filename. A repeat
+// under the same request number is no further effect.
 func (s *Server) Effects(operation membercard.Operation, code string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -389,7 +399,11 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	used, repeated, refused := s.authenticate(request, body)
+	signed := body
+	if route.upload {
+		signed = readUpload(request.Header.Get("Content-Type"), body).meta
+	}
+	used, repeated, refused := s.authenticate(request, signed)
 	if refused != nil {
 		return nil, refused
 	}
@@ -407,7 +421,7 @@ func (s *Server) judgeRequest(request *http.Request, route *route, pathValues ma
 	if refused := s.checkHeaders(request, route, body); refused != nil {
 		return nil, refused
 	}
-	input, refused := s.validate(route, pathValues, request.RequestURI, body)
+	input, refused := s.validate(route, pathValues, request.RequestURI, request.Header.Get("Content-Type"), body)
 	if refused != nil {
 		return nil, refused
 	}

@@ -496,7 +496,7 @@ func TestAnAllocatedCodeHas24Digits(t *testing.T) {
 func TestUnknownURLs(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, membercardtest.AllowViolations())
-	for _, uri := range []string{"/", "/v3/pay/transactions", "/v3/brand/partner/card-member/cards/", "/v3/brand/partner/card-member/user-cards/1/2/3"} {
+	for _, uri := range []string{"/", "/v3/pay/transactions", "/v3/brand/partner/card-member/nothing", "/v3/brand/partner/card-member/user-cards/1/2/3"} {
 		response, err := server.RoundTrip(sign(t, server, "GET", uri, "", nil))
 		require.NoError(t, err)
 		body, err := io.ReadAll(response.Body)

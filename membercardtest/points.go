@@ -1,0 +1,157 @@
+package membercardtest
+
+import (
+	"cmp"
+	"net/http"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+func pointsRoutes() []*route {
+	return []*route{
+		{
+			operation: membercard.OperationSyncUserPoints, method: http.MethodPost, path: pathOf("user-points/sync"),
+			body: []parameter{
+				outRequestNo, brandID, cardID, openID, userCardCode, {name: "point_balance", kind: integer, required: true},
+			},
+			handle: (*Server).syncUserPoints,
+		},
+		{
+			operation: membercard.OperationConfirmPointsExchange, method: http.MethodPost, path: pathOf("user-points/exchange-coupon/confirm"),
+			body: []parameter{
+				{name: "record_id", required: true, max: 64}, {name: "exchange_coupon_template_id", required: true, max: 32},
+				brandID, cardID, openID, userCardCode,
+				{name: "result", required: true, enum: []string{"POINT_EXCHANGE_COUPON_ALLOW", "POINT_EXCHANGE_COUPON_REJECT"}},
+				{name: "reject_reason", max: 32},
+			},
+			handle: (*Server).confirmPointsExchange,
+		},
+	}
+}
+
+type userPoints struct {
+	OutRequestNo string `json:"out_request_no"`
+	BrandID      string `json:"brand_id"`
+	CardID       string `json:"card_id"`
+	OpenID       string `json:"openid"`
+	UserCardCode string `json:"user_card_code"`
+	PointBalance int64  `json:"point_balance"`
+}
+
+// requireMember finds a card that its user can use.
+func (s *Server) requireMember(brandID, cardID, code, openID string) (*userCard, *problem) {
+	u, refused := s.requireUserCard(brandID, cardID, code, openID)
+	if refused == nil && u.UserCardState != "EFFECTIVE" {
+		return nil, invalidRequest("用户会员卡不可用", "the card is "+u.UserCardState)
+	}
+	return u, refused
+}
+
+func (s *Server) syncUserPoints(in input) (any, *problem) {
+	sync := decode[userPoints](in)
+	u, refused := s.requireMember(sync.BrandID, sync.CardID, sync.UserCardCode, sync.OpenID)
+	if refused != nil {
+		return nil, refused
+	}
+	return s.under(membercard.OperationSyncUserPoints, sync.OutRequestNo, in, func() (any, *problem) {
+		s.effects[effect{membercard.OperationSyncUserPoints, u.UserCardCode}]++
+		u.points = sync.PointBalance
+		return sync, nil
+	})
+}
+
+// Points returns the points balance that is shown on a user's card.
+func (s *Server) Points(cardID, userCardCode string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.findUserCard(cardID, userCardCode); u != nil {
+		return u.points
+	}
+	return 0
+}
+
+// pointsExchange is a user's wish to swap points for a coupon, and the answer once there is one.
+type pointsExchange struct {
+	RecordID                 string `json:"record_id"`
+	ExchangeCouponTemplateID string `json:"exchange_coupon_template_id"`
+	BrandID                  string `json:"brand_id"`
+	CardID                   string `json:"card_id"`
+	OpenID                   string `json:"openid"`
+	UserCardCode             string `json:"user_card_code"`
+	State                    string `json:"state"`
+	CouponCode               string `json:"coupon_code,omitempty"`
+	RejectReason             string `json:"reject_reason,omitempty"`
+
+	result string
+}
+
+// AddPointsExchange does what a user does who wants to swap points for a coupon. CardID and UserCardCode
+// name the card; ids that are left empty are made. It returns the swap with the ids that the notification
+// has and that ConfirmPointsExchange needs, and panics when there is no such card.
+func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.PointsExchange {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findUserCard(e.CardID, e.UserCardCode)
+	if u == nil {
+		panic("membercardtest: AddPointsExchange: there is no such card")
+	}
+	exchange := &pointsExchange{
+		RecordID:                 cmp.Or(e.RecordID, "WfTb8"+randomHex(8)),
+		ExchangeCouponTemplateID: cmp.Or(e.ExchangeCouponTemplateID, "0Flpo"+randomHex(4)),
+		BrandID:                  u.BrandID, CardID: u.CardID, OpenID: u.OpenID, UserCardCode: u.UserCardCode,
+	}
+	s.exchanges = append(s.exchanges, exchange)
+	return exchange.export()
+}
+
+// PointsExchange returns a swap and whether there is one. Its state is empty until the merchant has had a
+// word.
+func (s *Server) PointsExchange(recordID string) (membercard.PointsExchange, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, exchange := range s.exchanges {
+		if exchange.RecordID == recordID {
+			return exchange.export(), true
+		}
+	}
+	return membercard.PointsExchange{}, false
+}
+
+func (e *pointsExchange) export() membercard.PointsExchange {
+	return membercard.PointsExchange{
+		RecordID: e.RecordID, ExchangeCouponTemplateID: e.ExchangeCouponTemplateID, BrandID: e.BrandID, CardID: e.CardID,
+		OpenID: e.OpenID, UserCardCode: e.UserCardCode, State: membercard.PointsExchangeState(e.State),
+		CouponCode: e.CouponCode, RejectReason: e.RejectReason,
+	}
+}
+
+func (s *Server) confirmPointsExchange(in input) (any, *problem) {
+	answer := decode[struct {
+		pointsExchange
+		Result string `json:"result"`
+	}](in)
+	if _, refused := s.requireUserCard(answer.BrandID, answer.CardID, answer.UserCardCode, answer.OpenID); refused != nil {
+		return nil, refused
+	}
+	if answer.Result == "POINT_EXCHANGE_COUPON_REJECT" && answer.RejectReason == "" {
+		return nil, paramError("body", "/reject_reason", nil, "is required when rejecting")
+	}
+	for _, exchange := range s.exchanges {
+		if exchange.RecordID != answer.RecordID || exchange.UserCardCode != answer.UserCardCode ||
+			exchange.ExchangeCouponTemplateID != answer.ExchangeCouponTemplateID {
+			continue
+		}
+		if cmp.Or(exchange.result, answer.Result) != answer.Result {
+			return nil, invalidRequest("积分兑券结果不一致", "the swap was answered differently before")
+		}
+		if exchange.result == "" {
+			s.effects[effect{membercard.OperationConfirmPointsExchange, answer.UserCardCode}]++
+			exchange.result, exchange.State, exchange.RejectReason = answer.Result, "POINT_EXCHANGE_COUPON_FAIL", answer.RejectReason
+			if answer.Result == "POINT_EXCHANGE_COUPON_ALLOW" {
+				exchange.State, exchange.CouponCode = "POINT_EXCHANGE_COUPON_SUCCESS", newCode()[:12]
+			}
+		}
+		return *exchange, nil
+	}
+	return nil, notFound("积分兑券记录不存在", false)
+}
