@@ -4,7 +4,13 @@ package membercardtest
 func (s *Server) State() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return string(encode(s.cards)) + string(encode(s.userCards))
+	var points []int64
+	for _, u := range s.userCards {
+		points = append(points, u.points)
+	}
+	return string(encode([]any{
+		s.cards, s.userCards, points, s.exchanges, s.activities, s.tokens, s.feeds, s.pictures, len(s.numbers),
+	}))
 }
 
 // SignedMessage is what the fake expects to be signed.

@@ -153,12 +153,17 @@ const (
 	cardID  = "pbLatjvWOibDc5-TBnbUk1pD12o0"
 	openID  = "obLatjnx9gnqzS4myYGmLZ7LgLBA"
 	code    = "478515832665"
+
+	unconfirmed = "478515832666"
 )
 
 func newServer(t *testing.T, options ...membercardtest.Option) *membercardtest.Server {
 	server := membercardtest.NewTestServer(t, options...)
 	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
 	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code, OpenID: openID, PhoneNumber: membercard.NewSensitive("13800000000")})
+	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: unconfirmed, OpenID: openID, UserCardState: membercard.UserCardStateUnactivated})
+	server.AddPointsExchange(membercard.PointsExchange{CardID: cardID, UserCardCode: code, RecordID: "record", ExchangeCouponTemplateID: "exchange"})
+	server.AddActivity(membercard.Activity{CardID: cardID, ActivityID: "371067"})
 	return server
 }
 
@@ -185,7 +190,130 @@ func validMessages(server *membercardtest.Server) []*message {
 	}
 	brand, card, user := member{"brand_id", brandID}, member{"card_id", cardID}, member{"openid", openID}
 	const sampleTime = "2020-05-20T13:29:35.120+08:00"
-	return []*message{
+	validity := member{"valid_date_information", object{
+		{"type", "FIX_TIME_RANGE"},
+		{"available_begin_time", sampleTime},
+		{"available_end_time", "2099-05-20T13:29:35+08:00"},
+		{"available_day_after_receive", 30},
+	}}
+	picture := member{"card_picture_url", "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0"}
+	answers := func() member {
+		return member{"user_information", object{
+			{"common_field_list", []any{object{{"name", "USER_FORM_FLAG_BIRTHDAY"}, {"value", seal(key, "1990-01-01")}}}},
+			{"custom_field_list", []any{object{{"name", "喜欢的运动"}, {"user_chosen_values", []any{seal(key, "足球")}}}}},
+		}}
+	}
+	phone := func() member { return member{"phone_number", seal(key, "13900000000")} }
+	jump := func(name string, extra ...member) member {
+		return member{name, append(object{{"jump_appid", "wxea9c30a90fs8d3fe"}, {"jump_path", "/pages/code/code"}}, extra...)}
+	}
+	template := object{
+		{"card_title", "测试卡"}, {"card_color", "#FFFF00"}, picture, jump("code_jump_information"), {"benefits", "会员折扣、专属价"},
+		{"notify_url", "https://www.weixin.qq.com/wxpay/notify.php"}, {"need_pinned", true}, {"need_display_level", true},
+		{"service_phone", "010-8877xxxx"}, {"valid_date_information", object{{"type", "PERMANENT"}}},
+		jump("member_information"), jump("points_information"), jump("balance_information"), jump("purchase_information", member{"price", 100}),
+		{"user_information", object{
+			{"common_field_list", []any{"USER_FORM_FLAG_SEX"}},
+			{"custom_field_list", []any{object{{"type", "CHECK_BOX"}, {"name", "喜欢的运动"}, {"values", []any{"篮球"}}}}},
+		}},
+	}
+	period := object{{"title", "入会享券"}, {"sub_title", "5张满减券"}, {"begin_time", sampleTime}, {"end_time", "2099-01-29T13:29:35.120+08:00"}}
+	named := func(path []member, name, value string) []member {
+		path[5] = member{name, value}
+		return path
+	}
+	number, memberCode := member{"out_request_no", "100002322019090134234sfdf"}, member{"user_card_code", code}
+	more := []*message{
+		{
+			operation: membercard.OperationCreateCard, method: "POST", path: path("cards"), header: headers(true),
+			body: append(object{
+				number, brand, {"appid", "wxea9c30890f48d5ae"}, {"card_type", "NORMAL"}, {"code_mode", "SYSTEM_ALLOCATE"}, {"code_type", "BAR_CODE"},
+				{"init_level", "白银会员"}, {"legal_agreement", "商家需在 48 小时内发货"},
+			}, template...),
+		},
+		{
+			operation: membercard.OperationGetCard, method: "GET", path: named(path("cards", ""), "card_id", cardID), header: headers(false),
+			query: object{brand},
+		},
+		{
+			operation: membercard.OperationUpdateCard, method: "PATCH", path: named(path("cards", ""), "card_id", cardID), header: headers(true),
+			body: append(object{brand}, template...),
+		},
+		{
+			operation: membercard.OperationInvalidateCard, method: "POST", path: named(path("cards", "", "invalidate"), "card_id", cardID), header: headers(true),
+			body: object{brand},
+		},
+		{
+			operation: membercard.OperationConfirmUserCard, method: "POST", header: headers(true),
+			path:  named(path("user-cards", "", "confirm"), "user_card_code", unconfirmed),
+			query: object{card},
+			body: object{
+				brand, user, {"card_color", "#FFFF00"}, picture, phone(), {"level", "钻石会员"}, validity, answers(), {"attach", "自定义数据说明"},
+				{"user_card_confirm_state", "CREATE_CARD_SUCCESS"},
+			},
+		},
+		{
+			operation: membercard.OperationImportUserCardByOpenID, method: "POST", path: path("user-cards", "import-by-openid"), header: headers(true),
+			body: object{
+				brand, card, user, {"user_card_code", "imported"}, phone(), {"card_color", "#FFFF00"}, picture, {"level", "钻石会员"}, answers(),
+				{"valid_date_information", object{{"type", "PERMANENT"}}}, {"pickup_time", sampleTime},
+			},
+		},
+		{
+			operation: membercard.OperationImportUserCardByPhone, method: "POST", path: path("user-cards", "import-by-phone"), header: headers(true),
+			body: object{
+				brand, card, {"user_card_code", "imported"}, phone(), {"level", "钻石会员"}, answers(),
+				{"valid_date_information", object{{"type", "PERMANENT"}}}, {"pickup_time", sampleTime},
+			},
+		},
+		{
+			operation: membercard.OperationSyncUserPoints, method: "POST", path: path("user-points", "sync"), header: headers(true),
+			body: object{number, brand, card, user, memberCode, {"point_balance", 0}},
+		},
+		{
+			operation: membercard.OperationConfirmPointsExchange, method: "POST", path: path("user-points", "exchange-coupon", "confirm"), header: headers(true),
+			body: object{
+				{"record_id", "record"}, {"exchange_coupon_template_id", "exchange"}, brand, card, user, memberCode,
+				{"result", "POINT_EXCHANGE_COUPON_REJECT"}, {"reject_reason", "积分不足"},
+			},
+		},
+		{
+			operation: membercard.OperationCreateUserFeed, method: "POST", path: path("user-feeds"), header: headers(true),
+			body: object{brand, card, memberCode, user, number, {"cell", "15_1200_1"}},
+		},
+		{
+			operation: membercard.OperationCreatePreAuthToken, method: "POST", path: path("pre-auth-tokens"), header: headers(true),
+			body: object{brand, card, user},
+		},
+		{
+			operation: membercard.OperationCreatePayViewToken, method: "POST", path: path("pay-view-tokens"), header: headers(true),
+			body: object{brand, card, user},
+		},
+		{
+			operation: membercard.OperationCreateActivity, method: "POST", path: path("membership-activities"), header: headers(true),
+			body: append(object{
+				number, brand, card, {"activity_channel", "MECHANT_APP_COMPONENT"}, {"apply_total", 1000},
+				{"product_coupon_stock_list", []any{object{{"product_coupon_id", "701138812971763025610907319729"}, {"stock_id", "98065001"}}}},
+			}, period...),
+		},
+		{
+			operation: membercard.OperationListActivities, method: "GET", path: path("membership-activities"), header: headers(false),
+			query: object{brand, card, {"activity_state", "MEMBERSHIP_ACTIVITY_EFFECTIVE"}, {"offset", 0}, {"limit", 20}},
+		},
+		{
+			operation: membercard.OperationGetActivity, method: "GET", path: named(path("membership-activities", ""), "activity_id", "371067"), header: headers(false),
+			query: object{brand},
+		},
+		{
+			operation: membercard.OperationUpdateActivity, method: "PATCH", path: named(path("membership-activities", ""), "activity_id", "371067"), header: headers(true),
+			body: append(object{brand}, period...),
+		},
+		{
+			operation: membercard.OperationTerminateActivity, method: "POST", header: headers(true),
+			path: named(path("membership-activities", "", "terminate"), "activity_id", "371067"), body: object{brand},
+		},
+	}
+	return append([]*message{
 		{
 			operation: membercard.OperationListCards, method: "GET", path: path("cards"), header: headers(false),
 			query: object{brand, {"state", "CARD_EFFECTIVE"}, {"offset", 0}, {"limit", 20}},
@@ -203,20 +331,7 @@ func validMessages(server *membercardtest.Server) []*message {
 			query: object{card},
 			body: object{
 				brand, user,
-				{"card_color", "#FFFF00"},
-				{"card_picture_url", "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0"},
-				{"phone_number", seal(key, "13900000000")},
-				{"level", "钻石会员"},
-				{"valid_date_information", object{
-					{"type", "FIX_TIME_RANGE"},
-					{"available_begin_time", sampleTime},
-					{"available_end_time", "2099-05-20T13:29:35+08:00"},
-					{"available_day_after_receive", 30},
-				}},
-				{"user_information", object{
-					{"common_field_list", []any{object{{"name", "USER_FORM_FLAG_BIRTHDAY"}, {"value", seal(key, "1990-01-01")}}}},
-					{"custom_field_list", []any{object{{"name", "喜欢的运动"}, {"user_chosen_values", []any{seal(key, "足球")}}}}},
-				}},
+				{"card_color", "#FFFF00"}, picture, phone(), {"level", "钻石会员"}, validity, answers(),
 				{"attach", "自定义数据说明"},
 			},
 		},
@@ -225,7 +340,7 @@ func validMessages(server *membercardtest.Server) []*message {
 			query: object{brand, card},
 			body:  object{user, {"invalid_reason", "传入的自定义作废原因"}},
 		},
-	}
+	}, more...)
 }
 
 // overLimit holds, for each parameter, a value that is over its documented limit by one.
@@ -236,13 +351,51 @@ var overLimit = map[string]any{
 	"phone_number": strings.Repeat("A", 513), "level": strings.Repeat("字", 11), "attach": strings.Repeat("字", 257),
 	"invalid_reason": strings.Repeat("字", 33), "type": "FIX_TERM_RANGE", "available_begin_time": "2020-05-20T13:29:35.1200000000+08:00",
 	"available_end_time": "2020-05-20T13:29:35.1200000000+08:00", "available_day_after_receive": 10958,
-	"name": strings.Repeat("字", 33),
+	"name":           strings.Repeat("字", 33),
+	"out_request_no": strings.Repeat("x", 129), "CreateUserFeed out_request_no": strings.Repeat("x", 65), "appid": strings.Repeat("x", 33),
+	"card_type": "NORMAL1", "code_mode": "MERCHANT_DEPOSIT", "code_type": "QRCODE", "card_title": strings.Repeat("字", 11),
+	"benefits": strings.Repeat("字", 33), "notify_url": "https://www.weixin.qq.com/" + strings.Repeat("x", 231), "init_level": strings.Repeat("字", 11),
+	"service_phone": strings.Repeat("1", 33), "legal_agreement": strings.Repeat("字", 20481), "jump_appid": strings.Repeat("x", 33),
+	"jump_path": strings.Repeat("/", 129), "price": -1, "user_card_confirm_state": "CREATE_CARD", "pickup_time": "2020-05-20T13:29:35.1200000000+08:00",
+	"point_balance": -1, "record_id": strings.Repeat("x", 65), "exchange_coupon_template_id": strings.Repeat("x", 33),
+	"result": "POINT_EXCHANGE_COUPON_SUCCESS", "reject_reason": strings.Repeat("字", 33), "cell": "15_" + strings.Repeat("1", 126),
+	"activity_channel": "MERCHANT_APP_COMPONENT", "apply_total": 0, "title": strings.Repeat("字", 129), "sub_title": strings.Repeat("字", 129),
+	"begin_time": "2020-05-20", "end_time": "2020-05-20", "activity_state": "CREATED", "activity_id": strings.Repeat("1", 33),
+	"product_coupon_id": strings.Repeat("1", 65), "stock_id": strings.Repeat("1", 65),
+}
+
+// limitOf returns the value over the limit, which for some parameters depends on the operation.
+func limitOf(m *message, name string) (any, bool) {
+	if value, ok := overLimit[string(m.operation)+" "+name]; ok {
+		return value, true
+	}
+	value, ok := overLimit[name]
+	return value, ok
 }
 
 // optional holds the parameters that may be left out.
 var optional = []string{
 	"state", "user_card_state", "card_color", "card_picture_url", "phone_number", "level", "valid_date_information",
 	"user_information", "attach", "invalid_reason", "available_day_after_receive", "common_field_list", "custom_field_list",
+	"code_jump_information", "need_pinned", "need_display_level", "service_phone", "legal_agreement", "member_information",
+	"points_information", "balance_information", "purchase_information", "jump_appid", "jump_path", "price", "pickup_time", "activity_state",
+}
+
+// required reports whether a parameter of a message must be there.
+func required(m *message, name string) bool {
+	switch string(m.operation) + " " + name {
+	case "ListActivities card_id":
+		return false
+	case "ImportUserCardByPhone phone_number":
+		return true
+	}
+	if m.operation == membercard.OperationUpdateCard && slices.Contains([]string{"card_title", "benefits", "notify_url"}, name) {
+		return false
+	}
+	if m.operation == membercard.OperationCreateCard && slices.Contains([]string{"card_color", "card_picture_url", "valid_date_information"}, name) {
+		return true
+	}
+	return !slices.Contains(optional, name)
 }
 
 type mutation struct {
@@ -296,7 +449,10 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 		if valid.header.Get(name) == "" {
 			continue
 		}
-		if name != "Wechatpay-Serial" || valid.operation == membercard.OperationUpdateUserCard {
+		if name != "Wechatpay-Serial" || slices.Contains([]membercard.Operation{
+			membercard.OperationUpdateUserCard, membercard.OperationConfirmUserCard,
+			membercard.OperationImportUserCardByOpenID, membercard.OperationImportUserCardByPhone,
+		}, valid.operation) {
 			badHeader(name+" dropped", func(m *message) { m.header[name] = []string{""} })
 		}
 		if altered != "" {
@@ -304,15 +460,21 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 		}
 	}
 
+	limit := func(name string) any {
+		value, _ := limitOf(valid, name)
+		return value
+	}
 	for i, segment := range valid.path {
 		if segment.name == "" {
 			continue
 		}
 		set := func(value any) func(*message) { return func(m *message) { m.path[i].value = value } }
 		badParameter(segment.name+" emptied", set(""))
-		badParameter(segment.name+" over its limit", set(overLimit[segment.name]))
-		badParameter(segment.name+" with a space", set("a b"))
-		badParameter(segment.name+" in Chinese", set("会员"))
+		badParameter(segment.name+" over its limit", set(limit(segment.name)))
+		if segment.name == "user_card_code" {
+			badParameter(segment.name+" with a space", set("a b"))
+			badParameter(segment.name+" in Chinese", set("会员"))
+		}
 		badParameter(segment.name+" in the query too", func(m *message) { m.query = append(m.query, segment) })
 		badParameter(segment.name+" in the body too", func(m *message) { m.body = append(m.body, segment); m.header.Set("Content-Type", "application/json") })
 	}
@@ -320,7 +482,7 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 		set := func(value any) func(*message) { return func(m *message) { m.query[i].value = value } }
 		name := parameter.name
 		badParameter(name+" emptied", set(""))
-		badParameter(name+" over its limit", set(overLimit[name]))
+		badParameter(name+" over its limit", set(limit(name)))
 		badParameter(name+" doubled", func(m *message) { m.query = append(m.query, parameter) })
 		badParameter(name+" renamed", func(m *message) { m.query[i].name += "x" })
 		badParameter(name+" moved to the body", func(m *message) {
@@ -332,7 +494,7 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 			m.body = append(m.body, parameter)
 			m.header.Set("Content-Type", "application/json")
 		})
-		if !slices.Contains(optional, name) {
+		if required(valid, name) {
 			badParameter(name+" dropped", func(m *message) { m.query = slices.Delete(m.query, i, i+1) })
 		}
 		if _, isInteger := parameter.value.(int); isInteger {
@@ -349,7 +511,11 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 		}
 		where := "body " + strings.Join(append(slices.Clone(at), name), "/")
 		badParameter(where+" null", set(nil))
-		badParameter(where+" of another type", set(true))
+		another := any(true)
+		if _, isBoolean := place.value.(bool); isBoolean {
+			another = "true"
+		}
+		badParameter(where+" of another type", set(another))
 		badParameter(where+" doubled", change(func(in object, i int) object { return append(in, in[i]) }))
 		badParameter(where+" renamed", change(func(in object, i int) object { in[i].name += "x"; return in }))
 		badParameter(where+" in another case", change(func(in object, i int) object { in[i].name = strings.ToUpper(in[i].name); return in }))
@@ -361,11 +527,11 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 			})
 			badParameter(where+" in the query too", func(m *message) { m.query = append(m.query, member{name, place.value}) })
 		}
-		if !slices.Contains(optional, name) {
+		if required(valid, name) {
 			badParameter(where+" dropped", change(func(in object, i int) object { return slices.Delete(in, i, i+1) }))
 		}
-		if limit, ok := overLimit[name]; ok {
-			badParameter(where+" over its limit", set(limit))
+		if value, ok := limitOf(valid, name); ok {
+			badParameter(where+" over its limit", set(value))
 		}
 		switch value := place.value.(type) {
 		case string:
@@ -376,10 +542,18 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 			}
 		case []any:
 			badParameter(where+" with null", set([]any{nil}))
-			if _, sealed := value[0].(string); sealed {
-				addSealed(badParameter, where, func(v any) func(*message) { return set([]any{v}) }, other)
-			} else if name == "custom_field_list" {
+			element := func(v any) func(*message) { return set([]any{v}) }
+			switch text, isText := value[0].(string); {
+			case len(text) == 344:
+				addSealed(badParameter, where, element, other)
+			case isText:
+				badParameter(where+" with an empty element", element(""))
+				badParameter(where+" with an element over its limit", element(strings.Repeat("字", 9)))
+			case name == "custom_field_list":
 				badParameter(where+" over its limit", set([]any{value[0], value[0]}))
+			}
+			if name == "values" {
+				badParameter(where+" over its limit", set(slices.Repeat([]any{"篮球"}, 11)))
 			}
 		}
 	}
