@@ -10,6 +10,7 @@ type OperationInfo struct {
 	Irreversible bool
 	Repeatable   bool // a write that may be repeated whatever happened
 	Contested    bool
+	Class        int // of repeats; 0 is none
 }
 
 // Operations returns the operation table.
@@ -17,7 +18,7 @@ func Operations() []OperationInfo {
 	var infos []OperationInfo
 	for _, op := range operations {
 		infos = append(infos, OperationInfo{
-			Name: op.name, Method: op.method, Path: op.path, Contested: op.contested,
+			Name: op.name, Method: op.method, Path: op.path, Contested: op.contested, Class: int(op.repeat),
 			Read: op.repeat == read, Repeatable: op.repeat == repeatableWrite, Irreversible: op.repeat == irreversible,
 		})
 	}

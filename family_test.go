@@ -1,0 +1,346 @@
+package membercard_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// TestFamilyWire pins method, path and query of the family; TestFamilyOfficialRequests pins the bodies.
+func TestFamilyWire(t *testing.T) {
+	t.Parallel()
+	for operation, want := range map[membercard.Operation]string{
+		membercard.OperationCreateCard:             "POST " + base + "cards",
+		membercard.OperationGetCard:                "GET " + base + "cards/" + cardID + "?brand_id=1004",
+		membercard.OperationUpdateCard:             "PATCH " + base + "cards/" + cardID,
+		membercard.OperationInvalidateCard:         "POST " + base + "cards/" + cardID + "/invalidate",
+		membercard.OperationConfirmUserCard:        "POST " + base + "user-cards/" + unconfirmed + "/confirm?card_id=" + cardID,
+		membercard.OperationImportUserCardByOpenID: "POST " + base + "user-cards/import-by-openid",
+		membercard.OperationImportUserCardByPhone:  "POST " + base + "user-cards/import-by-phone",
+		membercard.OperationSyncUserPoints:         "POST " + base + "user-points/sync",
+		membercard.OperationConfirmPointsExchange:  "POST " + base + "user-points/exchange-coupon/confirm",
+		membercard.OperationCreateUserFeed:         "POST " + base + "user-feeds",
+		membercard.OperationCreatePreAuthToken:     "POST " + base + "pre-auth-tokens",
+		membercard.OperationCreatePayViewToken:     "POST " + base + "pay-view-tokens",
+		membercard.OperationCreateActivity:         "POST " + base + "membership-activities",
+		membercard.OperationListActivities:         "GET " + base + "membership-activities?brand_id=1004&offset=0&limit=20",
+		membercard.OperationGetActivity:            "GET " + base + "membership-activities/371067?brand_id=1004",
+		membercard.OperationUpdateActivity:         "PATCH " + base + "membership-activities/371067",
+		membercard.OperationTerminateActivity:      "POST " + base + "membership-activities/371067/terminate",
+		membercard.OperationUploadImage:            "POST /v3/marketing/favor/media/image-upload",
+	} {
+		server := newServer(t)
+		_, err := do(t.Context(), server.Client(), requests[operation])
+		require.NoError(t, err, operation)
+		sent := server.Requests()[0]
+		assert.Equal(t, want, sent.Method+" "+sent.RequestURI)
+	}
+}
+
+// TestFamilyOfficialRequests: filled with the data of the official examples, the requests are the examples,
+// but for the ciphertexts.
+func TestFamilyOfficialRequests(t *testing.T) {
+	t.Parallel()
+	const picture = "https://wxpaylogo.qpic.cn/wxpaylogo/PiajxSqBRaEIPAeia7Imvtsn7sYGNcEj33YzVvJF88ECQ19LXId8ZL2Q/0"
+	sampleTime := at("2020-05-20T13:29:35.120+08:00")
+	validity := membercard.DateInfo{Type: membercard.DateTypePermanent, AvailableBeginTime: sampleTime, AvailableEndTime: sampleTime, AvailableDayAfterReceive: new(30)}
+	answers := &membercard.UserInfo{
+		CommonFieldList: []membercard.UserInfoCommonField{{Name: membercard.CommonFieldFlagBirthday, Value: membercard.NewSensitive("1990-01-01")}},
+		CustomFieldList: []membercard.UserInfoCustomField{{Name: "喜欢的运动", UserChosenValues: []membercard.Sensitive{membercard.NewSensitive("足球")}}},
+	}
+	form := &membercard.UserInfoForm{
+		CommonFieldList: []membercard.CommonFieldFlag{membercard.CommonFieldFlagSex},
+		CustomFieldList: []membercard.UserCustomFieldForm{{Type: membercard.CustomFieldTypeCheckBox, Name: "喜欢的运动", Values: []string{"篮球"}}},
+	}
+	const jumpAppID = "wxea9c30a90fs8d3fe"
+	phone := membercard.NewSensitive(phone)
+	for operation, request := range map[membercard.Operation]any{
+		membercard.OperationCreateCard: membercard.CreateCardRequest{
+			OutRequestNo: requestNo, BrandID: brandID, AppID: "wxea9c30890f48d5ae", CardType: membercard.CardTypeNormal, CardTitle: "测试卡",
+			CardColor: "#FFFF00", CardPictureURL: pictureURL, CodeMode: membercard.CodeModeSystemAllocate, CodeType: membercard.CodeTypeBarCode,
+			CodeJumpInformation: &membercard.CodeJumpInfo{JumpAppID: jumpAppID, JumpPath: "/pages/code/code"},
+			Benefits:            "会员折扣、专属价", NotifyURL: "https://www.weixin.qq.com/wxpay/notify.php",
+			NeedPinned: true, NeedDisplayLevel: true, InitLevel: "白银会员", ServicePhone: "010-8877xxxx",
+			LegalAgreement:       "商家需在 48 小时内发货，若商品存在质量问题，用户可在 7 天内申请退货。",
+			ValidDateInformation: validity,
+			MemberInformation:    &membercard.MemberInfo{JumpAppID: jumpAppID, JumpPath: "/pages/points/points"},
+			PointsInformation:    &membercard.PointsInfo{JumpAppID: jumpAppID, JumpPath: "/pages/points/points"},
+			BalanceInformation:   &membercard.BalanceInfo{JumpAppID: jumpAppID, JumpPath: "/pages/balance/balance"},
+			PurchaseInformation:  &membercard.PurchaseInfo{Price: new(100), JumpAppID: jumpAppID, JumpPath: "/pages/purchase/purchase"},
+			UserInformation:      form,
+		},
+		membercard.OperationUpdateCard: membercard.UpdateCardRequest{
+			CardID: cardID, BrandID: brandID, CardTitle: new("测试卡"), CardColor: new("#FFFF00"), CardPictureURL: new(pictureURL),
+			CodeJumpInformation: &membercard.CodeJumpInfo{JumpAppID: jumpAppID, JumpPath: "/pages/code/code"},
+			Benefits:            new("会员折扣、专属价"), NotifyURL: new("https://www.weixin.qq.com/wxpay/notify.php"),
+			NeedPinned: new(true), NeedDisplayLevel: new(true), ServicePhone: new("010-8877xxxx"), ValidDateInformation: &validity,
+			MemberInformation:   &membercard.MemberInfo{JumpAppID: jumpAppID, JumpPath: "/pages/points/points"},
+			PointsInformation:   &membercard.PointsInfo{JumpAppID: jumpAppID, JumpPath: "/pages/points/points"},
+			BalanceInformation:  &membercard.BalanceInfo{JumpAppID: jumpAppID, JumpPath: "/pages/balance/balance"},
+			PurchaseInformation: &membercard.PurchaseInfo{Price: new(100), JumpAppID: jumpAppID, JumpPath: "/pages/purchase/purchase"},
+			UserInformation:     form,
+		},
+		membercard.OperationInvalidateCard: requests[membercard.OperationInvalidateCard],
+		membercard.OperationConfirmUserCard: membercard.ConfirmUserCardRequest{
+			UserCardCode: "478515832667", CardID: cardID, BrandID: brandID, OpenID: openID, CardColor: "#FFFF00", CardPictureURL: picture,
+			PhoneNumber: phone, Level: "钻石会员", ValidDateInformation: &validity, UserInformation: answers, Attach: "自定义数据说明",
+			UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+		},
+		membercard.OperationImportUserCardByOpenID: membercard.ImportUserCardByOpenIDRequest{
+			BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: "478515832665x"[:12], PhoneNumber: phone, CardColor: "#FFFF00",
+			CardPictureURL: picture, Level: "钻石会员", UserInformation: answers, ValidDateInformation: &validity, PickupTime: sampleTime,
+		},
+		membercard.OperationImportUserCardByPhone: membercard.ImportUserCardByPhoneRequest{
+			BrandID: brandID, CardID: cardID, PhoneNumber: phone, UserCardCode: "478515832665", Level: "钻石会员", UserInformation: answers,
+			ValidDateInformation: &membercard.DateInfo{Type: membercard.DateTypePermanent}, PickupTime: sampleTime,
+		},
+		membercard.OperationSyncUserPoints:        requests[membercard.OperationSyncUserPoints],
+		membercard.OperationConfirmPointsExchange: requests[membercard.OperationConfirmPointsExchange],
+		membercard.OperationCreateUserFeed:        requests[membercard.OperationCreateUserFeed],
+		membercard.OperationCreatePreAuthToken:    requests[membercard.OperationCreatePreAuthToken],
+		membercard.OperationCreatePayViewToken:    requests[membercard.OperationCreatePayViewToken],
+		membercard.OperationCreateActivity: membercard.CreateActivityRequest{
+			OutRequestNo: requestNo, BrandID: brandID, CardID: cardID, ActivityChannel: membercard.ActivityChannelMerchantAppComponent,
+			Title: "入会享券", SubTitle: "5张满减券", BeginTime: at("2020-01-20T13:29:35.120+08:00"), EndTime: at("2020-01-29T13:29:35.120+08:00"),
+			ApplyTotal: 1000, ProductCouponStockList: []membercard.ProductCouponStock{{ProductCouponID: "701138812971763025610907319729", StockID: "98065001"}},
+		},
+		membercard.OperationUpdateActivity: membercard.UpdateActivityRequest{
+			ActivityID: activityID, BrandID: brandID, Title: "入会享券", SubTitle: "5张满减券",
+			BeginTime: at("2020-01-20T13:29:35.120+08:00"), EndTime: at("2020-01-29T13:29:35.120+08:00"),
+		},
+		membercard.OperationTerminateActivity: requests[membercard.OperationTerminateActivity],
+	} {
+		server := newServer(t)
+		server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: "478515832667", OpenID: openID, UserCardState: membercard.UserCardStateUnactivated})
+		if operation == membercard.OperationImportUserCardByOpenID || operation == membercard.OperationImportUserCardByPhone {
+			server = membercardtest.NewTestServer(t) // which has no card with the code of the example
+			server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+		}
+		_, err := do(t.Context(), server.Client(), request)
+		require.NoError(t, err, operation)
+		want := asJSON(t, readFile(t, officialFile(operation, "request")))
+		assert.Equal(t, withoutCiphertexts(want), withoutCiphertexts(asJSON(t, server.Requests()[0].Body)), operation)
+	}
+}
+
+// TestZeroIsSent where it means something.
+func TestZeroIsSent(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	_, err := client.SyncUserPoints(t.Context(), membercard.SyncUserPointsRequest{
+		OutRequestNo: "1", BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code,
+	})
+	require.NoError(t, err)
+	_, err = client.UpdateCard(t.Context(), membercard.UpdateCardRequest{CardID: cardID, BrandID: brandID, NeedPinned: new(false)})
+	require.NoError(t, err)
+	assert.Contains(t, string(server.Requests()[0].Body), `"point_balance":0`)
+	assert.Equal(t, `{"brand_id":"1004","need_pinned":false}`, string(server.Requests()[1].Body))
+}
+
+func TestFamilyRefusedBeforeSending(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for says, request := range map[string]any{
+		"UpdateCard: nothing to change":                                                  membercard.UpdateCardRequest{CardID: cardID, BrandID: brandID},
+		"UpdateActivity: EndTime (end_time) is required":                                 membercard.UpdateActivityRequest{ActivityID: "1", BrandID: brandID, Title: "t", SubTitle: "s", BeginTime: at("2020-01-20T13:29:35+08:00")},
+		"CreateActivity: ProductCouponStockList (product_coupon_stock_list) is required": membercard.CreateActivityRequest{OutRequestNo: "1", BrandID: brandID, CardID: cardID, ActivityChannel: "x", Title: "t", SubTitle: "s", BeginTime: at("2020-01-20T13:29:35+08:00"), EndTime: at("2020-01-20T13:29:35+08:00")},
+		"ImportUserCardByPhone: PhoneNumber (phone_number) is required":                  membercard.ImportUserCardByPhoneRequest{BrandID: brandID, CardID: cardID, UserCardCode: "1"},
+		"ConfirmUserCard: UserCardConfirmState (user_card_confirm_state) is required":    membercard.ConfirmUserCardRequest{UserCardCode: "1", CardID: cardID, BrandID: brandID, OpenID: openID},
+		`GetCard: CardID (card_id) must not be "." or ".."`:                              membercard.GetCardRequest{CardID: "..", BrandID: brandID},
+		"CreateCard: UserInformation.CustomFieldList[0].Values[0] holds an emoji": createCardWith(func(r *membercard.CreateCardRequest) {
+			r.UserInformation = &membercard.UserInfoForm{CustomFieldList: []membercard.UserCustomFieldForm{{Values: []string{"🏀"}}}}
+		}),
+		"UploadImage: Content is required":                                                      membercard.UploadImageRequest{Filename: "a.png"},
+		"UploadImage: Content has 2097153 bytes, at most 2097152 are allowed":                   membercard.UploadImageRequest{Filename: "a.png", Content: append(bytes.Clone(picture), make([]byte, 2<<20+1-len(picture))...)},
+		"UploadImage: Content is text/plain; charset=utf-8, not a JPG, BMP or PNG picture":      membercard.UploadImageRequest{Filename: "a.png", Content: []byte("text")},
+		"UploadImage: Filename must end in .jpg, .bmp or .png":                                  membercard.UploadImageRequest{Filename: "a.gif", Content: picture},
+		"UploadImage: Filename must be printable ASCII":                                         membercard.UploadImageRequest{Filename: "图.png", Content: picture},
+		"UploadImage: Filename must be printable ASCII without quotes, slashes and backslashes": membercard.UploadImageRequest{Filename: "a\".png", Content: picture},
+		"UploadImage: Path must begin with a slash":                                             membercard.UploadImageRequest{Filename: "a.PNG", Content: picture, Path: "v3"},
+	} {
+		_, err := do(t.Context(), server.Client(), request)
+		require.ErrorContains(t, err, says)
+		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+	}
+	assert.Empty(t, server.Requests())
+}
+
+func createCardWith(change func(*membercard.CreateCardRequest)) membercard.CreateCardRequest {
+	request := requests[membercard.OperationCreateCard].(membercard.CreateCardRequest)
+	change(&request)
+	return request
+}
+
+// TestUploadImage: only the meta part is signed, as the independent fake demands, and the parts are as
+// documented.
+func TestUploadImage(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	answer, err := server.Client().UploadImage(t.Context(), membercard.UploadImageRequest{Filename: "card.png", Content: picture})
+	require.NoError(t, err)
+	stored, ok := server.Picture(answer.MediaURL)
+	require.True(t, ok)
+	assert.Equal(t, picture, stored)
+
+	sent := server.Requests()[0]
+	_, parameters, err := mime.ParseMediaType(sent.Header.Get("Content-Type"))
+	require.NoError(t, err)
+	form, err := multipart.NewReader(bytes.NewReader(sent.Body), parameters["boundary"]).ReadForm(1 << 20)
+	require.NoError(t, err)
+	digest := sha256.Sum256(picture)
+	assert.JSONEq(t, fmt.Sprintf(`{"filename":"card.png","sha256":%q}`, hex.EncodeToString(digest[:])), form.Value["meta"][0])
+	assert.Equal(t, "card.png", form.File["file"][0].Filename)
+	assert.Equal(t, "image/png", form.File["file"][0].Header.Get("Content-Type"))
+	assert.EqualValues(t, len(picture), form.File["file"][0].Size)
+
+	t.Run("another path and digest field", func(t *testing.T) {
+		var uri, body string
+		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			data, _ := io.ReadAll(r.Body)
+			uri, body = r.URL.RequestURI(), string(data)
+			return nil, assert.AnError
+		})))
+		_, err := client.UploadImage(t.Context(), membercard.UploadImageRequest{
+			Filename: "card.png", Content: picture, Path: "/brand/card-member/media/image-upload", DigestField: "file_digest",
+		})
+		require.ErrorIs(t, err, assert.AnError)
+		assert.Equal(t, "/brand/card-member/media/image-upload", uri)
+		assert.Contains(t, body, `"file_digest":"`+hex.EncodeToString(digest[:])+`"`)
+		assert.NotContains(t, body, `"sha256"`)
+	})
+}
+
+// TestIterators holds the three iterators to one contract.
+func TestIterators(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+	for i := range 45 {
+		if i > 0 {
+			server.AddCard(membercard.Card{BrandID: brandID, CardID: fmt.Sprint("card-", i)})
+		}
+		server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: fmt.Sprint("code-", i), OpenID: openID})
+		server.AddActivity(membercard.Activity{CardID: cardID, ActivityID: fmt.Sprint("activity-", i)})
+	}
+	client := server.Client()
+	for name, iterate := range map[string]func(ctx context.Context, offset int) iter.Seq2[string, error]{
+		"ListCards": func(ctx context.Context, offset int) iter.Seq2[string, error] {
+			return ids(client.AllCards(ctx, membercard.ListCardsRequest{BrandID: brandID, Offset: offset}), func(c *membercard.Card) string { return c.CardID })
+		},
+		"ListUserCards": func(ctx context.Context, offset int) iter.Seq2[string, error] {
+			return ids(client.AllUserCards(ctx, membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID, Offset: offset}), func(c *membercard.UserCard) string { return c.UserCardCode })
+		},
+		"ListActivities": func(ctx context.Context, offset int) iter.Seq2[string, error] {
+			return ids(client.AllActivities(ctx, membercard.ListActivitiesRequest{BrandID: brandID, Offset: offset}), func(a *membercard.Activity) string { return a.ActivityID })
+		},
+	} {
+		calls := func() (n int) {
+			for _, r := range server.Requests() {
+				if string(r.Operation) == name {
+					n++
+				}
+			}
+			return n
+		}
+		collect := func(offset int) (got []string, errs []error) {
+			for id, err := range iterate(t.Context(), offset) {
+				if err != nil {
+					errs = append(errs, err)
+				} else {
+					got = append(got, id)
+				}
+			}
+			return got, errs
+		}
+		all := iterate(t.Context(), 0)
+		assert.Zero(t, calls(), "%s: lazy", name)
+		for n := range 2 { // ranging twice starts over
+			got := 0
+			for id, err := range all {
+				require.NoError(t, err)
+				assert.True(t, strings.HasSuffix(id, fmt.Sprint("-", got)) || got == 0, id)
+				got++
+			}
+			assert.Equal(t, 45, got, name)
+			assert.Equal(t, 3*(n+1), calls(), name)
+		}
+		before := calls()
+		for range iterate(t.Context(), 0) {
+			break
+		}
+		assert.Equal(t, before+1, calls(), "%s: no call after break", name)
+		got, errs := collect(44)
+		assert.Empty(t, errs)
+		assert.Len(t, got, 1, "%s: from an offset", name)
+
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSlow})
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
+		got, errs = collect(0)
+		assert.Len(t, got, 20, "%s: one error, then stop", name)
+		require.Len(t, errs, 1)
+		require.ErrorIs(t, errs[0], membercard.ErrForbidden)
+
+		before = calls()
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(`{"total_count":1000,"offset":0,"limit":20}`)})
+		got, errs = collect(0)
+		assert.Empty(t, got, name)
+		assert.Empty(t, errs, "%s: an empty page ends it whatever total_count claims", name)
+		assert.Equal(t, before+1, calls())
+
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(`{"data":[{}],"total_count":45,"offset":0,"limit":20}`)})
+		got, errs = collect(0)
+		assert.Len(t, got, 45, "%s: advanced by what came", name)
+		assert.Empty(t, errs)
+	}
+}
+
+func ids[T any](all iter.Seq2[*T, error], id func(*T) string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for value, err := range all {
+			text := ""
+			if err == nil {
+				text = id(value)
+			}
+			if !yield(text, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestCells(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "15_1200_1", membercard.CellTemplateBuyDiscounted.Cell("1200", "1"))
+	assert.Equal(t, "0", membercard.CellTemplateOpenMembership.Cell())
+}
+
+// TestTokensExpire at the time the service says, read with its fraction.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	token, err := server.Client().CreatePreAuthToken(t.Context(), membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: cardID, OpenID: openID})
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(time.Hour), token.ExpireTime.Time, time.Minute)
+	require.NoError(t, server.UseToken(token.Token))
+	data, err := json.Marshal(token)
+	require.NoError(t, err)
+	assert.Contains(t, string(data), token.Token)
+}

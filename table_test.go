@@ -1,0 +1,135 @@
+package membercard_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// docs returns the doc comments of the root package: of methods of Client, and of constants.
+func docs(t *testing.T) (methods, constants map[string]string) {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	methods, constants = map[string]string{}, map[string]string{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		require.NoError(t, err)
+		for _, declaration := range parsed.Decls {
+			switch d := declaration.(type) {
+			case *ast.FuncDecl:
+				if d.Recv != nil {
+					methods[d.Name.Name] = d.Doc.Text()
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					if value, ok := spec.(*ast.ValueSpec); ok {
+						doc := value.Doc.Text()
+						if doc == "" {
+							doc = d.Doc.Text()
+						}
+						constants[value.Names[0].Name] = doc
+					}
+				}
+			}
+		}
+	}
+	return methods, constants
+}
+
+// TestOperationTable walks the table: every operation has a fake, an example JSON, a repeat class, and
+// doc comments with the Chinese term, the limit, the class and the document id.
+func TestOperationTable(t *testing.T) {
+	t.Parallel()
+	methods, constants := docs(t)
+	operations := membercard.Operations()
+	require.Len(t, operations, 23)
+	seen := map[string]bool{}
+	for _, operation := range operations {
+		name := string(operation.Name)
+		assert.False(t, seen[operation.Method+operation.Path], "%s: another operation has this path", name)
+		seen[operation.Method+operation.Path] = true
+		assert.NotZero(t, operation.Class, "%s has no repeat class", name)
+
+		server := newServer(t)
+		_, err := do(t.Context(), server.Client(), requests[operation.Name])
+		require.NoError(t, err, "%s has no fake", name)
+		assert.Equal(t, operation.Name, server.Requests()[0].Operation)
+
+		for _, kind := range []string{"response", "request"} {
+			if kind == "request" && (operation.Method == "GET" || operation.Name == membercard.OperationUploadImage) {
+				continue
+			}
+			_, err := os.Stat(officialFile(operation.Name, kind))
+			require.NoError(t, err, "%s has no example", name)
+		}
+
+		doc := strings.Join(strings.Fields(methods[name]), " ")
+		assert.True(t, strings.HasPrefix(doc, name+" "), "%s: %s", name, doc)
+		assert.Regexp(t, `[\p{Han}]{4,}`, doc, "%s: no Chinese term", name)
+		assert.Regexp(t, `Rate limit: .*(\d a second|100 a minute|none documented)`, doc, name)
+		assert.Regexp(t, `Document (\d{10}|id( of the partner edition)? not known)`, doc, name)
+		class := map[bool]string{true: "repeated automatically", false: "Repeated automatically"}[operation.Read]
+		if operation.Irreversible {
+			class = "Irreversible: repeated only when it is certain that nothing was sent"
+		}
+		assert.Contains(t, doc, class, name)
+		assert.Regexp(t, `(requests a second|requests a minute|No limit is documented)`, strings.Join(strings.Fields(constants["Operation"+name]), " "), name)
+	}
+}
+
+// TestPlacementIsDeclared: every field of every request says where it travels, and the contested ones are
+// those of the operations that have the choice.
+func TestPlacementIsDeclared(t *testing.T) {
+	t.Parallel()
+	for _, operation := range membercard.Operations() {
+		if operation.Name == membercard.OperationUploadImage {
+			continue
+		}
+		contested := false
+		for field := range reflect.TypeOf(requests[operation.Name]).Fields() {
+			in := field.Tag.Get("in")
+			assert.Contains(t, []string{"path", "query", "body", "query|body"}, in, "%s.%s", operation.Name, field.Name)
+			contested = contested || in == "query|body"
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			assert.NotEmpty(t, name)
+			assert.Equal(t, in == "path", strings.Contains(operation.Path, "{"+name+"}"), "%s.%s", operation.Name, field.Name)
+		}
+		assert.Equal(t, operation.Contested, contested, operation.Name)
+	}
+}
+
+// TestNoPathIsBuiltAnotherWay: paths with values are made in one place, which escapes them.
+func TestNoPathIsBuiltAnotherWay(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	literal := regexp.MustCompile(`"/v3/[^"]*"`)
+	found := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for line := range strings.SplitSeq(string(readFile(t, file)), "\n") {
+			if literal.MatchString(line) {
+				found++
+				assert.Regexp(t, `^\s*path: "/v3/[a-z0-9/{}_-]+", repeat: \w+,$`, line, file)
+			}
+		}
+	}
+	assert.Equal(t, 23, found)
+}
