@@ -177,26 +177,28 @@ func (s *sealer) seal(field string, value Sensitive) Sensitive {
 	return newSensitive(stateSealed, ciphertext)
 }
 
-// userInfo returns a sealed copy.
-func (s *sealer) userInfo(field string, info *UserInfo) *UserInfo {
-	if info == nil {
-		return nil
+// personal replaces what is personal in a request, of which it is given a copy: the phone number, and the
+// answers by a sealed copy.
+func (s *sealer) personal(phoneNumber *Sensitive, answers **UserInfo) {
+	*phoneNumber = s.seal("PhoneNumber", *phoneNumber)
+	if *answers == nil {
+		return
 	}
 	sealed := UserInfo{
-		CommonFieldList: slices.Clone(info.CommonFieldList),
-		CustomFieldList: slices.Clone(info.CustomFieldList),
+		CommonFieldList: slices.Clone((*answers).CommonFieldList),
+		CustomFieldList: slices.Clone((*answers).CustomFieldList),
 	}
 	for i, common := range sealed.CommonFieldList {
-		sealed.CommonFieldList[i].Value = s.seal(fmt.Sprintf("%s.CommonFieldList[%d].Value", field, i), common.Value)
+		sealed.CommonFieldList[i].Value = s.seal(fmt.Sprintf("UserInformation.CommonFieldList[%d].Value", i), common.Value)
 	}
 	for i, custom := range sealed.CustomFieldList {
 		values := slices.Clone(custom.UserChosenValues)
 		for j := range values {
-			values[j] = s.seal(fmt.Sprintf("%s.CustomFieldList[%d].UserChosenValues[%d]", field, i, j), values[j])
+			values[j] = s.seal(fmt.Sprintf("UserInformation.CustomFieldList[%d].UserChosenValues[%d]", i, j), values[j])
 		}
 		sealed.CustomFieldList[i].UserChosenValues = values
 	}
-	return &sealed
+	*answers = &sealed
 }
 
 // checkPublicKey refuses what cannot be an RSA key of WeChat Pay's or of a merchant's.

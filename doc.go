@@ -20,11 +20,33 @@
 // Each method names its official page by the document id; the page is
 // https://pay.weixin.qq.com/doc/v3/partner/ followed by that id.
 //
-//	ListCards, AllCards  card templates of a brand      4015336976
-//	ListUserCards        the cards of one user          4015336984
-//	GetUserCard          one user's card                4015336980
-//	UpdateUserCard       change one user's card         4015336985
-//	InvalidateUserCard   end one user's card, for good  4015336983
+//	templates    CreateCard              4015336970
+//	             ListCards, AllCards     4015336976
+//	             GetCard                 4015336974
+//	             UpdateCard              4015336977
+//	             InvalidateCard          4015336972
+//	user cards   ListUserCards,
+//	             AllUserCards            4015336984
+//	             GetUserCard             4015336980
+//	             UpdateUserCard          4015336985
+//	             InvalidateUserCard      4015336983
+//	             ConfirmUserCard         4015336979
+//	             ImportUserCardByOpenID  4015336981
+//	             ImportUserCardByPhone   4015336982, not live
+//	points       SyncUserPoints          4015897280
+//	             ConfirmPointsExchange   4015897268
+//	feed         CreateUserFeed          4015336987
+//	components   CreatePreAuthToken      4015336986
+//	             CreatePayViewToken      4016834476
+//	activities   CreateActivity          4016464918
+//	             ListActivities,
+//	             AllActivities           4016588039
+//	             GetActivity, UpdateActivity, TerminateActivity
+//	pictures     UploadImage
+//
+// A user who joins through a component opens a card that is unactivated until the merchant answers with
+// [Client.ConfirmUserCard]; members the merchant has already are imported. Creating calls carry a request
+// number of the merchant's (OutRequestNo): the same number with the same content does nothing twice.
 //
 // # What a call does
 //

@@ -9,10 +9,10 @@ import (
 const (
 	// OperationCreatePreAuthToken is [Client.CreatePreAuthToken]. 5 requests a second for each merchant number
 	// (page of 2025.11.19).
-	OperationCreatePreAuthToken Operation = "CreatePreAuthToken"
+	OperationCreatePreAuthToken Operation = "CreatePreAuthToken" //nolint:gosec // a name, no token
 	// OperationCreatePayViewToken is [Client.CreatePayViewToken]. 10 requests a second for each merchant
 	// number (page of 2025.12.12; another source of that day says 5).
-	OperationCreatePayViewToken Operation = "CreatePayViewToken"
+	OperationCreatePayViewToken Operation = "CreatePayViewToken" //nolint:gosec // a name, no token
 )
 
 var (

@@ -145,8 +145,7 @@ type UpdateUserCardRequest struct {
 }
 
 func (r UpdateUserCardRequest) seal(s *sealer) any {
-	r.PhoneNumber = s.seal("PhoneNumber", r.PhoneNumber)
-	r.UserInformation = s.userInfo("UserInformation", r.UserInformation)
+	s.personal(&r.PhoneNumber, &r.UserInformation)
 	return r
 }
 
@@ -210,8 +209,7 @@ type ConfirmUserCardRequest struct {
 }
 
 func (r ConfirmUserCardRequest) seal(s *sealer) any {
-	r.PhoneNumber = s.seal("PhoneNumber", r.PhoneNumber)
-	r.UserInformation = s.userInfo("UserInformation", r.UserInformation)
+	s.personal(&r.PhoneNumber, &r.UserInformation)
 	return r
 }
 
@@ -247,8 +245,7 @@ type ImportUserCardByOpenIDRequest struct {
 }
 
 func (r ImportUserCardByOpenIDRequest) seal(s *sealer) any {
-	r.PhoneNumber = s.seal("PhoneNumber", r.PhoneNumber)
-	r.UserInformation = s.userInfo("UserInformation", r.UserInformation)
+	s.personal(&r.PhoneNumber, &r.UserInformation)
 	return r
 }
 
@@ -281,8 +278,7 @@ type ImportUserCardByPhoneRequest struct {
 }
 
 func (r ImportUserCardByPhoneRequest) seal(s *sealer) any {
-	r.PhoneNumber = s.seal("PhoneNumber", r.PhoneNumber)
-	r.UserInformation = s.userInfo("UserInformation", r.UserInformation)
+	s.personal(&r.PhoneNumber, &r.UserInformation)
 	return r
 }
 

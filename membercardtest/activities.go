@@ -11,8 +11,10 @@ import (
 func activityRoutes() []*route {
 	activityID := parameter{name: "activity_id", required: true, max: 32}
 	values := []parameter{
-		{name: "title", required: true, max: 128}, {name: "sub_title", required: true, max: 128},
-		{name: "begin_time", required: true, max: 32, time: true}, {name: "end_time", required: true, max: 32, time: true},
+		{name: "title", required: true, max: 128},
+		{name: "sub_title", required: true, max: 128},
+		{name: "begin_time", required: true, max: 32, time: true},
+		{name: "end_time", required: true, max: 32, time: true},
 	}
 	optionalCard := cardID
 	optionalCard.required = false

@@ -38,7 +38,7 @@
 //   - Accept and User-Agent must be there: documented; the status is inferred. Accept may admit JSON by
 //     a wildcard, as the official Go SDK sends it: inferred
 //   - Content-Type is application/json when there is a body: documented; the code is of this house
-//   - Wechatpay-Serial is required where the page says so (UpdateUserCard): documented; the code is of
+//   - Wechatpay-Serial is required where the page says so (requests with sensitive values): documented; the code is of
 //     this house. An id that is not the server's is refused everywhere: of this house
 //
 // Parameters; a refusal is 400 PARAM_ERROR:
@@ -63,6 +63,24 @@
 //     inferred for the others
 //   - an invalid card is neither changed nor invalidated again: 400 INVALID_REQUEST, of this house; what
 //     the service answers is not documented
+//   - a request number with the same content gives what it gave before, with other content it is 400
+//     ALREADY_EXISTS: the first documented by the fields' names, the second inferred from a sibling product.
+//     The same for the record_id of a swap of points, with 400 INVALID_REQUEST: inferred
+//   - only cards of type NORMAL can be created: documented in the brand edition, the code is of this house.
+//     init_level goes with need_display_level, code_jump_information with JUMP_MINI_PROGRAM: documented
+//   - card_picture_url is of a host under qpic.cn: of this house, for "from the image upload only"
+//   - an opened card (OpenUserCard) is UNACTIVATED until it is confirmed, and with MERCHANT_ALLOCATE gets its
+//     code from the confirm, whether opening succeeded or failed: documented. One that failed is INVALID, and
+//     a second confirm is 400 INVALID_REQUEST: of this house
+//   - an import makes a card EFFECTIVE without a confirm: documented. Its code must be new and its validity
+//     of the template's type, and FIX_TERM needs pickup_time: inferred. Import by phone works here, though
+//     the service has only announced it
+//   - points are absolute, tokens live one hour, those for the payment code ten minutes and once, activities
+//     change their state with the time: documented
+//   - points, feeds and swaps need a card that exists, points and feeds one that is EFFECTIVE; an activity
+//     that is over is neither changed nor terminated; one that does not exist is 404 NOT_FOUND: inferred
+//   - an uploaded picture is JPG, BMP or PNG of at most 2 MB, its digest right, and only the meta part
+//     signed: documented
 //   - a card past its validity is EXPIRED: documented. Relative validity counts from pickup_time:
 //     inferred
 //   - data is left out of an empty list: documented as optional
@@ -74,7 +92,7 @@
 // # What is not modelled
 //
 // Platform certificates and notifications; rate limits, unless [Server.LimitRate] sets one; permissions;
-// the binding of AppIDs and openids; whether a picture URL comes from the image upload.
+// the binding of AppIDs and openids; coupons and their stocks; joining with a payment order.
 //
 // The fake may become stricter in minor versions, where the real service turns out to be.
 package membercardtest

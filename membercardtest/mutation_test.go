@@ -208,9 +208,15 @@ func validMessages(server *membercardtest.Server) []*message {
 		return member{name, append(object{{"jump_appid", "wxea9c30a90fs8d3fe"}, {"jump_path", "/pages/code/code"}}, extra...)}
 	}
 	template := object{
-		{"card_title", "测试卡"}, {"card_color", "#FFFF00"}, picture, jump("code_jump_information"), {"benefits", "会员折扣、专属价"},
-		{"notify_url", "https://www.weixin.qq.com/wxpay/notify.php"}, {"need_pinned", true}, {"need_display_level", true},
-		{"service_phone", "010-8877xxxx"}, {"valid_date_information", object{{"type", "PERMANENT"}}},
+		{"card_title", "测试卡"},
+		{"card_color", "#FFFF00"},
+		picture, jump("code_jump_information"),
+		{"benefits", "会员折扣、专属价"},
+		{"notify_url", "https://www.weixin.qq.com/wxpay/notify.php"},
+		{"need_pinned", true},
+		{"need_display_level", true},
+		{"service_phone", "010-8877xxxx"},
+		{"valid_date_information", object{{"type", "PERMANENT"}}},
 		jump("member_information"), jump("points_information"), jump("balance_information"), jump("purchase_information", member{"price", 100}),
 		{"user_information", object{
 			{"common_field_list", []any{"USER_FORM_FLAG_SEX"}},
@@ -227,8 +233,13 @@ func validMessages(server *membercardtest.Server) []*message {
 		{
 			operation: membercard.OperationCreateCard, method: "POST", path: path("cards"), header: headers(true),
 			body: append(object{
-				number, brand, {"appid", "wxea9c30890f48d5ae"}, {"card_type", "NORMAL"}, {"code_mode", "SYSTEM_ALLOCATE"}, {"code_type", "BAR_CODE"},
-				{"init_level", "白银会员"}, {"legal_agreement", "商家需在 48 小时内发货"},
+				number, brand,
+				{"appid", "wxea9c30890f48d5ae"},
+				{"card_type", "NORMAL"},
+				{"code_mode", "SYSTEM_ALLOCATE"},
+				{"code_type", "BAR_CODE"},
+				{"init_level", "白银会员"},
+				{"legal_agreement", "商家需在 48 小时内发货"},
 			}, template...),
 		},
 		{
@@ -248,22 +259,39 @@ func validMessages(server *membercardtest.Server) []*message {
 			path:  named(path("user-cards", "", "confirm"), "user_card_code", unconfirmed),
 			query: object{card},
 			body: object{
-				brand, user, {"card_color", "#FFFF00"}, picture, phone(), {"level", "钻石会员"}, validity, answers(), {"attach", "自定义数据说明"},
+				brand, user,
+				{"card_color", "#FFFF00"},
+				picture, phone(),
+				{"level", "钻石会员"},
+				validity, answers(),
+				{"attach", "自定义数据说明"},
 				{"user_card_confirm_state", "CREATE_CARD_SUCCESS"},
 			},
 		},
 		{
 			operation: membercard.OperationImportUserCardByOpenID, method: "POST", path: path("user-cards", "import-by-openid"), header: headers(true),
 			body: object{
-				brand, card, user, {"user_card_code", "imported"}, phone(), {"card_color", "#FFFF00"}, picture, {"level", "钻石会员"}, answers(),
-				{"valid_date_information", object{{"type", "PERMANENT"}}}, {"pickup_time", sampleTime},
+				brand, card, user,
+				{"user_card_code", "imported"},
+				phone(),
+				{"card_color", "#FFFF00"},
+				picture,
+				{"level", "钻石会员"},
+				answers(),
+				{"valid_date_information", object{{"type", "PERMANENT"}}},
+				{"pickup_time", sampleTime},
 			},
 		},
 		{
 			operation: membercard.OperationImportUserCardByPhone, method: "POST", path: path("user-cards", "import-by-phone"), header: headers(true),
 			body: object{
-				brand, card, {"user_card_code", "imported"}, phone(), {"level", "钻石会员"}, answers(),
-				{"valid_date_information", object{{"type", "PERMANENT"}}}, {"pickup_time", sampleTime},
+				brand, card,
+				{"user_card_code", "imported"},
+				phone(),
+				{"level", "钻石会员"},
+				answers(),
+				{"valid_date_information", object{{"type", "PERMANENT"}}},
+				{"pickup_time", sampleTime},
 			},
 		},
 		{
@@ -273,8 +301,11 @@ func validMessages(server *membercardtest.Server) []*message {
 		{
 			operation: membercard.OperationConfirmPointsExchange, method: "POST", path: path("user-points", "exchange-coupon", "confirm"), header: headers(true),
 			body: object{
-				{"record_id", "record"}, {"exchange_coupon_template_id", "exchange"}, brand, card, user, memberCode,
-				{"result", "POINT_EXCHANGE_COUPON_REJECT"}, {"reject_reason", "积分不足"},
+				{"record_id", "record"},
+				{"exchange_coupon_template_id", "exchange"},
+				brand, card, user, memberCode,
+				{"result", "POINT_EXCHANGE_COUPON_REJECT"},
+				{"reject_reason", "积分不足"},
 			},
 		},
 		{
@@ -292,7 +323,9 @@ func validMessages(server *membercardtest.Server) []*message {
 		{
 			operation: membercard.OperationCreateActivity, method: "POST", path: path("membership-activities"), header: headers(true),
 			body: append(object{
-				number, brand, card, {"activity_channel", "MECHANT_APP_COMPONENT"}, {"apply_total", 1000},
+				number, brand, card,
+				{"activity_channel", "MECHANT_APP_COMPONENT"},
+				{"apply_total", 1000},
 				{"product_coupon_stock_list", []any{object{{"product_coupon_id", "701138812971763025610907319729"}, {"stock_id", "98065001"}}}},
 			}, period...),
 		},
@@ -331,7 +364,10 @@ func validMessages(server *membercardtest.Server) []*message {
 			query: object{card},
 			body: object{
 				brand, user,
-				{"card_color", "#FFFF00"}, picture, phone(), {"level", "钻石会员"}, validity, answers(),
+				{"card_color", "#FFFF00"},
+				picture, phone(),
+				{"level", "钻石会员"},
+				validity, answers(),
 				{"attach", "自定义数据说明"},
 			},
 		},

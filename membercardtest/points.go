@@ -19,7 +19,8 @@ func pointsRoutes() []*route {
 		{
 			operation: membercard.OperationConfirmPointsExchange, method: http.MethodPost, path: pathOf("user-points/exchange-coupon/confirm"),
 			body: []parameter{
-				{name: "record_id", required: true, max: 64}, {name: "exchange_coupon_template_id", required: true, max: 32},
+				{name: "record_id", required: true, max: 64},
+				{name: "exchange_coupon_template_id", required: true, max: 32},
 				brandID, cardID, openID, userCardCode,
 				{name: "result", required: true, enum: []string{"POINT_EXCHANGE_COUPON_ALLOW", "POINT_EXCHANGE_COUPON_REJECT"}},
 				{name: "reject_reason", max: 32},

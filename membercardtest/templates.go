@@ -33,8 +33,11 @@ func templateRoutes() []*route {
 	notifyURL := parameter{name: "notify_url", max: 256, pattern: regexp.MustCompile(`^https?://[^?#/]+/[^?#]*$`)}
 	// What both creating and changing a template can set.
 	shared := []parameter{
-		jump("code_jump_information"), {name: "need_pinned", kind: boolean}, {name: "need_display_level", kind: boolean},
-		{name: "service_phone", max: 32}, jump("member_information"), jump("points_information"), jump("balance_information"),
+		jump("code_jump_information"),
+		{name: "need_pinned", kind: boolean},
+		{name: "need_display_level", kind: boolean},
+		{name: "service_phone", max: 32},
+		jump("member_information"), jump("points_information"), jump("balance_information"),
 		jump("purchase_information", parameter{name: "price", kind: integer}), form,
 	}
 	picture := pictureURL

@@ -1,0 +1,161 @@
+// Lifecycle follows one member from the template to the end: a picture is uploaded, a template created
+// with it, an activity offered, a user opens a card and the merchant confirms it, points and news are
+// sent, points are swapped for a coupon, an older member is imported, and at last everything is ended.
+//
+// It runs against the fake WeChat Pay in the same process; where a user would act, the fake is told to.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+func main() {
+	server := membercardtest.NewServer()
+	defer server.Close()
+	if err := run(context.Background(), os.Stdout, server); err != nil {
+		fmt.Fprintln(os.Stderr, "lifecycle:", err)
+		os.Exit(1)
+	}
+}
+
+const (
+	brandID = "1004"
+	openID  = "obLatjnx9gnqzS4myYGmLZ7LgLBA"
+)
+
+// picture is the smallest PNG that is one.
+var picture = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89")
+
+func run(ctx context.Context, out io.Writer, server *membercardtest.Server) error {
+	client := server.Client()
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+
+	image, err := client.UploadImage(ctx, membercard.UploadImageRequest{Filename: "card.png", Content: picture})
+	if err != nil {
+		return err
+	}
+	template, err := client.CreateCard(ctx, membercard.CreateCardRequest{
+		OutRequestNo: "1004-20261122-1", BrandID: brandID, AppID: "wxea9c30890f48d5ae",
+		CardType: membercard.CardTypeNormal, CardTitle: "咖啡会员卡", CardColor: "#6F4E37", CardPictureURL: image.MediaURL,
+		CodeMode: membercard.CodeModeSystemAllocate, CodeType: membercard.CodeTypeQRCode, Benefits: "会员折扣、专属价",
+		NotifyURL:            "https://merchant.example/notify",
+		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent},
+		MemberInformation:    &membercard.MemberInfo{JumpAppID: "wxea9c30a90fs8d3fe", JumpPath: "/pages/member/member"},
+	})
+	if err != nil {
+		return err
+	}
+	say("CreateCard          template %s, %s", template.CardID, template.State)
+
+	template, err = client.UpdateCard(ctx, membercard.UpdateCardRequest{CardID: template.CardID, BrandID: brandID, NeedPinned: new(true)})
+	if err != nil {
+		return err
+	}
+	say("UpdateCard          pinned: %v", template.NeedPinned)
+
+	activity, err := client.CreateActivity(ctx, membercard.CreateActivityRequest{
+		OutRequestNo: "1004-20261122-2", BrandID: brandID, CardID: template.CardID,
+		ActivityChannel: membercard.ActivityChannelMerchantAppComponent, Title: "入会享券", SubTitle: "5张满减券",
+		BeginTime: membercard.Timestamp{Time: time.Now()}, EndTime: membercard.Timestamp{Time: time.Now().AddDate(0, 1, 0)},
+		ApplyTotal: 1000, ProductCouponStockList: []membercard.ProductCouponStock{{ProductCouponID: "200000001", StockID: "100232301"}},
+	})
+	if err != nil {
+		return err
+	}
+	say("CreateActivity      %s, %s", activity.ActivityID, activity.ActivityState)
+
+	token, err := client.CreatePreAuthToken(ctx, membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: template.CardID, OpenID: openID})
+	if err != nil {
+		return err
+	}
+	say("CreatePreAuthToken  for the joining component, until %s", token.ExpireTime.Format("15:04:05"))
+
+	opened := server.OpenUserCard(template.CardID, openID) // the user joins, and WeChat Pay sends a notification
+	say("  the user opens a card: it is %s until the merchant confirms it", opened.UserCardState)
+	card, err := client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
+		UserCardCode: opened.UserCardCode, CardID: template.CardID, BrandID: brandID, OpenID: openID,
+		Level: "白银会员", PhoneNumber: membercard.NewSensitive("13800000000"),
+		UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+	})
+	if err != nil {
+		return err
+	}
+	say("ConfirmUserCard     %s, level %s, phone number %v", card.UserCardState, card.Level, card.PhoneNumber)
+
+	points, err := client.SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
+		OutRequestNo: "1004-20261122-3", BrandID: brandID, CardID: template.CardID, OpenID: openID, UserCardCode: card.UserCardCode, PointBalance: 1200,
+	})
+	if err != nil {
+		return err
+	}
+	say("SyncUserPoints      balance %d", points.PointBalance)
+
+	feed, err := client.CreateUserFeed(ctx, membercard.CreateUserFeedRequest{
+		BrandID: brandID, CardID: template.CardID, UserCardCode: card.UserCardCode, OpenID: openID,
+		OutRequestNo: "1004-20261122-4", Cell: membercard.CellTemplatePointsEarned.Cell("1200"),
+	})
+	if err != nil {
+		return err
+	}
+	say("CreateUserFeed      %s", feed.Cell)
+
+	wish := server.AddPointsExchange(membercard.PointsExchange{CardID: template.CardID, UserCardCode: card.UserCardCode})
+	say("  the user wants a coupon for points")
+	exchange, err := client.ConfirmPointsExchange(ctx, membercard.ConfirmPointsExchangeRequest{
+		RecordID: wish.RecordID, ExchangeCouponTemplateID: wish.ExchangeCouponTemplateID,
+		BrandID: brandID, CardID: template.CardID, OpenID: openID, UserCardCode: card.UserCardCode,
+		Result: membercard.PointsExchangeResultAllow,
+	})
+	if err != nil {
+		return err
+	}
+	if exchange.State == membercard.PointsExchangeStateFail {
+		return errors.New("the coupon was not issued: the points must be given back")
+	}
+	say("ConfirmPoints...    %s", exchange.State)
+
+	imported, err := client.ImportUserCardByOpenID(ctx, membercard.ImportUserCardByOpenIDRequest{
+		BrandID: brandID, CardID: template.CardID, OpenID: "obLatjimported", UserCardCode: "M-0001", Level: "黄金会员",
+		PickupTime: membercard.Timestamp{Time: time.Date(2024, 5, 20, 0, 0, 0, 0, time.Local)},
+	})
+	if err != nil {
+		return err
+	}
+	say("ImportUserCard...   %s, since %s", imported.UserCardState, imported.PickupTime.Format(time.DateOnly))
+
+	members := 0
+	for _, err := range client.AllUserCards(ctx, membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID}) {
+		if err != nil {
+			return err
+		}
+		members++
+	}
+	say("AllUserCards        %d card of the user", members)
+
+	card, err = client.InvalidateUserCard(ctx, membercard.InvalidateUserCardRequest{
+		BrandID: brandID, CardID: template.CardID, UserCardCode: card.UserCardCode, OpenID: openID, InvalidReason: "用户申请注销",
+	})
+	if err != nil {
+		return err
+	}
+	say("InvalidateUserCard  %s", card.UserCardState)
+	activity, err = client.TerminateActivity(ctx, membercard.TerminateActivityRequest{ActivityID: activity.ActivityID, BrandID: brandID})
+	if err != nil {
+		return err
+	}
+	say("TerminateActivity   %s", activity.ActivityState)
+	template, err = client.InvalidateCard(ctx, membercard.InvalidateCardRequest{CardID: template.CardID, BrandID: brandID})
+	if err != nil {
+		return err
+	}
+	say("InvalidateCard      %s", template.State)
+	return nil
+}
