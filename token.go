@@ -12,7 +12,7 @@ const (
 	OperationCreatePreAuthToken Operation = "CreatePreAuthToken" //nolint:gosec // a name, no token
 	// OperationCreatePayViewToken is [Client.CreatePayViewToken]. 10 requests a second for each merchant
 	// number (page of 2025.12.12; another source of that day says 5).
-	OperationCreatePayViewToken Operation = "CreatePayViewToken" //nolint:gosec // a name, no token
+	OperationCreatePayViewToken Operation = "CreatePayViewToken"
 )
 
 var (
