@@ -163,11 +163,19 @@ func TestErrorDetail(t *testing.T) {
 // TestContestedPlacement: the error of the other revision of the page says which setting to change.
 func TestContestedPlacement(t *testing.T) {
 	t.Parallel()
-	operations := []membercard.Operation{membercard.OperationUpdateUserCard, membercard.OperationInvalidateUserCard}
+	var operations []membercard.Operation
+	for _, operation := range membercard.Operations() {
+		if operation.Contested {
+			operations = append(operations, operation.Name)
+		}
+	}
+	require.Len(t, operations, 3)
 	for _, operation := range operations {
 		inBody := newServer(t, membercardtest.WithIDsInBody(operations...), membercardtest.AllowViolations())
+		_, err := do(t.Context(), newServer(t, membercardtest.WithIDsInBody(operations...)).Client(), requests[operation])
+		require.NoError(t, err, "with the setting it is accepted")
 		client := newClient(t, inBody, func(c *membercard.Config) { c.IDsInBody = nil })
-		_, err := do(t.Context(), client, requests[operation])
+		_, err = do(t.Context(), client, requests[operation])
 		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
 		assert.Regexp(t, `the service wants \w+_id in the body: add `+string(operation)+` to Config.IDsInBody`, err.Error())
 		assert.Contains(t, err.Error(), "/query/")
