@@ -143,7 +143,7 @@ func (c *Client) ListActivities(ctx context.Context, request ListActivitiesReque
 
 // AllActivities iterates over the activities of a brand from request.Offset on, making one
 // [Client.ListActivities] call a page when it is needed. The first error ends it. Ranging again starts
-// over.
+// over. What is added or removed meanwhile can shift the pages.
 func (c *Client) AllActivities(ctx context.Context, request ListActivitiesRequest) iter.Seq2[*Activity, error] {
 	return all(request.Offset, func(offset int) ([]Activity, int, error) {
 		request := request

@@ -47,8 +47,8 @@ var (
 	}
 )
 
-// CreateCardRequest describes a new template. Fields without a remark are required; [Card] says what
-// they mean.
+// CreateCardRequest describes a new template. What is not marked optional is required; [Card] says what
+// the fields mean.
 type CreateCardRequest struct {
 	OutRequestNo         string        `json:"out_request_no" in:"body"` // 商家请求单号, at most 128 of A-Z a-z 0-9 - _; identifies the creation
 	BrandID              string        `json:"brand_id" in:"body"`
@@ -59,20 +59,20 @@ type CreateCardRequest struct {
 	CardPictureURL       string        `json:"card_picture_url" in:"body"`                // from UploadImage, a picture below 1 MB, 716 by 320 pixels
 	CodeMode             CodeMode      `json:"code_mode" in:"body"`                       // cannot be changed later
 	CodeType             CodeType      `json:"code_type" in:"body"`                       // cannot be changed later
-	CodeJumpInformation  *CodeJumpInfo `json:"code_jump_information,omitempty" in:"body"` // required with CodeTypeJumpMiniProgram
+	CodeJumpInformation  *CodeJumpInfo `json:"code_jump_information,omitempty" in:"body"` // optional, but required with CodeTypeJumpMiniProgram
 	Benefits             string        `json:"benefits" in:"body"`                        // at most 32 characters
 	NotifyURL            string        `json:"notify_url" in:"body"`                      // https, without a query, at most 256
 	NeedPinned           bool          `json:"need_pinned,omitempty" in:"body"`           // optional
 	NeedDisplayLevel     bool          `json:"need_display_level,omitempty" in:"body"`    // optional
-	InitLevel            string        `json:"init_level,omitempty" in:"body"`            // required with NeedDisplayLevel, at most 10 characters
+	InitLevel            string        `json:"init_level,omitempty" in:"body"`            // optional, but required with NeedDisplayLevel; at most 10 characters
 	ServicePhone         string        `json:"service_phone,omitempty" in:"body"`         // optional, at most 32
 	LegalAgreement       string        `json:"legal_agreement,omitempty" in:"body"`       // optional, at most 20480
 	ValidDateInformation DateInfo      `json:"valid_date_information" in:"body"`
-	MemberInformation    *MemberInfo   `json:"member_information,omitempty" in:"body"` // probably required, though no source says so
-	PointsInformation    *PointsInfo   `json:"points_information,omitempty" in:"body"` // optional, as the following
-	BalanceInformation   *BalanceInfo  `json:"balance_information,omitempty" in:"body"`
-	PurchaseInformation  *PurchaseInfo `json:"purchase_information,omitempty" in:"body"`
-	UserInformation      *UserInfoForm `json:"user_information,omitempty" in:"body"`
+	MemberInformation    *MemberInfo   `json:"member_information,omitempty" in:"body"`   // optional as far as is known; better send it
+	PointsInformation    *PointsInfo   `json:"points_information,omitempty" in:"body"`   // optional
+	BalanceInformation   *BalanceInfo  `json:"balance_information,omitempty" in:"body"`  // optional
+	PurchaseInformation  *PurchaseInfo `json:"purchase_information,omitempty" in:"body"` // optional
+	UserInformation      *UserInfoForm `json:"user_information,omitempty" in:"body"`     // optional
 }
 
 // CreateCard creates a card template (创建会员卡模板).
@@ -97,7 +97,7 @@ type ListCardsRequest struct {
 
 // ListCardsResponse is one page of templates.
 type ListCardsResponse struct {
-	Data       []Card `json:"data,omitempty"`
+	Data       []Card `json:"data,omitzero"`
 	TotalCount int    `json:"total_count"`
 	Offset     int    `json:"offset"`
 	Limit      int    `json:"limit"`
@@ -106,7 +106,7 @@ type ListCardsResponse struct {
 // ListCards lists the card templates of a brand (查询会员卡模板列表), one page. [Client.AllCards] walks
 // through all pages.
 //
-// Rate limit: 5 a second and merchant number (2025.08.01). A read: repeated automatically.
+// Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
 // Document 4015336976.
 func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*ListCardsResponse, error) {
 	if request.Limit == 0 {
@@ -116,7 +116,8 @@ func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*List
 }
 
 // AllCards iterates over the card templates of a brand from request.Offset on, making one
-// [Client.ListCards] call a page when it is needed. The first error ends it. Ranging again starts over.
+// [Client.ListCards] call a page when it is needed. The first error ends it. Ranging again starts
+// over. What is added or removed meanwhile can shift the pages.
 func (c *Client) AllCards(ctx context.Context, request ListCardsRequest) iter.Seq2[*Card, error] {
 	return all(request.Offset, func(offset int) ([]Card, int, error) {
 		request := request

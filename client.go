@@ -369,18 +369,31 @@ func all[T any](offset int, list func(offset int) ([]T, int, error)) iter.Seq2[*
 
 type responseInfoKey struct{}
 
-// WithResponseInfo returns a context whose next call fills in info, also when it fails. Use one for
-// one call; the iterators leave what belongs to their last page.
+// WithResponseInfo returns a context whose next call fills in info, also when it fails; nothing is in it
+// when nothing was sent. Use one for one call; the iterators leave what belongs to their last page.
 func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
 	return context.WithValue(ctx, responseInfoKey{}, info)
+}
+
+func infoOf(ctx context.Context) *ResponseInfo {
+	info, _ := ctx.Value(responseInfoKey{}).(*ResponseInfo)
+	return info
+}
+
+// resetInfo clears what an earlier call left.
+func resetInfo(ctx context.Context) {
+	if info := infoOf(ctx); info != nil {
+		*info = ResponseInfo{}
+	}
 }
 
 // call is the way of every operation: validate, seal and encode the request, send it, decode the
 // answer.
 func call[Result any](ctx context.Context, c *Client, op *operation, request any) (*Result, error) {
+	resetInfo(ctx)
 	p, err := c.prepare(op, request)
 	if err != nil {
-		return nil, refuse(op.name, err)
+		return nil, refuse(p, err)
 	}
 	return complete[Result](ctx, c, p)
 }
@@ -393,8 +406,8 @@ func complete[Result any](ctx context.Context, c *Client, p *preparedCall) (*Res
 	}
 	result := new(Result)
 	err = json.Unmarshal(answer.body, result)
-	if err == nil && string(answer.body) == "null" {
-		err = errors.New("it is null")
+	if err == nil && bytes.TrimSpace(answer.body)[0] != '{' { // null is all that remains
+		err = errors.New("it is not an object")
 	}
 	if err != nil {
 		return nil, p.doubtIf(true, p.apiError(answer, err))
@@ -417,18 +430,22 @@ type preparedCall struct {
 
 type sealable interface{ seal(*sealer) any }
 
-// prepare validates, seals and encodes a request. The tags of its fields say how each travels: json
+// prepare validates, seals and encodes a request. With an error it returns what must not be quoted. The tags of its fields say how each travels: json
 // has the name and, by omitempty or omitzero, that it is optional; in has the place.
 func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 	key := c.keys.seal()
-	s := &sealer{client: c, key: key.key}
-	if r, ok := request.(sealable); ok {
-		if request = r.seal(s); s.err != nil {
-			return nil, s.err
+	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name)}
+	for field, value := range reflect.ValueOf(request).Fields() {
+		if field.Name == "OpenID" || field.Name == "UserCardCode" {
+			p.private = append(p.private, value.String())
 		}
 	}
-	p := &preparedCall{
-		operation: op, keyID: key.id, private: s.plaintexts, idsInBody: slices.Contains(c.idsInBody, op.name),
+	if r, ok := request.(sealable); ok {
+		s := &sealer{client: c, key: key.key}
+		request = r.seal(s)
+		if p.private = append(p.private, s.plaintexts...); s.err != nil {
+			return p, s.err
+		}
 	}
 	path, query, body := op.path, "", []byte(nil)
 	changeable, changes := 0, 0
@@ -445,14 +462,11 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 			switch value.Interface().(type) {
 			case int, int64, DateInfo: // whose zero the service may accept
 			default:
-				return nil, fmt.Errorf("%s (%s) is required", field.Name, name)
+				return p, fmt.Errorf("%s (%s) is required", field.Name, name)
 			}
 		}
 		if err := checkText(field.Name, value); err != nil {
-			return nil, err
-		}
-		if name == "openid" || name == "user_card_code" {
-			p.private = append(p.private, value.String())
+			return p, err
 		}
 		place, other, contested := strings.Cut(field.Tag.Get("in"), "|")
 		if contested && p.idsInBody {
@@ -462,7 +476,7 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 		case "path":
 			segment := value.String()
 			if segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
-				return nil, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", field.Name, name)
+				return p, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", field.Name, name)
 			}
 			path = strings.Replace(path, "{"+name+"}", escape(segment), 1)
 		case "query":
@@ -470,7 +484,7 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 		case "body":
 			member, err := json.Marshal(value.Interface())
 			if err != nil {
-				return nil, fmt.Errorf("%s (%s): %w", field.Name, name, err)
+				return p, fmt.Errorf("%s (%s): %w", field.Name, name, err)
 			}
 			body = append(append(body, `,"`+name+`":`...), member...)
 			if optional {
@@ -479,7 +493,7 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 		}
 	}
 	if op.method == http.MethodPatch && changeable > 0 && changes == 0 {
-		return nil, errors.New("nothing to change: every optional field is empty")
+		return p, errors.New("nothing to change: every optional field is empty")
 	}
 	p.uri = path
 	if query != "" {
@@ -490,7 +504,7 @@ func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 		p.body = append(body, '}')
 	}
 	if bytes.Contains(p.body, []byte(redactedAs)) { // a forgotten seal must not send clear text, nor this
-		return nil, fmt.Errorf("the body holds the text %s, which stands for a value that must not be sent", redactedAs)
+		return p, fmt.Errorf("the body holds the text %s, which stands for a value that must not be sent", redactedAs)
 	}
 	return p, nil
 }
@@ -526,7 +540,7 @@ func checkText(name string, v reflect.Value) error {
 	switch v.Kind() {
 	case reflect.String:
 		if !utf8.ValidString(v.String()) || strings.ContainsFunc(v.String(), func(r rune) bool { return r > 0xFFFF }) {
-			return fmt.Errorf("%s holds an emoji or another character of four UTF-8 bytes, or none at all, which the service does not take", name)
+			return fmt.Errorf("%s holds an emoji or another character of four UTF-8 bytes, or invalid UTF-8, which the service does not take", name)
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {
@@ -585,7 +599,7 @@ func (c *Client) send(ctx context.Context, p *preparedCall) (*answer, error) {
 			return nil, p.doubtIf(inDoubt, err)
 		}
 		c.exchange(ctx, p, a, request)
-		if info, ok := ctx.Value(responseInfoKey{}).(*ResponseInfo); ok && info != nil {
+		if info := infoOf(ctx); info != nil {
 			*info = ResponseInfo{RequestID: a.requestID, Host: a.host, StatusCode: a.status, Attempts: attempt}
 		}
 		if a.err == nil {

@@ -144,7 +144,7 @@ func (c *Client) open(s Sensitive) (string, error) {
 		failures = append(failures, err)
 	}
 	// The current key's failure says more than an old one's.
-	return "", fmt.Errorf("%w (%s)", errNotOpened, failures[0].Error()) // whose chain may hold a foreign context's error
+	return "", fmt.Errorf("%w (%s)", errNotOpened, oneLine(failures[0].Error(), nil)) // whose chain may hold a foreign context's error
 }
 
 // sealer seals the sensitive values of one request under one key. The first failure stays in err.

@@ -17,7 +17,7 @@
 //
 // # Operations
 //
-// Each method names its official page by the document id; the page is
+// Each method names its official page by the document id where it is known; the page is
 // https://pay.weixin.qq.com/doc/v3/partner/ followed by that id.
 //
 //	templates    CreateCard              4015336970
@@ -45,8 +45,8 @@
 //	pictures     UploadImage
 //
 // A user who joins through a component opens a card that is unactivated until the merchant answers with
-// [Client.ConfirmUserCard]; members the merchant has already are imported. Creating calls carry a request
-// number of the merchant's (OutRequestNo): the same number with the same content does nothing twice.
+// [Client.ConfirmUserCard]; members the merchant has already are imported. Calls with a request number of
+// the merchant's (OutRequestNo) do nothing twice for the same number with the same content.
 //
 // # What a call does
 //
@@ -55,9 +55,9 @@
 // sends, reads at most 16 MiB, verifies the signature over the bytes as they came, and only then looks
 // at them. Redirects are not followed. A client starts no goroutine.
 //
-// The client refuses before sending only what it can be sure of: a required field that is empty, a path
-// value that would change the route, text the service cannot read, a change that changes nothing, a
-// sensitive value too long to be encrypted. Lengths, enums and page sizes are the service's to refuse,
+// The client refuses before sending only what it can be sure of: a required text, time or list that is
+// empty, a path value that would change the route, text the service cannot read, a change without any
+// field, a sensitive value too long to be encrypted. Lengths, enums and page sizes are the service's to refuse,
 // since its pages change.
 //
 // # Personal data
@@ -73,7 +73,7 @@
 // What the service answered is an [*APIError]; an answer that does not prove to come from WeChat Pay is a
 // [*SignatureError], and nothing of it is used. Use errors.Is with [ErrNotFound], [ErrRateLimited] and
 // their like to decide. [ErrOutcomeUnknown] is there exactly when a write may have been carried out all
-// the same: read the card before you repeat it.
+// the same: the method's comment says what to do then.
 //
 // Failed attempts are repeated after a while, as [RetryPolicy] says, where it is safe. Reads, and writes
 // that set values, are repeated after any failure that may pass. Irreversible calls are repeated only when

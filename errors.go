@@ -13,17 +13,17 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What to do about an error of a call, for errors.Is. Those up to ErrSystem describe what the service
 // answered; an [*APIError] has the details. Several can match: look for ErrOutcomeUnknown first.
 var (
-	// ErrNotFound: the user card does not exist (codes NOT_FOUND, RESOURCE_NOT_EXISTS). Check brand,
-	// template, code and openid. A 404 without such a code, from a proxy for instance, does not match.
+	// ErrNotFound: what the request names does not exist (codes NOT_FOUND, RESOURCE_NOT_EXISTS). For a user
+	// card check brand, template, code and openid. A 404 without such a code, from a proxy for instance, does not match.
 	ErrNotFound = errors.New("not found")
-	// ErrRateLimited: too many requests (status 429, or a code of that family). The request was not
-	// carried out; slow down and repeat. When an earlier attempt of the same call may have been,
-	// ErrOutcomeUnknown matches as well.
+	// ErrRateLimited: too many requests (status 429, or a code of that family). Unless ErrOutcomeUnknown
+	// matches as well, the request was not carried out; slow down and repeat.
 	ErrRateLimited = errors.New("rate limited")
 	// ErrInvalidParameter: a parameter is missing or wrong: code PARAM_ERROR, or refused by this client
 	// before anything was sent, and then there is no APIError. The text says which; do not repeat.
@@ -45,9 +45,10 @@ var (
 	// ended instead, the error matches context.DeadlineExceeded or context.Canceled.
 	ErrAttemptTimeout = errors.New("no answer within Config.AttemptTimeout")
 	// ErrOutcomeUnknown: a write was sent, and no answer came that we understand and that WeChat Pay
-	// signed. It may have been carried out. The error tells why, too. Read the card, then decide. A 4xx
-	// counts as a refusal even when it is not signed; APIError.Verified says which.
-	ErrOutcomeUnknown = errors.New("the outcome is unknown: the write may have been carried out; read the card before repeating it")
+	// signed. It may have been carried out. The error tells why, too. Each method says what to do: read
+	// what it changes and then decide, or send the same request again. A 4xx counts as a refusal even when
+	// it is not signed; APIError.Verified says which.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown: it may have been carried out; look before repeating it")
 )
 
 // sentinels holds the codes of the documentation. The same fault is spelled in several ways.
@@ -233,7 +234,7 @@ func (e *SignatureError) Error() string {
 	case ReasonStaleClock:
 		text += fmt.Sprintf(" (off by %v; check the clock)", e.Skew)
 	case ReasonUnknownSerial:
-		text += fmt.Sprintf(" (Wechatpay-Serial %q; configure that key)", cut(e.Serial, 80))
+		text += fmt.Sprintf(" (Wechatpay-Serial %q; configure that key)", cut(oneLine(e.Serial, e.private), 80))
 	}
 	return oneLine(text, e.private) + suffix(e.private, e.Host, e.Attempts, e.RequestID)
 }
@@ -265,8 +266,8 @@ func join(err error, between string, other error) error {
 }
 
 // refuse is the error of a request that was not sent because of what is in it.
-func refuse(op Operation, err error) error {
-	refused := &callError{text: fmt.Sprintf("%s: %v", op, err), cause: err}
+func refuse(p *preparedCall, err error) error {
+	refused := &callError{text: oneLine(fmt.Sprintf("%s: %v", p.name, err), p.private), cause: err}
 	if !errors.Is(err, errNotOpened) { // which a KMS out of reach can cause as well
 		refused.cause = errors.Join(ErrInvalidParameter, err)
 	}
@@ -277,7 +278,7 @@ func refuse(op Operation, err error) error {
 func suffix(private []string, host string, attempts int, requestID string, notes ...string) string {
 	parts := notes
 	if requestID != "" {
-		parts = append([]string{"Request-ID " + cut(requestID, 80)}, parts...)
+		parts = append([]string{"Request-ID " + cut(oneLine(requestID, private), 80)}, parts...)
 	}
 	if host != "" {
 		parts = append(parts, "host "+host)
@@ -295,12 +296,12 @@ func suffix(private []string, host string, attempts int, requestID string, notes
 func oneLine(s string, private []string) string {
 	longestFirst := slices.SortedFunc(slices.Values(private), func(a, b string) int { return len(b) - len(a) })
 	for _, value := range longestFirst {
-		if len(value) < 6 { // shorter ones would cut up ordinary words
+		if utf8.RuneCountInString(value) < 6 { // shorter ones would cut up ordinary words
 			continue
 		}
 		quoted, _ := json.Marshal(value)
 		for _, form := range []string{
-			value, escape(value), url.QueryEscape(value), url.PathEscape(value), unquoted(string(quoted)), unquoted(strconv.Quote(value)),
+			value, escape(value), lowerEscapes(escape(value)), url.QueryEscape(value), url.PathEscape(value), unquoted(string(quoted)), unquoted(strconv.Quote(value)),
 		} {
 			s = strings.ReplaceAll(s, form, "[…]")
 		}
@@ -313,6 +314,10 @@ func oneLine(s string, private []string) string {
 	}, s)
 	return cut(s, 600)
 }
+
+var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)
+
+func lowerEscapes(s string) string { return escapes.ReplaceAllStringFunc(s, strings.ToLower) }
 
 func unquoted(s string) string { return s[1 : len(s)-1] }
 

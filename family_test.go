@@ -104,7 +104,7 @@ func TestFamilyOfficialRequests(t *testing.T) {
 			UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 		},
 		membercard.OperationImportUserCardByOpenID: membercard.ImportUserCardByOpenIDRequest{
-			BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: "478515832665x"[:12], PhoneNumber: phone, CardColor: "#FFFF00",
+			BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code, PhoneNumber: phone, CardColor: "#FFFF00",
 			CardPictureURL: picture, Level: "钻石会员", UserInformation: answers, ValidDateInformation: &validity, PickupTime: sampleTime,
 		},
 		membercard.OperationImportUserCardByPhone: membercard.ImportUserCardByPhoneRequest{
@@ -174,7 +174,7 @@ func TestFamilyRefusedBeforeSending(t *testing.T) {
 		"UploadImage: Filename must end in .jpg, .bmp or .png":                                  membercard.UploadImageRequest{Filename: "a.gif", Content: picture},
 		"UploadImage: Filename must be printable ASCII":                                         membercard.UploadImageRequest{Filename: "图.png", Content: picture},
 		"UploadImage: Filename must be printable ASCII without quotes, slashes and backslashes": membercard.UploadImageRequest{Filename: "a\".png", Content: picture},
-		"UploadImage: Path must begin with a slash":                                             membercard.UploadImageRequest{Filename: "a.PNG", Content: picture, Path: "v3"},
+		"UploadImage: Path must be a path such as /v3/marketing":                                membercard.UploadImageRequest{Filename: "a.PNG", Content: picture, Path: "/v3/../x"},
 	} {
 		_, err := do(t.Context(), server.Client(), request)
 		require.ErrorContains(t, err, says)
@@ -211,6 +211,16 @@ func TestUploadImage(t *testing.T) {
 	assert.Equal(t, "image/png", form.File["file"][0].Header.Get("Content-Type"))
 	assert.EqualValues(t, len(picture), form.File["file"][0].Size)
 
+	t.Run("another path and digest field, in the fake", func(t *testing.T) {
+		server := membercardtest.NewTestServer(t, membercardtest.WithUpload("/brand/card-member/media/image-upload", "file_digest"))
+		_, err := server.Client().UploadImage(t.Context(), membercard.UploadImageRequest{
+			Filename: "card.png", Content: picture, Path: "/brand/card-member/media/image-upload", DigestField: "file_digest",
+		})
+		require.NoError(t, err)
+		server = membercardtest.NewTestServer(t, membercardtest.AllowViolations())
+		_, err = server.Client().UploadImage(t.Context(), membercard.UploadImageRequest{Filename: "card.png", Content: picture, Path: "/elsewhere"})
+		require.ErrorIs(t, err, membercard.ErrNotFound, "no such URL, and not a wrong signature")
+	})
 	t.Run("another path and digest field", func(t *testing.T) {
 		var uri, body string
 		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
@@ -332,8 +342,8 @@ func TestCells(t *testing.T) {
 	assert.Equal(t, "0", membercard.CellTemplateOpenMembership.Cell())
 }
 
-// TestTokensExpire at the time the service says, read with its fraction.
-func TestTokens(t *testing.T) {
+// TestTokenReachesTheComponent: what the client returns is what the component takes.
+func TestTokenReachesTheComponent(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	token, err := server.Client().CreatePreAuthToken(t.Context(), membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: cardID, OpenID: openID})

@@ -33,7 +33,7 @@ func officialClient(t *testing.T, server *membercardtest.Server, httpClient *htt
 	return client
 }
 
-// TestOfficialClientAgainstTheFake has the official client perform every operation, in memory and
+// TestOfficialClientAgainstTheFake has the official client perform the core operations, in memory and
 // through a socket, with punctuation in the code, with a body that ends in a line feed, and with gzip.
 func TestOfficialClientAgainstTheFake(t *testing.T) {
 	t.Parallel()

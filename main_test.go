@@ -1,10 +1,13 @@
 package membercard_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"image"
+	"image/png"
 	"net/http"
 	"os"
 	"testing"
@@ -31,7 +34,13 @@ const (
 )
 
 // picture is a PNG of one pixel.
-var picture = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89")
+var picture = func() []byte {
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}()
 
 func TestMain(m *testing.M) {
 	if os.Getenv("MEMBERCARD_TEST_KEY_PROCESS") != "" {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -26,6 +27,8 @@ var uploadImage = &operation{
 }
 
 const maxImage = 2 << 20
+
+var uploadPath = regexp.MustCompile(`^(/[A-Za-z0-9_-]+)+$`)
 
 // UploadImageRequest is a picture to upload. Filename and Content are required.
 type UploadImageRequest struct {
@@ -51,15 +54,17 @@ type upload struct {
 }
 
 // UploadImage uploads a picture (图片上传) and returns its address, the only kind that a card's picture may
-// have. The file's type, size and digest are checked before anything is sent.
+// have. The file's type and size are checked before anything is sent. After [ErrOutcomeUnknown] upload it
+// again: that gives one more address.
 //
 // Rate limit: 100 a minute (page of the direct merchants). Repeated automatically after a rate limit, or
-// when it is certain that nothing was sent; uploading the same picture twice does no harm. Document id of
-// the partner edition not known; 4015680641 is the brand edition's.
+// when it is certain that nothing was sent. Document id of the partner edition not known; 4015680641 is the
+// brand edition's.
 func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*UploadImageResponse, error) {
+	resetInfo(ctx)
 	p, err := c.prepareUpload(request)
 	if err != nil {
-		return nil, refuse(OperationUploadImage, err)
+		return nil, refuse(&preparedCall{operation: uploadImage}, err)
 	}
 	return complete[UploadImageResponse](ctx, c, p)
 }
@@ -78,8 +83,8 @@ func (c *Client) prepareUpload(request UploadImageRequest) (*preparedCall, error
 		return nil, errors.New("Filename must end in .jpg, .bmp or .png")
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune("\"\\/", r) }):
 		return nil, errors.New("Filename must be printable ASCII without quotes, slashes and backslashes")
-	case request.Path != "" && !strings.HasPrefix(request.Path, "/"):
-		return nil, errors.New("Path must begin with a slash")
+	case request.Path != "" && !uploadPath.MatchString(request.Path):
+		return nil, errors.New("Path must be a path such as " + uploadImage.path)
 	}
 	digest := sha256.Sum256(request.Content)
 	meta, err := json.Marshal(map[string]string{

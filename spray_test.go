@@ -25,7 +25,10 @@ import (
 )
 
 // canaries are planted values that must show nowhere.
-type canaries struct{ secrets []string }
+type canaries struct {
+	secrets  []string
+	personal []string // those of them that were planted in a Sensitive
+}
 
 // plant returns a new canary. It holds characters that every escaping changes.
 func (c *canaries) plant(where string) string {
@@ -64,7 +67,9 @@ func inBase64(secret string, offset int) string {
 func (c *canaries) fill(v reflect.Value, where string) {
 	switch {
 	case v.Type() == reflect.TypeFor[membercard.Sensitive]():
-		v.Set(reflect.ValueOf(membercard.NewSensitive(c.plant(where))))
+		secret := c.plant(where)
+		c.personal = append(c.personal, secret)
+		v.Set(reflect.ValueOf(membercard.NewSensitive(secret)))
 	case v.Type() == reflect.TypeFor[membercard.Timestamp]():
 		v.Set(reflect.ValueOf(membercard.Timestamp{Time: time.Unix(1600000000, 0)}))
 	case v.Kind() == reflect.String:
@@ -82,7 +87,8 @@ func (c *canaries) fill(v reflect.Value, where string) {
 	}
 }
 
-// sprayedRequest returns a request full of canaries, and those of its openid and card code.
+// sprayedRequest returns a request full of canaries, and those of its openid, card code and sensitive
+// values.
 func sprayedRequest(request any) (filled any, all, ids *canaries) {
 	all, ids = &canaries{}, &canaries{}
 	v := reflect.New(reflect.TypeOf(request)).Elem()
@@ -95,6 +101,7 @@ func sprayedRequest(request any) (filled any, all, ids *canaries) {
 			ids.secrets = append(ids.secrets, field.String())
 		}
 	}
+	ids.secrets = append(ids.secrets, all.personal...)
 	return v.Interface(), all, ids
 }
 

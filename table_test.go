@@ -51,6 +51,41 @@ func docs(t *testing.T) (methods, constants map[string]string) {
 	return methods, constants
 }
 
+// The repeat classes in the order of the client's table.
+const (
+	read = iota + 1
+	repeatableWrite
+	otherWrite
+	irreversible
+)
+
+// classes pins what may be repeated: a change here is a change of what users rely on.
+var classes = map[membercard.Operation]int{
+	membercard.OperationListCards:              read,
+	membercard.OperationGetCard:                read,
+	membercard.OperationListUserCards:          read,
+	membercard.OperationGetUserCard:            read,
+	membercard.OperationCreatePreAuthToken:     read,
+	membercard.OperationCreatePayViewToken:     read,
+	membercard.OperationListActivities:         read,
+	membercard.OperationGetActivity:            read,
+	membercard.OperationCreateCard:             repeatableWrite,
+	membercard.OperationUpdateCard:             repeatableWrite,
+	membercard.OperationUpdateUserCard:         repeatableWrite,
+	membercard.OperationSyncUserPoints:         repeatableWrite,
+	membercard.OperationConfirmPointsExchange:  repeatableWrite,
+	membercard.OperationCreateUserFeed:         repeatableWrite,
+	membercard.OperationCreateActivity:         repeatableWrite,
+	membercard.OperationUpdateActivity:         repeatableWrite,
+	membercard.OperationConfirmUserCard:        otherWrite,
+	membercard.OperationImportUserCardByOpenID: otherWrite,
+	membercard.OperationImportUserCardByPhone:  otherWrite,
+	membercard.OperationUploadImage:            otherWrite,
+	membercard.OperationInvalidateCard:         irreversible,
+	membercard.OperationInvalidateUserCard:     irreversible,
+	membercard.OperationTerminateActivity:      irreversible,
+}
+
 // TestOperationTable walks the table: every operation has a fake, an example JSON, a repeat class, and
 // doc comments with the Chinese term, the limit, the class and the document id.
 func TestOperationTable(t *testing.T) {
@@ -83,11 +118,14 @@ func TestOperationTable(t *testing.T) {
 		assert.Regexp(t, `[\p{Han}]{4,}`, doc, "%s: no Chinese term", name)
 		assert.Regexp(t, `Rate limit: .*(\d a second|100 a minute|none documented)`, doc, name)
 		assert.Regexp(t, `Document (\d{10}|id( of the partner edition)? not known)`, doc, name)
-		class := map[bool]string{true: "repeated automatically", false: "Repeated automatically"}[operation.Read]
-		if operation.Irreversible {
-			class = "Irreversible: repeated only when it is certain that nothing was sent"
-		}
-		assert.Contains(t, doc, class, name)
+		class, pinned := classes[operation.Name]
+		require.True(t, pinned, "the class of %s is not pinned", name)
+		assert.Equal(t, class, operation.Class, name)
+		assert.Contains(t, doc, []string{
+			"", "repeated automatically", "Repeated automatically with identical bytes",
+			"Repeated automatically after a rate limit, or when it is certain that nothing was sent",
+			"Irreversible: repeated only when it is certain that nothing was sent",
+		}[class], name)
 		assert.Regexp(t, `(requests a second|requests a minute|No limit is documented)`, strings.Join(strings.Fields(constants["Operation"+name]), " "), name)
 	}
 }

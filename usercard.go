@@ -95,7 +95,7 @@ type ListUserCardsRequest struct {
 
 // ListUserCardsResponse is one page of a user's cards.
 type ListUserCardsResponse struct {
-	Data       []UserCard `json:"data,omitempty"`
+	Data       []UserCard `json:"data,omitzero"`
 	TotalCount int        `json:"total_count"`
 	Offset     int        `json:"offset"`
 	Limit      int        `json:"limit"`
@@ -115,7 +115,7 @@ func (c *Client) ListUserCards(ctx context.Context, request ListUserCardsRequest
 
 // AllUserCards iterates over the cards of a user under a brand from request.Offset on, making one
 // [Client.ListUserCards] call a page when it is needed. The first error ends it. Ranging again starts
-// over.
+// over. What is added or removed meanwhile can shift the pages.
 func (c *Client) AllUserCards(ctx context.Context, request ListUserCardsRequest) iter.Seq2[*UserCard, error] {
 	return all(request.Offset, func(offset int) ([]UserCard, int, error) {
 		request := request

@@ -3,6 +3,7 @@ package membercardtest
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
@@ -117,7 +118,7 @@ func (s *Server) createActivity(in input) (any, *problem) {
 	made, refused := s.under(membercard.OperationCreateActivity, a.OutRequestNo, in, func() (any, *problem) {
 		s.effects[effect{membercard.OperationCreateActivity, a.OutRequestNo}]++
 		now := formatTime(time.Now())
-		a.ActivityID, a.ApplyAvailable, a.CreateTime, a.ModifyTime = newCode()[:6], a.ApplyTotal, now, now
+		a.ActivityID, a.ApplyAvailable, a.CreateTime, a.ModifyTime = newCode()[:12], a.ApplyTotal, now, now
 		s.activities = append(s.activities, &a)
 		return &a, nil
 	})
@@ -127,22 +128,27 @@ func (s *Server) createActivity(in input) (any, *problem) {
 	return made.(*activity).answer(), nil
 }
 
-// AddActivity adds an activity. An empty ActivityID is made, and an empty period is the next hour. It
-// returns the activity as it was added.
+// AddActivity adds an activity. An empty ActivityID is made, and an empty period is the next hour. Its
+// state follows from the period, unless it is terminated. It returns the activity as it was added, and
+// panics when there is one with this ActivityID.
 func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	added := &activity{
-		OutRequestNo: a.OutRequestNo, BrandID: cmp.Or(a.BrandID, "1004"), CardID: a.CardID, ActivityChannel: "MECHANT_APP_COMPONENT",
-		Title: a.Title, SubTitle: a.SubTitle,
+		OutRequestNo: a.OutRequestNo, BrandID: cmp.Or(a.BrandID, "1004"), CardID: a.CardID, ActivityState: string(a.ActivityState),
+		ActivityChannel: cmp.Or(string(a.ActivityChannel), "MECHANT_APP_COMPONENT"),
+		Title:           a.Title, SubTitle: a.SubTitle,
 		BeginTime:  cmp.Or(formatTime(a.BeginTime.Time), formatTime(now)),
 		EndTime:    cmp.Or(formatTime(a.EndTime.Time), formatTime(now.Add(time.Hour))),
 		ApplyTotal: a.ApplyTotal, ApplyAvailable: a.ApplyAvailable,
-		ActivityID: cmp.Or(a.ActivityID, newCode()[:6]), CreateTime: formatTime(now), ModifyTime: formatTime(now),
+		ActivityID: cmp.Or(a.ActivityID, newCode()[:12]), CreateTime: formatTime(now), ModifyTime: formatTime(now),
 	}
 	for _, stock := range a.ProductCouponStockList {
 		added.ProductCouponStockList = append(added.ProductCouponStockList, productCouponStock{stock.ProductCouponID, stock.StockID})
+	}
+	if slices.ContainsFunc(s.activities, func(other *activity) bool { return other.ActivityID == added.ActivityID }) {
+		panic("membercardtest: AddActivity: there is an activity with this ActivityID")
 	}
 	s.activities = append(s.activities, added)
 	return added.export()

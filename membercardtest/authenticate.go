@@ -38,7 +38,8 @@ func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce,
 		return before, true, nil
 	}
 	now := time.Now()
-	if len(s.nonces) >= 10000 { // older ones are refused for their timestamps
+	if now.Sub(s.pruned) > clockWindow { // older ones are refused for their timestamps
+		s.pruned = now
 		maps.DeleteFunc(s.nonces, func(_ string, used *usedNonce) bool { return now.Sub(used.at) > 2*clockWindow })
 	}
 	used := &usedNonce{digest: digest, at: now}
@@ -78,7 +79,7 @@ func checkSignature(request *http.Request, body []byte) (items map[string]string
 	signature, err := base64.StdEncoding.DecodeString(items["signature"])
 	if err != nil || rsa.VerifyPKCS1v15(&merchantKey().PublicKey, crypto.SHA256, digest[:], signature) != nil {
 		mistake := findMistake(signature, request, items, body)
-		return nil, digest, signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message),
+		return nil, digest, signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message[:min(len(message), 2000)]),
 			newSignInformation(request, message, body))
 	}
 	return items, digest, nil

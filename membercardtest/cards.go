@@ -475,8 +475,11 @@ func importUserCard(operation membercard.Operation) func(*Server, input) (any, *
 		if template == nil || template.BrandID != change.BrandID {
 			return nil, notOfBrand()
 		}
-		s.effects[effect{operation, change.UserCardCode}]++
 		valid := template.ValidDateInformation
+		if valid.Type == "FIX_TERM" && change.PickupTime == nil {
+			return nil, paramError("body", "/pickup_time", nil, "is required with a validity of type FIX_TERM")
+		}
+		s.effects[effect{operation, change.UserCardCode}]++
 		switch {
 		case template.State != "CARD_EFFECTIVE":
 			return nil, invalidRequest("会员卡模板已失效", "the template is invalid")
@@ -484,8 +487,6 @@ func importUserCard(operation membercard.Operation) func(*Server, input) (any, *
 			return nil, invalidRequest("会员卡code已存在", "the template has a card with this code")
 		case change.ValidDateInformation != nil && change.ValidDateInformation.Type != valid.Type:
 			return nil, invalidRequest("有效期类型与会员卡模板不一致", "the validity is not of the template's type")
-		case valid.Type == "FIX_TERM" && change.PickupTime == nil:
-			return nil, paramError("body", "/pickup_time", nil, "is required with a validity of type FIX_TERM")
 		}
 		now := formatTime(time.Now())
 		u := &userCard{

@@ -43,8 +43,8 @@ func componentRoutes() []*route {
 			handle: (*Server).createUserFeed,
 		},
 		{
-			operation: membercard.OperationUploadImage, method: http.MethodPost,
-			path: strings.Split("v3/marketing/favor/media/image-upload", "/"), upload: true, handle: (*Server).uploadImage,
+			operation: membercard.OperationUploadImage, method: http.MethodPost, // its path is the server's
+			upload: true, handle: (*Server).uploadImage,
 		},
 	}
 }
@@ -173,7 +173,7 @@ func (s *Server) uploadImage(in input) (any, *problem) {
 	if err != nil || !ok {
 		return nil, paramViolation("body", "/meta", "is not a JSON object")
 	}
-	table := []parameter{{name: "filename", required: true, max: 128}, {name: "sha256", required: true, max: 64}}
+	table := []parameter{{name: "filename", required: true, max: 128}, {name: s.digestField, required: true, max: 64}}
 	if _, refused := s.checkMembers(table, "/meta", members); refused != nil {
 		refused.violation = true
 		return nil, refused
@@ -185,8 +185,8 @@ func (s *Server) uploadImage(in input) (any, *problem) {
 		return nil, paramError("body", "/meta/filename", name, "must end in jpg, bmp or png")
 	case upload.fileName == "" || !strings.HasPrefix(upload.fileType, "image/"):
 		return nil, paramViolation("body", "/file", "must have a filename and an image's Content-Type")
-	case members["sha256"] != hex.EncodeToString(digest[:]):
-		return nil, paramViolation("body", "/meta/sha256", "is not the SHA-256 of the file in lower-case hexadecimal")
+	case members[s.digestField] != hex.EncodeToString(digest[:]):
+		return nil, paramViolation("body", "/meta/"+s.digestField, "is not the SHA-256 of the file in lower-case hexadecimal")
 	case len(upload.file) == 0 || len(upload.file) > maxImage:
 		return nil, paramError("body", "/file", len(upload.file), fmt.Sprintf("must have from 1 to %d bytes", maxImage))
 	case !slices.Contains([]string{"image/jpeg", "image/bmp", "image/png"}, http.DetectContentType(upload.file)):

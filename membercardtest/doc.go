@@ -63,7 +63,7 @@
 //     inferred for the others
 //   - an invalid card is neither changed nor invalidated again: 400 INVALID_REQUEST, of this house; what
 //     the service answers is not documented
-//   - a request number with the same content gives what it gave before, with other content it is 400
+//   - a request number with the same content gives what it made before, with other content it is 400
 //     ALREADY_EXISTS: the first documented by the fields' names, the second inferred from a sibling product.
 //     The same for the record_id of a swap of points, with 400 INVALID_REQUEST: inferred
 //   - only cards of type NORMAL can be created: documented in the brand edition, the code is of this house.

@@ -13,6 +13,14 @@ func (s *Server) State() string {
 	}))
 }
 
+// AllEffects counts what was carried out.
+func (s *Server) AllEffects() (n int) {
+	for _, effects := range s.effects {
+		n += effects
+	}
+	return n
+}
+
 // SignedMessage is what the fake expects to be signed.
 func SignedMessage(method, uri, timestamp, nonce, body string) string {
 	return signedMessage(method, uri, timestamp, nonce, body)

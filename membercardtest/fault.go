@@ -28,17 +28,17 @@ type Fault struct {
 	Message string        // FaultStatus, FaultUnsigned
 	Header  http.Header   // added to the answer, whatever the kind: Retry-After, Location
 	Body    []byte        // FaultBody: what is signed and sent in place of the answer
-	Delay   time.Duration // FaultSlow; with another kind, waited before it strikes
+	Delay   time.Duration // waited before the request is carried out, with AfterEffect afterwards; not by FaultRefuse
 	Missing string        // FaultMissingHeader: which
-	// AfterEffect has FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty, FaultCut and FaultSilent strike
-	// after the request was carried out. The caller cannot tell.
+	// AfterEffect has FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty, FaultCut, FaultSilent and FaultSlow
+	// strike after the request was carried out. The caller cannot tell.
 	AfterEffect bool
 }
 
 // FaultKind says what goes wrong.
 type FaultKind string
 
-// The faults.
+// The kinds of fault that [Server.Inject] takes.
 const (
 	FaultRefuse          FaultKind = "connection refused"          // the connection is not made; over a socket it is dropped at once
 	FaultCut             FaultKind = "connection cut"              // the connection breaks
@@ -62,9 +62,17 @@ const (
 )
 
 // Inject adds a fault. Faults strike in the order they were injected, one per request. It panics on a
-// Status that is none, or that cannot have the body the kind gives it.
+// fault that cannot strike: of no kind, or without what the kind needs.
 func (s *Server) Inject(fault Fault) {
 	switch fault.Kind {
+	case FaultRefuse, FaultCut, FaultSilent, FaultSlow, FaultBody, FaultForgedBody, FaultTruncated, FaultWrongLength, FaultEndless,
+		FaultBadSignature, FaultProbe, FaultStaleTimestamp, FaultFutureTimestamp, FaultUnknownSerial:
+	case FaultMissingHeader:
+		if fault.Missing == "" {
+			panic("membercardtest: Inject: FaultMissingHeader needs the name of a header in Missing")
+		}
+	default:
+		panic(fmt.Sprintf("membercardtest: Inject: %q is no kind of fault", fault.Kind))
 	case FaultStatus, FaultUnsigned, FaultHTML:
 		if fault.Status == http.StatusNoContent || fault.Status == http.StatusNotModified {
 			panic(fmt.Sprintf("membercardtest: Inject: an answer of status %d has no body; use FaultEmpty", fault.Status))
@@ -128,11 +136,6 @@ func (f *Fault) carriesOut() bool {
 
 // strike does what happens before the effect.
 func (f *Fault) strike(ctx context.Context, closed <-chan struct{}) error {
-	if f.Delay > 0 {
-		if err := await(ctx, closed, f.Delay); err != nil {
-			return err
-		}
-	}
 	if f.AfterEffect {
 		return nil
 	}
@@ -148,6 +151,11 @@ func (f *Fault) afterEffect(ctx context.Context, closed <-chan struct{}) error {
 }
 
 func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
+	if f.Delay > 0 {
+		if err := await(ctx, closed, f.Delay); err != nil {
+			return err
+		}
+	}
 	switch f.Kind {
 	case FaultCut:
 		return errCut()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -93,6 +94,9 @@ func (s *Server) match(request *http.Request) (*route, map[string]string) {
 	}
 	segments := strings.Split(strings.TrimPrefix(uri, "/"), "/")
 	for _, r := range routes() {
+		if r.upload && r.method == request.Method && slices.Equal(s.uploadPath, segments) {
+			return r, map[string]string{}
+		}
 		if r.method != request.Method || len(r.path) != len(segments) {
 			continue
 		}
@@ -249,7 +253,7 @@ func (s *Server) validateQuery(table []parameter, query string, hasQuery bool, v
 
 // undefined refuses the members of a body that the page does not define.
 func undefined(table []parameter, pointer string, members map[string]any) *problem {
-	for name := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if !slices.ContainsFunc(table, func(p parameter) bool { return p.name == name }) {
 			return undefinedParameter("/body" + pointer + "/" + name)
 		}

@@ -3,6 +3,8 @@ package membercardtest
 import (
 	"cmp"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/wechatpay-cards/membercard"
 )
@@ -42,10 +44,13 @@ type userPoints struct {
 // requireMember finds a card that its user can use.
 func (s *Server) requireMember(brandID, cardID, code, openID string) (*userCard, *problem) {
 	u, refused := s.requireUserCard(brandID, cardID, code, openID)
-	if refused == nil && u.UserCardState != "EFFECTIVE" {
-		return nil, invalidRequest("用户会员卡不可用", "the card is "+u.UserCardState)
+	if refused != nil {
+		return nil, refused
 	}
-	return u, refused
+	if state := u.state(time.Now()); state != "EFFECTIVE" {
+		return nil, invalidRequest("用户会员卡不可用", "the card is "+state)
+	}
+	return u, nil
 }
 
 func (s *Server) syncUserPoints(in input) (any, *problem) {
@@ -100,6 +105,9 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 		RecordID:                 cmp.Or(e.RecordID, "WfTb8"+randomHex(8)),
 		ExchangeCouponTemplateID: cmp.Or(e.ExchangeCouponTemplateID, "0Flpo"+randomHex(4)),
 		BrandID:                  u.BrandID, CardID: u.CardID, OpenID: u.OpenID, UserCardCode: u.UserCardCode,
+	}
+	if slices.ContainsFunc(s.exchanges, func(other *pointsExchange) bool { return other.RecordID == exchange.RecordID }) {
+		panic("membercardtest: AddPointsExchange: there is a swap with this RecordID")
 	}
 	s.exchanges = append(s.exchanges, exchange)
 	return exchange.export()

@@ -55,6 +55,8 @@ func newKey() *rsa.PrivateKey {
 // an [http.Handler], for one elsewhere. It is safe for concurrent use.
 type Server struct {
 	idsInBody       []membercard.Operation
+	uploadPath      []string
+	digestField     string
 	allowViolations bool
 	refuseReplays   bool
 	onRequest       func(Request)
@@ -68,6 +70,7 @@ type Server struct {
 	cards      []*card
 	userCards  []*userCard
 	nonces     map[string]*usedNonce
+	pruned     time.Time // when old nonces were dropped last
 	requests   []Request
 	effects    map[effect]int
 	numbers    map[effect]numbered // by operation and request number
@@ -96,6 +99,15 @@ type effect struct {
 	code      string
 }
 
+// WithUpload changes where pictures are uploaded and how their digest is named, as
+// membercard.UploadImageRequest.Path and DigestField do. The default is /v3/marketing/favor/media/image-upload
+// and sha256.
+func WithUpload(path, digestField string) Option {
+	return func(s *Server) {
+		s.uploadPath, s.digestField = strings.Split(strings.TrimPrefix(path, "/"), "/"), digestField
+	}
+}
+
 // Option changes a Server.
 type Option func(*Server)
 
@@ -113,20 +125,23 @@ func AllowViolations() Option { return func(s *Server) { s.allowViolations = tru
 // documented to do that, and Go's transport may repeat a read that way on a connection that died.
 func RefuseReplays() Option { return func(s *Server) { s.refuseReplays = true } }
 
-// OnRequest calls f with every request after it was answered, one at a time.
+// OnRequest calls f with every request when it was judged and before the answer goes out, one at a time. f
+// must not make requests to the server.
 func OnRequest(f func(Request)) Option { return func(s *Server) { s.onRequest = f } }
 
 // NewServer returns a Server without cards.
 func NewServer(options ...Option) *Server {
 	s := &Server{
-		closed:   make(chan struct{}),
-		keyID:    PublicKeyID,
-		key:      platformKey(),
-		nonces:   map[string]*usedNonce{},
-		effects:  map[effect]int{},
-		numbers:  map[effect]numbered{},
-		pictures: map[string][]byte{},
-		recent:   map[membercard.Operation][]time.Time{},
+		closed:      make(chan struct{}),
+		uploadPath:  strings.Split("v3/marketing/favor/media/image-upload", "/"),
+		digestField: "sha256",
+		keyID:       PublicKeyID,
+		key:         platformKey(),
+		nonces:      map[string]*usedNonce{},
+		effects:     map[effect]int{},
+		numbers:     map[effect]numbered{},
+		pictures:    map[string][]byte{},
+		recent:      map[membercard.Operation][]time.Time{},
 	}
 	for _, option := range options {
 		option(s)
@@ -171,8 +186,8 @@ func (s *Server) Client() *membercard.Client {
 	return client
 }
 
-// PlatformKey returns the key pair whose public half is the WeChat Pay public key. Tests of clients in
-// other languages need it.
+// PlatformKey returns the key pair whose public half is the WeChat Pay public key of Config, for tests
+// that sign answers of their own.
 func (s *Server) PlatformKey() *rsa.PrivateKey { return platformKey() }
 
 // Start listens on a free port of the loopback interface and returns the base URL. Calling it again
@@ -400,7 +415,7 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	signed := body
-	if route.upload {
+	if route.upload || route.handle == nil && strings.HasPrefix(request.Header.Get("Content-Type"), "multipart/") {
 		signed = readUpload(request.Header.Get("Content-Type"), body).meta
 	}
 	used, repeated, refused := s.authenticate(request, signed)

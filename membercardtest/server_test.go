@@ -330,7 +330,7 @@ func TestRoundTripFiresTheTraceHooks(t *testing.T) {
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultRefuse, Times: -1})
 	_, err = server.Client().InvalidateUserCard(ctx, membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID})
 	require.Error(t, err)
-	assert.Subset(t, []string{"GetConn"}, fired)
+	assert.Equal(t, []string{"GetConn", "GetConn", "GetConn"}, fired, "no connection was had")
 }
 
 // TestLifeCycle: validity ends by the clock, invalidation is final.
@@ -544,6 +544,9 @@ func TestInjectRefusesWhatIsNoStatus(t *testing.T) {
 		{Kind: membercardtest.FaultStatus},
 		{Kind: membercardtest.FaultEmpty, Status: 101},
 		{Kind: membercardtest.FaultHTML, Status: 1000},
+		{},
+		{Kind: "cut"},
+		{Kind: membercardtest.FaultMissingHeader},
 		{Kind: membercardtest.FaultStatus, Status: 204},
 		{Kind: membercardtest.FaultUnsigned, Status: 304},
 	} {

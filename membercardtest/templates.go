@@ -112,13 +112,17 @@ func (s *Server) createCard(in input) (any, *problem) {
 	case c.NeedDisplayLevel && c.InitLevel == "":
 		return nil, paramError("body", "/init_level", nil, "is required with need_display_level")
 	}
-	return s.under(membercard.OperationCreateCard, c.OutRequestNo, in, func() (any, *problem) {
+	made, refused := s.under(membercard.OperationCreateCard, c.OutRequestNo, in, func() (any, *problem) {
 		s.effects[effect{membercard.OperationCreateCard, c.OutRequestNo}]++
 		now := formatTime(time.Now())
 		c.CardID, c.State, c.CreateTime, c.ModifyTime = "pbLatjvWOibDc5-"+randomHex(6), "CARD_EFFECTIVE", now, now
 		s.cards = append(s.cards, &c)
-		return c, nil
+		return &c, nil
 	})
+	if refused != nil {
+		return nil, refused
+	}
+	return *made.(*card), nil // as it is by now
 }
 
 func (s *Server) listCards(in input) (any, *problem) {

@@ -5,7 +5,7 @@
 //
 //	DIR/config.json         addresses, identities, and the names of the key files
 //	DIR/apiclient_key.pem   the merchant API private key (商户API私钥)
-//	DIR/wechatpay_key.pem   the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
+//	DIR/pub_key.pem         the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
 //
 // It has one card template and one user card, named in config.json. Its first line of output begins with
 // "listening " and the base URL; then comes one line for each request, with the reason in words when it
@@ -99,7 +99,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	own := server.Config()
 	if err := files.write(own.PrivateKey.(*rsa.PrivateKey), own.PublicKey, config{
-		BaseURL: "http://" + listener.Addr().String(), MchID: own.MchID, CertificateSerial: own.CertificateSerial,
+		BaseURL: baseURL(listener), MchID: own.MchID, CertificateSerial: own.CertificateSerial,
 		PublicKeyID: own.PublicKeyID, APIv3Key: own.APIv3Key,
 		BrandID: card.BrandID, CardID: card.CardID, UserCardCode: userCard.UserCardCode, OpenID: userCard.OpenID,
 	}); err != nil {
@@ -108,8 +108,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 	httpServer := &http.Server{Handler: server, ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
+	fmt.Fprintf(stdout, "listening %s config %s\n", baseURL(listener), filepath.Join(files.dir, configFile))
 	go func() { served <- httpServer.Serve(listener) }()
-	fmt.Fprintf(stdout, "listening http://%s config %s\n", listener.Addr(), filepath.Join(files.dir, configFile))
 	select {
 	case err := <-served:
 		return err
@@ -131,6 +131,15 @@ func listen(ctx context.Context, addr string, allowRemote bool) (net.Listener, e
 		return nil, fmt.Errorf("%s is not a loopback address; use -allow-remote if other machines are to reach it", addr)
 	}
 	return new(net.ListenConfig).Listen(ctx, "tcp", resolved.String())
+}
+
+// baseURL is where clients of this machine find the listener.
+func baseURL(listener net.Listener) string {
+	addr := listener.Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
+	}
+	return "http://" + addr.String()
 }
 
 // report writes the line about one request.
@@ -158,7 +167,7 @@ func report(out io.Writer, r membercardtest.Request, asJSON bool) {
 const (
 	configFile     = "config.json"
 	privateKeyFile = "apiclient_key.pem"
-	publicKeyFile  = "wechatpay_key.pem"
+	publicKeyFile  = "pub_key.pem"
 )
 
 // folder holds the files of one run.
@@ -199,10 +208,18 @@ func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config)
 		{configFile, append(text, '\n')}, // last, so that who waits for it finds the others
 	} {
 		path := filepath.Join(f.dir, file.name)
-		if err := os.WriteFile(path, file.data, 0o600); err != nil {
-			return err
+		// Never over a file that is there: it may be a real key of this name.
+		created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return fmt.Errorf("%w; give -dir a folder of its own", err)
 		}
 		f.written = append(f.written, path)
+		if _, err := created.Write(file.data); err != nil {
+			return err
+		}
+		if err := created.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

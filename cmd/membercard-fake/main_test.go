@@ -132,6 +132,19 @@ func TestProgramInAGivenFolder(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, kept.config.PrivateKey))
 }
 
+// TestProgramLeavesFilesAlone that it did not write: a real key may have the name of one of its own.
+func TestProgramLeavesFilesAlone(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pub_key.pem")
+	require.NoError(t, os.WriteFile(path, []byte("a real key"), 0o600))
+	err := run(t.Context(), []string{"-dir", dir}, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "give -dir a folder of its own")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "a real key", string(data))
+	assert.NoFileExists(t, filepath.Join(dir, "apiclient_key.pem"), "what it wrote before it gave up is removed")
+}
+
 func TestProgramRefuses(t *testing.T) {
 	for says, args := range map[string][]string{
 		"not a loopback address":        {"-addr", "0.0.0.0:0"},

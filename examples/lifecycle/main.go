@@ -6,9 +6,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"os"
 	"time"
@@ -31,20 +34,21 @@ const (
 	openID  = "obLatjnx9gnqzS4myYGmLZ7LgLBA"
 )
 
-// picture is the smallest PNG that is one.
-var picture = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89")
-
 func run(ctx context.Context, out io.Writer, server *membercardtest.Server) error {
 	client := server.Client()
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 
-	image, err := client.UploadImage(ctx, membercard.UploadImageRequest{Filename: "card.png", Content: picture})
+	var picture bytes.Buffer // in earnest a designer's, 716 by 320 pixels
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 716, 320))); err != nil {
+		return err
+	}
+	uploaded, err := client.UploadImage(ctx, membercard.UploadImageRequest{Filename: "card.png", Content: picture.Bytes()})
 	if err != nil {
 		return err
 	}
 	template, err := client.CreateCard(ctx, membercard.CreateCardRequest{
 		OutRequestNo: "1004-20261122-1", BrandID: brandID, AppID: "wxea9c30890f48d5ae",
-		CardType: membercard.CardTypeNormal, CardTitle: "咖啡会员卡", CardColor: "#6F4E37", CardPictureURL: image.MediaURL,
+		CardType: membercard.CardTypeNormal, CardTitle: "咖啡会员卡", CardColor: "#6F4E37", CardPictureURL: uploaded.MediaURL,
 		CodeMode: membercard.CodeModeSystemAllocate, CodeType: membercard.CodeTypeQRCode, Benefits: "会员折扣、专属价",
 		NotifyURL:            "https://merchant.example/notify",
 		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent},
@@ -124,7 +128,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 
 	imported, err := client.ImportUserCardByOpenID(ctx, membercard.ImportUserCardByOpenIDRequest{
 		BrandID: brandID, CardID: template.CardID, OpenID: "obLatjimported", UserCardCode: "M-0001", Level: "黄金会员",
-		PickupTime: membercard.Timestamp{Time: time.Date(2024, 5, 20, 0, 0, 0, 0, time.Local)},
+		PickupTime: membercard.Timestamp{Time: time.Date(2024, 5, 20, 4, 0, 0, 0, time.UTC)},
 	})
 	if err != nil {
 		return err
