@@ -71,8 +71,6 @@ func (s *Server) Inject(fault Fault) {
 		if fault.Missing == "" {
 			panic("membercardtest: Inject: FaultMissingHeader needs the name of a header in Missing")
 		}
-	default:
-		panic(fmt.Sprintf("membercardtest: Inject: %q is no kind of fault", fault.Kind))
 	case FaultStatus, FaultUnsigned, FaultHTML:
 		if fault.Status == http.StatusNoContent || fault.Status == http.StatusNotModified {
 			panic(fmt.Sprintf("membercardtest: Inject: an answer of status %d has no body; use FaultEmpty", fault.Status))
@@ -82,6 +80,8 @@ func (s *Server) Inject(fault Fault) {
 		if fault.Status < 200 || fault.Status > 599 {
 			panic(fmt.Sprintf("membercardtest: Inject: %d is not the status of an answer", fault.Status))
 		}
+	default:
+		panic(fmt.Sprintf("membercardtest: Inject: %q is no kind of fault", fault.Kind))
 	}
 	if fault.Times == 0 {
 		fault.Times = 1

@@ -209,7 +209,7 @@ func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config)
 	} {
 		path := filepath.Join(f.dir, file.name)
 		// Never over a file that is there: it may be a real key of this name.
-		created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user named the folder
 		if err != nil {
 			return fmt.Errorf("%w; give -dir a folder of its own", err)
 		}
