@@ -77,9 +77,9 @@ type CreateCardRequest struct {
 
 // CreateCard creates a card template (创建会员卡模板).
 //
-// The same OutRequestNo with the same content gives the template that was created before, so after
-// [ErrOutcomeUnknown] send the same request again; with other content it is refused, in related products
-// with code ALREADY_EXISTS.
+// OutRequestNo identifies the creation. What a repeat returns is not documented; in related products it is
+// the same for the same content, and code ALREADY_EXISTS for other content. So after [ErrOutcomeUnknown]
+// send the same request again, or look for the number with [Client.AllCards].
 //
 // Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
 // bytes. Document 4015336970.

@@ -46,7 +46,7 @@
 //
 // A user who joins through a component opens a card that is unactivated until the merchant answers with
 // [Client.ConfirmUserCard]; members the merchant has already are imported. Calls with a request number of
-// the merchant's (OutRequestNo) do nothing twice for the same number with the same content.
+// the merchant's (OutRequestNo) are meant to do nothing twice for the same number and content.
 //
 // # What a call does
 //

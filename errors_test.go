@@ -139,6 +139,23 @@ func TestErrorTextIsOneRedactedLine(t *testing.T) {
 	assert.Contains(t, err.Error(), "Request-ID "+apiError.RequestID)
 }
 
+// TestForeignIdentifiersAreCleaned: a Request-ID and a serial come from whoever answers.
+func TestForeignIdentifiersAreCleaned(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("9", 65) + openID
+	for _, header := range []http.Header{
+		{"Request-Id": {long}},
+		{"Wechatpay-Timestamp": {fmt.Sprint(time.Now().Unix())}, "Wechatpay-Nonce": {"n"}, "Wechatpay-Signature": {"s"}, "Wechatpay-Serial": {long}},
+	} {
+		client := newClient(t, membercardtest.NewTestServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 404, Header: header, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+		})))
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.ErrorContains(t, err, "999")
+		assert.NotContains(t, err.Error(), openID[:8])
+	}
+}
+
 func TestErrorDetail(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)

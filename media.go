@@ -85,6 +85,8 @@ func (c *Client) prepareUpload(request UploadImageRequest) (*preparedCall, error
 		return nil, errors.New("Filename must be printable ASCII without quotes, slashes and backslashes")
 	case request.Path != "" && !uploadPath.MatchString(request.Path):
 		return nil, errors.New("Path must be a path such as " + uploadImage.path)
+	case request.DigestField == "filename":
+		return nil, errors.New("DigestField must not be filename, which is the other member of meta")
 	}
 	digest := sha256.Sum256(request.Content)
 	meta, err := json.Marshal(map[string]string{

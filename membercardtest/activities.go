@@ -135,12 +135,16 @@ func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	brandID, begin := "1004", cmp.Or(a.BeginTime, membercard.Timestamp{Time: now})
+	if template := s.findCard(a.CardID); template != nil {
+		brandID = template.BrandID
+	}
 	added := &activity{
-		OutRequestNo: a.OutRequestNo, BrandID: cmp.Or(a.BrandID, "1004"), CardID: a.CardID, ActivityState: string(a.ActivityState),
+		OutRequestNo: a.OutRequestNo, BrandID: cmp.Or(a.BrandID, brandID), CardID: a.CardID, ActivityState: string(a.ActivityState),
 		ActivityChannel: cmp.Or(string(a.ActivityChannel), "MECHANT_APP_COMPONENT"),
 		Title:           a.Title, SubTitle: a.SubTitle,
-		BeginTime:  cmp.Or(formatTime(a.BeginTime.Time), formatTime(now)),
-		EndTime:    cmp.Or(formatTime(a.EndTime.Time), formatTime(now.Add(time.Hour))),
+		BeginTime:  formatTime(begin.Time),
+		EndTime:    cmp.Or(formatTime(a.EndTime.Time), formatTime(begin.Add(time.Hour))),
 		ApplyTotal: a.ApplyTotal, ApplyAvailable: a.ApplyAvailable,
 		ActivityID: cmp.Or(a.ActivityID, newCode()[:12]), CreateTime: formatTime(now), ModifyTime: formatTime(now),
 	}

@@ -38,7 +38,7 @@ func componentRoutes() []*route {
 			operation: membercard.OperationCreateUserFeed, method: http.MethodPost, path: pathOf("user-feeds"),
 			body: []parameter{
 				brandID, cardID, userCardCode, openID, feedNo,
-				{name: "cell", required: true, max: 128, pattern: regexp.MustCompile(`^([0-9]|1[0-7])(_[^_]+)*$`)},
+				{name: "cell", required: true, max: 128, pattern: regexp.MustCompile(`^([0-9]|1[0-7])(_.*)?$`)},
 			},
 			handle: (*Server).createUserFeed,
 		},
@@ -96,10 +96,10 @@ func (s *Server) createUserFeed(in input) (any, *problem) {
 		OutRequestNo string `json:"out_request_no"`
 		Cell         string `json:"cell"`
 	}](in)
-	if _, refused := s.requireMember(feed.BrandID, feed.CardID, feed.UserCardCode, feed.OpenID); refused != nil {
-		return nil, refused
-	}
 	return s.under(membercard.OperationCreateUserFeed, feed.OutRequestNo, in, func() (any, *problem) {
+		if _, refused := s.requireMember(feed.BrandID, feed.CardID, feed.UserCardCode, feed.OpenID); refused != nil {
+			return nil, refused
+		}
 		s.effects[effect{membercard.OperationCreateUserFeed, feed.UserCardCode}]++
 		s.feeds = append(s.feeds, membercard.UserFeed(feed))
 		return map[string]string{
@@ -173,7 +173,7 @@ func (s *Server) uploadImage(in input) (any, *problem) {
 	if err != nil || !ok {
 		return nil, paramViolation("body", "/meta", "is not a JSON object")
 	}
-	table := []parameter{{name: "filename", required: true, max: 128}, {name: s.digestField, required: true, max: 64}}
+	table := []parameter{{name: "filename", required: true}, {name: s.digestField, required: true, max: 64}}
 	if _, refused := s.checkMembers(table, "/meta", members); refused != nil {
 		refused.violation = true
 		return nil, refused

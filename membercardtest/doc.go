@@ -75,6 +75,7 @@
 //   - an import makes a card EFFECTIVE without a confirm: documented. Its code must be new and its validity
 //     of the template's type, and FIX_TERM needs pickup_time: inferred. Import by phone works here, though
 //     the service has only announced it
+//   - the template number of a feed's cell is from 0 to 17: documented. What follows it is not looked at
 //   - points are absolute, tokens live one hour, those for the payment code ten minutes and once, activities
 //     change their state with the time: documented
 //   - points, feeds and swaps need a card that exists, points and feeds one that is EFFECTIVE; an activity

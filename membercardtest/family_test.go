@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/textproto"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,15 +193,40 @@ func TestPoints(t *testing.T) {
 	require.ErrorIs(t, err, membercard.ErrInvalidRequest, "one swap, one word")
 	_, err = answer("unknown", "", membercard.PointsExchangeResultAllow)
 	require.ErrorIs(t, err, membercard.ErrNotFound)
+	failing := server.AddPointsExchange(membercard.PointsExchange{
+		CardID: cardID, UserCardCode: code, ExchangeCouponTemplateID: "exchange", StockID: "100232301", State: membercard.PointsExchangeStateFail,
+	})
+	unlucky, err := answer(failing.RecordID, "", membercard.PointsExchangeResultAllow)
+	require.NoError(t, err)
+	assert.Equal(t, membercard.PointsExchangeStateFail, unlucky.State, "allowed, and yet no coupon: the points must be given back")
+	assert.Equal(t, "100232301", unlucky.StockID)
 	second := server.AddPointsExchange(membercard.PointsExchange{CardID: cardID, UserCardCode: code, ExchangeCouponTemplateID: "exchange"})
 	exchange, err := answer(second.RecordID, "积分不足", membercard.PointsExchangeResultReject)
 	require.NoError(t, err)
 	assert.Equal(t, membercard.PointsExchangeStateFail, exchange.State)
-	assert.Equal(t, 2, server.Effects(membercard.OperationConfirmPointsExchange, code))
+	assert.Equal(t, 3, server.Effects(membercard.OperationConfirmPointsExchange, code))
+
+	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: "old", OpenID: openID, ValidDateInformation: membercard.DateInfo{
+		Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: time.Now().Add(-2 * time.Hour)},
+		AvailableEndTime: membercard.Timestamp{Time: time.Now().Add(-time.Hour)},
+	}})
+	_, err = client.SyncUserPoints(t.Context(), membercard.SyncUserPointsRequest{OutRequestNo: "n-9", BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: "old"})
+	require.ErrorIs(t, err, membercard.ErrInvalidRequest, "an expired card has no points")
 
 	_, err = client.InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID})
 	require.NoError(t, err)
 	require.ErrorIs(t, sync("n-3", 1), membercard.ErrInvalidRequest)
+	require.NoError(t, sync("n-1", 100), "a repeat is answered as before, whatever became of the card")
+}
+
+func TestDeepJSONIsRefused(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	body := `{"brand_id":` + strings.Repeat("[", 3<<20)
+	response, err := server.RoundTrip(sign(t, server, "POST", "/v3/brand/partner/card-member/cards", body, nil))
+	require.NoError(t, err)
+	assert.Equal(t, 400, response.StatusCode)
+	assert.Contains(t, lastReason(server), "nested too deeply")
 }
 
 func TestFeeds(t *testing.T) {

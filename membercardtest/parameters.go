@@ -397,7 +397,7 @@ func decodeStrictly(data []byte) (any, error) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
-	value, err := decodeValue(decoder)
+	value, err := decodeValue(decoder, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -407,7 +407,10 @@ func decodeStrictly(data []byte) (any, error) {
 	return value, nil
 }
 
-func decodeValue(decoder *json.Decoder) (any, error) {
+func decodeValue(decoder *json.Decoder, depth int) (any, error) {
+	if depth > 100 {
+		return nil, errors.New("is nested too deeply")
+	}
 	token, err := decoder.Token()
 	if err != nil {
 		return nil, errors.New("is not JSON")
@@ -426,7 +429,7 @@ func decodeValue(decoder *json.Decoder) (any, error) {
 			if _, twice := members[key]; twice {
 				return nil, fmt.Errorf("holds %q twice", key)
 			}
-			if members[key], err = decodeValue(decoder); err != nil {
+			if members[key], err = decodeValue(decoder, depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -434,7 +437,7 @@ func decodeValue(decoder *json.Decoder) (any, error) {
 	case json.Delim('['):
 		elements := []any{}
 		for decoder.More() {
-			element, err := decodeValue(decoder)
+			element, err := decodeValue(decoder, depth+1)
 			if err != nil {
 				return nil, err
 			}

@@ -55,11 +55,11 @@ func (s *Server) requireMember(brandID, cardID, code, openID string) (*userCard,
 
 func (s *Server) syncUserPoints(in input) (any, *problem) {
 	sync := decode[userPoints](in)
-	u, refused := s.requireMember(sync.BrandID, sync.CardID, sync.UserCardCode, sync.OpenID)
-	if refused != nil {
-		return nil, refused
-	}
 	return s.under(membercard.OperationSyncUserPoints, sync.OutRequestNo, in, func() (any, *problem) {
+		u, refused := s.requireMember(sync.BrandID, sync.CardID, sync.UserCardCode, sync.OpenID)
+		if refused != nil {
+			return nil, refused
+		}
 		s.effects[effect{membercard.OperationSyncUserPoints, u.UserCardCode}]++
 		u.points = sync.PointBalance
 		return sync, nil
@@ -85,14 +85,19 @@ type pointsExchange struct {
 	OpenID                   string `json:"openid"`
 	UserCardCode             string `json:"user_card_code"`
 	State                    string `json:"state"`
+	ProductCouponID          string `json:"product_coupon_id,omitempty"`
+	ProductCouponStockType   string `json:"product_coupon_stock_type,omitempty"`
+	StockID                  string `json:"stock_id,omitempty"`
 	CouponCode               string `json:"coupon_code,omitempty"`
 	RejectReason             string `json:"reject_reason,omitempty"`
 
 	result string
+	fails  bool // though the merchant allows it
 }
 
 // AddPointsExchange does what a user does who wants to swap points for a coupon. CardID and UserCardCode
-// name the card; ids that are left empty are made. It returns the swap with the ids that the notification
+// name the card; ids that are left empty are made. With State [membercard.PointsExchangeStateFail] no coupon
+// will be issued though the merchant allows it, and the points must be given back. It returns the swap with the ids that the notification
 // has and that ConfirmPointsExchange needs, and panics when there is no such card.
 func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.PointsExchange {
 	s.mu.Lock()
@@ -105,6 +110,8 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 		RecordID:                 cmp.Or(e.RecordID, "WfTb8"+randomHex(8)),
 		ExchangeCouponTemplateID: cmp.Or(e.ExchangeCouponTemplateID, "0Flpo"+randomHex(4)),
 		BrandID:                  u.BrandID, CardID: u.CardID, OpenID: u.OpenID, UserCardCode: u.UserCardCode,
+		ProductCouponID: e.ProductCouponID, ProductCouponStockType: e.ProductCouponStockType, StockID: e.StockID,
+		fails: e.State == membercard.PointsExchangeStateFail,
 	}
 	if slices.ContainsFunc(s.exchanges, func(other *pointsExchange) bool { return other.RecordID == exchange.RecordID }) {
 		panic("membercardtest: AddPointsExchange: there is a swap with this RecordID")
@@ -130,6 +137,7 @@ func (e *pointsExchange) export() membercard.PointsExchange {
 	return membercard.PointsExchange{
 		RecordID: e.RecordID, ExchangeCouponTemplateID: e.ExchangeCouponTemplateID, BrandID: e.BrandID, CardID: e.CardID,
 		OpenID: e.OpenID, UserCardCode: e.UserCardCode, State: membercard.PointsExchangeState(e.State),
+		ProductCouponID: e.ProductCouponID, ProductCouponStockType: e.ProductCouponStockType, StockID: e.StockID,
 		CouponCode: e.CouponCode, RejectReason: e.RejectReason,
 	}
 }
@@ -146,7 +154,7 @@ func (s *Server) confirmPointsExchange(in input) (any, *problem) {
 		return nil, paramError("body", "/reject_reason", nil, "is required when rejecting")
 	}
 	for _, exchange := range s.exchanges {
-		if exchange.RecordID != answer.RecordID || exchange.UserCardCode != answer.UserCardCode ||
+		if exchange.RecordID != answer.RecordID || exchange.CardID != answer.CardID || exchange.UserCardCode != answer.UserCardCode ||
 			exchange.ExchangeCouponTemplateID != answer.ExchangeCouponTemplateID {
 			continue
 		}
@@ -156,7 +164,7 @@ func (s *Server) confirmPointsExchange(in input) (any, *problem) {
 		if exchange.result == "" {
 			s.effects[effect{membercard.OperationConfirmPointsExchange, answer.UserCardCode}]++
 			exchange.result, exchange.State, exchange.RejectReason = answer.Result, "POINT_EXCHANGE_COUPON_FAIL", answer.RejectReason
-			if answer.Result == "POINT_EXCHANGE_COUPON_ALLOW" {
+			if answer.Result == "POINT_EXCHANGE_COUPON_ALLOW" && !exchange.fails {
 				exchange.State, exchange.CouponCode = "POINT_EXCHANGE_COUPON_SUCCESS", newCode()[:12]
 			}
 		}

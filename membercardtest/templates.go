@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
@@ -218,13 +219,18 @@ func (s *Server) invalidateCard(in input) (any, *problem) {
 
 // OpenUserCard does what a user does who joins through the joining component or the brand's page: the card
 // is there, but unactivated until the merchant confirms it. It has a code only if WeChat Pay allocates it.
-// It panics when there is no such template in effect.
+// It panics when there is no such template in effect, or the user has a card of it that is not invalid.
 func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	template := s.findCard(cardID)
 	if template == nil || template.State != "CARD_EFFECTIVE" {
 		panic(fmt.Sprintf("membercardtest: OpenUserCard: there is no template %s in effect", cardID))
+	}
+	if slices.ContainsFunc(s.userCards, func(u *userCard) bool {
+		return u.CardID == cardID && u.OpenID == openID && u.UserCardState != "INVALID"
+	}) {
+		panic("membercardtest: OpenUserCard: the user has a card of this template")
 	}
 	now := formatTime(time.Now())
 	u := &userCard{
