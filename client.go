@@ -709,8 +709,10 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 		a.status = response.StatusCode
 		a.requestID = response.Header.Get("Request-ID")
 		a.retryAfter = retryAfter(response.Header.Get("Retry-After"))
-		a.date, _ = http.ParseTime(response.Header.Get("Date"))
-		a.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+		if response.StatusCode == http.StatusUnauthorized { // the only answer whose clock is of interest
+			a.date, _ = http.ParseTime(response.Header.Get("Date"))
+		}
+		a.body, err = readAll(response)
 		_ = response.Body.Close()
 	}
 	switch {
@@ -744,6 +746,16 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 }
 
 const noAnswer = "sent, but no complete answer came"
+
+// readAll reads a body, at most one byte more than is allowed.
+func readAll(response *http.Response) ([]byte, error) {
+	var body bytes.Buffer
+	if n := response.ContentLength; n > 0 && n <= maxBody {
+		body.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(io.LimitReader(response.Body, maxBody+1))
+	return body.Bytes(), err
+}
 
 // describe returns the error of an attempt that brought no complete answer.
 func (p *preparedCall) describe(ctx context.Context, a *answer, what string, err error) error {
@@ -855,6 +867,9 @@ func (c *Client) log(ctx context.Context, p *preparedCall, a *answer, took time.
 	if a.err != nil {
 		level = slog.LevelWarn
 	}
+	if !c.logger.Enabled(ctx, level) {
+		return
+	}
 	if e, ok := errors.AsType[*APIError](a.err); ok {
 		code = oneLine(e.Code, p.private)
 	}
@@ -873,6 +888,9 @@ func (c *Client) log(ctx context.Context, p *preparedCall, a *answer, took time.
 
 // retryAfter reads the header's seconds or date, up to a minute.
 func retryAfter(value string) time.Duration {
+	if value == "" {
+		return 0
+	}
 	var d time.Duration
 	if seconds, err := strconv.Atoi(value); err == nil || errors.Is(err, strconv.ErrRange) {
 		d = time.Duration(min(seconds, 3600)) * time.Second

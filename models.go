@@ -396,7 +396,11 @@ func (s *Sensitive) UnmarshalJSON(data []byte) error {
 
 // unmarshalText reads a JSON string or null, which is "". The decoder adds the name of the field to
 // an error of this type; the value stays out of it.
-func unmarshalText[T any](data []byte) (text string, err error) {
+func unmarshalText[T any](data []byte) (string, error) {
+	if n := len(data) - 1; n > 0 && data[0] == '"' && data[n] == '"' && isPlain(data[1:n]) {
+		return string(data[1:n]), nil // most values, and a second decoder is dear
+	}
+	var text string
 	if json.Unmarshal(data, &text) != nil {
 		what := "value that is no string"
 		if len(data) > 0 && data[0] == '"' {
@@ -405,6 +409,16 @@ func unmarshalText[T any](data []byte) (text string, err error) {
 		return "", &json.UnmarshalTypeError{Value: what, Type: reflect.TypeFor[T]()}
 	}
 	return text, nil
+}
+
+// isPlain reports whether a JSON string is written as it is.
+func isPlain(data []byte) bool {
+	for _, b := range data {
+		if b < ' ' || b > '~' || b == '"' || b == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 var errRedacted = errors.New("the value was redacted when it was written as JSON; read the card again")
