@@ -430,8 +430,9 @@ type preparedCall struct {
 
 type sealable interface{ seal(*sealer) any }
 
-// prepare validates, seals and encodes a request. With an error it returns what must not be quoted. The tags of its fields say how each travels: json
-// has the name and, by omitempty or omitzero, that it is optional; in has the place.
+// prepare validates, seals and encodes a request. The tags of its fields say how each travels: json has
+// the name and, by omitempty or omitzero, that it is optional; in has the place. Beside an error it
+// returns the values that the error's text must not quote.
 func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
 	key := c.keys.seal()
 	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name)}

@@ -63,10 +63,10 @@
 // # Personal data
 //
 // Phone numbers and users' answers are of type [Sensitive]: encrypted in requests, still encrypted in
-// answers until [Client.Decrypt] opens them, and never printed. Log records hold no value of a request or
-// an answer. Error texts quote the service's message, with the request's openid, card code and sensitive
-// values cut out where they have six characters or more. With GODEBUG=fips140=only Go refuses the SHA-1 that the service
-// demands for this encryption, so sensitive values cannot be used there.
+// answers until [Client.Decrypt] opens them, and never printed. Log records hold no value of a request
+// or an answer. Error texts quote the service's message, with the request's openid, card code and
+// sensitive values cut out where they have six characters or more. With GODEBUG=fips140=only Go refuses
+// the SHA-1 that the service demands for this encryption, so sensitive values cannot be used there.
 //
 // # Errors and repeats
 //

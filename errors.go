@@ -19,8 +19,9 @@ import (
 // What to do about an error of a call, for errors.Is. Those up to ErrSystem describe what the service
 // answered; an [*APIError] has the details. Several can match: look for ErrOutcomeUnknown first.
 var (
-	// ErrNotFound: what the request names does not exist (codes NOT_FOUND, RESOURCE_NOT_EXISTS). For a user
-	// card check brand, template, code and openid. A 404 without such a code, from a proxy for instance, does not match.
+	// ErrNotFound: what the request names does not exist (codes NOT_FOUND, RESOURCE_NOT_EXISTS). For a
+	// user card check brand, template, code and openid. A 404 without such a code, from a proxy for
+	// instance, does not match.
 	ErrNotFound = errors.New("not found")
 	// ErrRateLimited: too many requests (status 429, or a code of that family). Unless ErrOutcomeUnknown
 	// matches as well, the request was not carried out; slow down and repeat.
@@ -232,7 +233,11 @@ func (e *SignatureError) Error() string {
 	text := fmt.Sprintf("%s: %d: %v: %s", e.Operation, e.StatusCode, ErrSignature, e.Reason)
 	switch e.Reason {
 	case ReasonStaleClock:
-		text += fmt.Sprintf(" (off by %v; check the clock)", e.Skew)
+		side := "after"
+		if e.Skew < 0 {
+			side = "before"
+		}
+		text += fmt.Sprintf(" (dated %v %s it; check the clock)", e.Skew.Abs(), side)
 	case ReasonUnknownSerial:
 		text += fmt.Sprintf(" (Wechatpay-Serial %q; configure that key)", cut(oneLine(e.Serial, e.private), 80))
 	}

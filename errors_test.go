@@ -303,7 +303,8 @@ func TestTheClockWindow(t *testing.T) {
 			require.True(t, ok, offset)
 			assert.Equal(t, membercard.ReasonStaleClock, untrusted.Reason)
 			assert.Equal(t, offset, untrusted.Skew)
-			assert.Contains(t, err.Error(), "check the clock")
+			side := map[bool]string{true: "after", false: "before"}[offset > 0]
+			assert.Contains(t, err.Error(), fmt.Sprintf("this machine's clock (dated %v %s it; check the clock)", offset.Abs(), side))
 		})
 	}
 }

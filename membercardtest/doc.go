@@ -38,8 +38,9 @@
 //   - Accept and User-Agent must be there: documented; the status is inferred. Accept may admit JSON by
 //     a wildcard, as the official Go SDK sends it: inferred
 //   - Content-Type is application/json when there is a body: documented; the code is of this house
-//   - Wechatpay-Serial is required where the page says so (requests with sensitive values): documented; the code is of
-//     this house. An id that is not the server's is refused everywhere: of this house
+//   - Wechatpay-Serial is required where the page says so (requests with sensitive values):
+//     documented; the code is of this house. An id that is not the server's is refused everywhere: of
+//     this house
 //
 // Parameters; a refusal is 400 PARAM_ERROR:
 //

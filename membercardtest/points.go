@@ -95,10 +95,11 @@ type pointsExchange struct {
 	fails  bool // though the merchant allows it
 }
 
-// AddPointsExchange does what a user does who wants to swap points for a coupon. CardID and UserCardCode
-// name the card; ids that are left empty are made. With State [membercard.PointsExchangeStateFail] no coupon
-// will be issued though the merchant allows it, and the points must be given back. It returns the swap with the ids that the notification
-// has and that ConfirmPointsExchange needs, and panics when there is no such card.
+// AddPointsExchange does what a user does who wants to swap points for a coupon. CardID and
+// UserCardCode name the card; ids that are left empty are made. With State
+// [membercard.PointsExchangeStateFail] no coupon will be issued though the merchant allows it, and the
+// points must be given back. It returns the swap with the ids that the notification has and that
+// ConfirmPointsExchange needs, and panics when there is no such card.
 func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.PointsExchange {
 	s.mu.Lock()
 	defer s.mu.Unlock()

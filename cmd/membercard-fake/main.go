@@ -8,9 +8,10 @@
 //	DIR/pub_key.pem         the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
 //
 // It has one card template and one user card, named in config.json. Nobody opens a card or asks for a
-// coupon there, so there is nothing for ConfirmUserCard and ConfirmPointsExchange to confirm. Its first line of output begins with
-// "listening " and the base URL; then comes one line for each request, with the reason in words when it
-// was refused. It ends on SIGINT or SIGTERM and removes what it wrote, unless -keep is given.
+// coupon there, so there is nothing for ConfirmUserCard and ConfirmPointsExchange to confirm. Its first
+// line of output begins with "listening " and the base URL; then comes one line for each request, with
+// the reason in words when it was refused. It ends on SIGINT or SIGTERM and removes what it wrote,
+// unless -keep is given.
 package main
 
 import (
