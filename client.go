@@ -7,6 +7,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,14 +57,25 @@ type Config struct {
 	// [crypto.Decrypter] it opens sensitive values. Required.
 	PrivateKey crypto.Signer
 
+	// Certificate is the merchant API certificate itself, apiclient_cert.pem. Optional: [New] then makes sure
+	// that PrivateKey and CertificateSerial belong to it, and [Client.Check] reports when it expires.
+	Certificate *x509.Certificate
+
 	// PublicKeyID and PublicKey are the WeChat Pay public key (微信支付公钥), pub_key.pem, read by
 	// [ParsePublicKey], and its id, PUB_KEY_ID_ and digits, from the same page of the merchant platform.
-	// They verify answers and seal sensitive values. Required.
+	// They verify answers and notifications and seal sensitive values. Required, unless the merchant number
+	// still uses platform certificates (平台证书).
 	PublicKeyID string
 	PublicKey   *rsa.PublicKey
-
-	// APIv3Key (APIv3密钥), 32 characters, opens notifications. The calls of this version do without it.
+	// APIv3Key (APIv3密钥), 32 characters, opens notifications and platform certificates. With it, the
+	// certificates are downloaded when an answer or a notification is signed with one that is not at hand,
+	// or, without a PublicKey, before the first call; a download is never begun within 10 s of another. They
+	// are downloaded again when they are used and older than 12 hours.
 	APIv3Key string
+	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
+	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun
+	// or is taken back. What signs the notifications is up to WeChat Pay in any case.
+	PreferCertificates bool
 	// PreviousKeys open values that were sealed before the merchant certificate was changed.
 	PreviousKeys []crypto.Decrypter
 
@@ -160,6 +172,7 @@ func (r repeatClass) allows(f failure) bool {
 // Client calls the service. It is safe for concurrent use, starts no goroutines and needs no closing.
 type Client struct {
 	mchID, certificateSerial string
+	certificate              *x509.Certificate // of the merchant's; nil when it was not given
 	signer                   crypto.Signer
 	decrypters               []crypto.Decrypter
 	keys                     *keyRing
@@ -193,12 +206,17 @@ func newClient(config Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("PrivateKey %w; it is the merchant API private key, apiclient_key.pem, read with ParsePrivateKey", err)
 	}
+	if certificate := config.Certificate; certificate != nil {
+		if serial := CertificateSerial(certificate); !strings.EqualFold(serial, config.CertificateSerial) {
+			return nil, fmt.Errorf("CertificateSerial is not that of Certificate, which is %s", serial)
+		}
+		if !own.Equal(certificate.PublicKey) {
+			return nil, errors.New("PrivateKey and Certificate do not belong together; use the apiclient_key.pem and apiclient_cert.pem of one download")
+		}
+	}
 	keys, err := newKeyRing(config, own)
 	if err != nil {
 		return nil, err
-	}
-	if n := len(config.APIv3Key); n != 0 && n != 32 {
-		return nil, fmt.Errorf("APIv3Key has %d bytes, it must have 32", n)
 	}
 	if config.AttemptTimeout < 0 || config.Retry.MaxAttempts < 0 || config.Retry.MinBackoff < 0 || config.Retry.MaxBackoff < 0 {
 		return nil, errors.New("AttemptTimeout and Retry must not be negative")
@@ -224,6 +242,7 @@ func newClient(config Config) (*Client, error) {
 	c := &Client{
 		mchID:             config.MchID,
 		certificateSerial: config.CertificateSerial,
+		certificate:       config.Certificate,
 		signer:            config.PrivateKey,
 		keys:              keys,
 		primary:           primary,
@@ -238,6 +257,7 @@ func newClient(config Config) (*Client, error) {
 			MaxBackoff:  cmp.Or(config.Retry.MaxBackoff, 5*time.Second),
 		},
 	}
+	keys.download = c.downloadCertificates
 	if key, ok := config.PrivateKey.(*rsa.PrivateKey); ok {
 		fast := *key // a key put together by hand may lack the values that make signing fast
 		fast.Precompute()
@@ -391,7 +411,11 @@ func resetInfo(ctx context.Context) {
 // answer.
 func call[Result any](ctx context.Context, c *Client, op *operation, request any) (*Result, error) {
 	resetInfo(ctx)
-	p, err := c.prepare(op, request)
+	key, err := c.keys.seal(ctx)
+	if err != nil {
+		return nil, (&preparedCall{operation: op}).describe(ctx, &answer{}, "not sent", err)
+	}
+	p, err := c.prepare(op, key, request)
 	if err != nil {
 		return nil, refuse(p, err)
 	}
@@ -407,13 +431,15 @@ func complete[Result any](ctx context.Context, c *Client, p *preparedCall) (*Res
 	result := new(Result)
 	err = json.Unmarshal(answer.body, result)
 	if err == nil && bytes.TrimSpace(answer.body)[0] != '{' { // null is all that remains
-		err = errors.New("it is not an object")
+		err = errNoObject
 	}
 	if err != nil {
 		return nil, p.doubtIf(true, p.apiError(answer, err))
 	}
 	return result, nil
 }
+
+var errNoObject = errors.New("it is not an object")
 
 // preparedCall is a request as it goes over the wire, but for what each attempt adds: time, nonce and
 // signature.
@@ -433,8 +459,7 @@ type sealable interface{ seal(*sealer) any }
 // prepare validates, seals and encodes a request. The tags of its fields say how each travels: json has
 // the name and, by omitempty or omitzero, that it is optional; in has the place. Beside an error it
 // returns the values that the error's text must not quote.
-func (c *Client) prepare(op *operation, request any) (*preparedCall, error) {
-	key := c.keys.seal()
+func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedCall, error) {
 	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name)}
 	for field, value := range reflect.ValueOf(request).Fields() {
 		if field.Name == "OpenID" || field.Name == "UserCardCode" {
@@ -653,7 +678,7 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Re
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if c.throttle != nil {
+	if c.throttle != nil && p.operation != downloadCertificates {
 		if err := c.throttle(ctx, p.name); err != nil {
 			return nil, err
 		}
@@ -687,10 +712,12 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Re
 	}
 	a.private = append(a.private, signature)
 	request.Header = http.Header{
-		"Accept":           {"application/json"},
-		"Authorization":    {apiv3.Authorization(c.mchID, c.certificateSerial, nonce, timestamp, signature)},
-		"User-Agent":       {userAgent()},
-		"Wechatpay-Serial": {p.keyID},
+		"Accept":        {"application/json"},
+		"Authorization": {apiv3.Authorization(c.mchID, c.certificateSerial, nonce, timestamp, signature)},
+		"User-Agent":    {userAgent()},
+	}
+	if p.keyID != "" { // the key that sealed, and with which the answer is to be signed
+		request.Header["Wechatpay-Serial"] = []string{p.keyID}
 	}
 	if p.body != nil {
 		request.Header["Content-Type"] = []string{contentType}
@@ -710,7 +737,7 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 		a.status = response.StatusCode
 		a.requestID = response.Header.Get("Request-ID")
 		a.retryAfter = retryAfter(response.Header.Get("Retry-After"))
-		if response.StatusCode == http.StatusUnauthorized { // the only answer whose clock is of interest
+		if response.StatusCode == http.StatusUnauthorized || p.operation == downloadCertificates { // Check compares the clocks
 			a.date, _ = http.ParseTime(response.Header.Get("Date"))
 		}
 		a.body, err = readAll(response)
@@ -735,8 +762,9 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 	case len(a.body) > maxBody:
 		a.err, a.inDoubt = p.describe(ctx, a, noAnswer, fmt.Errorf("the answer is longer than %d bytes", maxBody)), true
 	default:
-		if untrusted := c.verify(p, response.Header, a); untrusted != nil {
-			a.err, a.inDoubt = untrusted, true
+		a.err = c.verify(ctx, p, response.Header, a)
+		if untrusted, ok := errors.AsType[*SignatureError](a.err); ok {
+			a.inDoubt = true
 			if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
 				a.failure = uncertain
 			}
@@ -787,37 +815,52 @@ func (c *Client) switchHost(toBackup bool) {
 	c.backupUntil.Store(until)
 }
 
-// verify checks the signature of an answer over the bytes as they came. It returns nil for a proven
-// answer, and for an error without any signature header, which stays unverified.
-func (c *Client) verify(p *preparedCall, header http.Header, a *answer) *SignatureError {
-	timestamp, nonce := header.Get("Wechatpay-Timestamp"), header.Get("Wechatpay-Nonce")
-	signature, serial := header.Get("Wechatpay-Signature"), header.Get("Wechatpay-Serial")
-	if timestamp+nonce+signature+serial == "" && (a.status < 200 || a.status > 299) {
-		return nil
+// verify checks the signature of an answer. An error without any signature header stays unverified.
+func (c *Client) verify(ctx context.Context, p *preparedCall, header http.Header, a *answer) error {
+	if a.status < 200 || a.status > 299 {
+		signed := slices.ContainsFunc(signatureHeaders, func(name string) bool { return header.Get(name) != "" })
+		if !signed {
+			return nil
+		}
 	}
-	seconds, err := strconv.ParseInt(timestamp, 10, 64)
-	skew := time.Until(time.Unix(seconds, 0)).Round(time.Second)
-	key := c.keys.verify(serial)
-	var reason SignatureReason
-	switch {
-	case err != nil || nonce == "" || signature == "" || serial == "":
-		reason, skew = ReasonMissingHeader, 0
-	case skew.Abs() >= clockWindow:
-		reason = ReasonStaleClock
-	case key == nil:
-		reason, skew = ReasonUnknownSerial, 0
-	case apiv3.Verify(key, apiv3.AnswerMessage(timestamp, nonce, a.body), signature):
+	keyOf := func(serial string) (*rsa.PublicKey, error) { return c.keys.verify(ctx, serial) }
+	if p.operation == downloadCertificates {
+		keyOf = func(serial string) (*rsa.PublicKey, error) { return c.keys.verifyDownload(serial, a.body) }
+	}
+	untrusted := verifySignature(header, a.body, keyOf)
+	if untrusted == nil {
 		a.verified = true
 		return nil
+	}
+	untrusted.Operation, untrusted.StatusCode, untrusted.RequestID = p.name, a.status, a.requestID
+	untrusted.Host, untrusted.Attempts, untrusted.Body, untrusted.private = a.host, a.attempts, a.body, p.private
+	return untrusted
+}
+
+var signatureHeaders = []string{"Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Signature", "Wechatpay-Serial"}
+
+// verifySignature checks that WeChat Pay signed a body, an answer's or a notification's, over the bytes as
+// they came. It returns nil for a proven one.
+func verifySignature(header http.Header, body []byte, keyOf func(serial string) (*rsa.PublicKey, error)) *SignatureError {
+	timestamp, nonce := header.Get("Wechatpay-Timestamp"), header.Get("Wechatpay-Nonce")
+	signature, serial := header.Get("Wechatpay-Signature"), header.Get("Wechatpay-Serial")
+	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+	if err != nil || nonce == "" || signature == "" || serial == "" {
+		return &SignatureError{Reason: ReasonMissingHeader, Serial: serial}
+	}
+	if skew := time.Until(time.Unix(seconds, 0)).Round(time.Second); skew.Abs() >= clockWindow {
+		return &SignatureError{Reason: ReasonStaleClock, Skew: skew, Serial: serial}
+	}
+	key, err := keyOf(serial)
+	switch {
+	case err != nil:
+		return &SignatureError{Reason: ReasonUnknownSerial, Serial: serial, cause: err}
+	case apiv3.Verify(key, apiv3.AnswerMessage(timestamp, nonce, body), signature):
+		return nil
 	case strings.HasPrefix(signature, "WECHATPAY/SIGNTEST/"):
-		reason, skew = ReasonProbe, 0
-	default:
-		reason, skew = ReasonMismatch, 0
+		return &SignatureError{Reason: ReasonProbe, Serial: serial}
 	}
-	return &SignatureError{
-		Operation: p.name, Reason: reason, Skew: skew, Serial: serial, StatusCode: a.status,
-		RequestID: a.requestID, Host: a.host, Attempts: a.attempts, Body: a.body, private: p.private,
-	}
+	return &SignatureError{Reason: ReasonMismatch, Serial: serial}
 }
 
 // classify decides what a complete answer means for the call.

@@ -6,9 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
-	"strings"
 
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
@@ -53,55 +51,6 @@ func CertificateSerial(certificate *x509.Certificate) string {
 	}
 	return apiv3.CertificateSerial(certificate)
 }
-
-// keyRing holds WeChat Pay's keys, each under the id that Wechatpay-Serial gives it.
-type keyRing struct {
-	keys   map[string]*rsa.PublicKey
-	sealer sealingKey
-}
-
-// sealingKey is a key and its id in one value, so that Wechatpay-Serial cannot name another key than
-// the one that sealed.
-type sealingKey struct {
-	id  string
-	key *rsa.PublicKey
-}
-
-func newKeyRing(config Config, own *rsa.PublicKey) (*keyRing, error) {
-	const wanted = "the WeChat Pay public key is pub_key.pem, read with ParsePublicKey, with its id PUB_KEY_ID_..., both from the merchant platform"
-	switch {
-	case config.PublicKey == nil && config.PublicKeyID == "":
-		return nil, fmt.Errorf("PublicKey and PublicKeyID are missing; %s", wanted)
-	case config.PublicKey == nil:
-		return nil, fmt.Errorf("PublicKeyID is given without PublicKey; %s", wanted)
-	case config.PublicKeyID == "":
-		return nil, fmt.Errorf("PublicKey is given without PublicKeyID; %s", wanted)
-	}
-	if err := checkID("PublicKeyID", config.PublicKeyID, "the id beside the WeChat Pay public key"); err != nil {
-		return nil, err
-	}
-	key, err := checkPublicKey(config.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("PublicKey %w; %s", err, wanted)
-	}
-	if key.Equal(own) {
-		return nil, fmt.Errorf("PublicKey is the merchant's own key, the public half of PrivateKey; %s", wanted)
-	}
-	if strings.EqualFold(config.PublicKeyID, config.CertificateSerial) {
-		return nil, fmt.Errorf("PublicKeyID is the merchant's own CertificateSerial; %s", wanted)
-	}
-	key = &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}
-	return &keyRing{
-		keys:   map[string]*rsa.PublicKey{config.PublicKeyID: key},
-		sealer: sealingKey{id: config.PublicKeyID, key: key},
-	}, nil
-}
-
-// verify returns the key an answer says it was signed with, or nil when we do not have it.
-func (r *keyRing) verify(serial string) *rsa.PublicKey { return r.keys[serial] }
-
-// seal returns the key to encrypt with.
-func (r *keyRing) seal() sealingKey { return r.sealer }
 
 // Decrypt opens a sensitive value of an answer with the merchant's private key, or with one of
 // [Config].PreviousKeys. One that is not sealed is returned as it is, the zero value as "". It makes

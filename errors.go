@@ -203,8 +203,9 @@ const (
 	ReasonMissingHeader SignatureReason = "a signature header is missing or malformed"
 	// ReasonStaleClock: the answer is dated five minutes or more before or after this machine's clock.
 	ReasonStaleClock SignatureReason = "its timestamp is not within five minutes of this machine's clock"
-	// ReasonUnknownSerial: it is signed with a key that was not configured.
-	ReasonUnknownSerial SignatureReason = "it is signed with a key that is not configured"
+	// ReasonUnknownSerial: it is signed with a key that was not configured, nor is among the platform
+	// certificates, where there is Config.APIv3Key to download them with.
+	ReasonUnknownSerial SignatureReason = "it is signed with a key that is not known"
 	// ReasonMismatch: the signature does not belong to the answer, or is not Base64.
 	ReasonMismatch SignatureReason = "the signature does not match"
 	// ReasonProbe: as ReasonMismatch, and the signature is one of those WeChat Pay spoils on purpose to
@@ -212,25 +213,31 @@ const (
 	ReasonProbe SignatureReason = "the signature does not match, it is a probe of WeChat Pay's"
 )
 
-// SignatureError is an answer that cannot be trusted: its signature does not prove that it comes from
-// WeChat Pay. Nothing in its body was used. After a write the error matches [ErrOutcomeUnknown] as well.
+// SignatureError is an answer or a notification that cannot be trusted: its signature does not prove that
+// it comes from WeChat Pay. Nothing in its body was used. After a write the error matches
+// [ErrOutcomeUnknown] as well.
 type SignatureError struct {
-	Operation  Operation
+	Operation  Operation // empty for a notification
 	Reason     SignatureReason
 	Skew       time.Duration // with ReasonStaleClock: how far the answer is ahead of the local clock
 	Serial     string        // the key the answer claims
-	StatusCode int
+	StatusCode int           // this and the next three are of an answer
 	RequestID  string
 	Host       string
 	Attempts   int
 	Body       []byte // as received, unproven; may hold personal data
 
 	private []string // the request's values that must not be printed
+	cause   error    // with ReasonUnknownSerial: why the key is not known
+	hint    string   // what may have happened to a notification
 }
 
 // Error is one line: operation, status, reason and Request-ID.
 func (e *SignatureError) Error() string {
 	text := fmt.Sprintf("%s: %d: %v: %s", e.Operation, e.StatusCode, ErrSignature, e.Reason)
+	if e.Operation == "" {
+		text = fmt.Sprintf("the notification cannot be trusted: %s", e.Reason)
+	}
 	switch e.Reason {
 	case ReasonStaleClock:
 		side := "after"
@@ -239,13 +246,23 @@ func (e *SignatureError) Error() string {
 		}
 		text += fmt.Sprintf(" (dated %v %s it; check the clock)", e.Skew.Abs(), side)
 	case ReasonUnknownSerial:
-		text += fmt.Sprintf(" (Wechatpay-Serial %q; configure that key)", cut(oneLine(e.Serial, e.private), 80))
+		text += fmt.Sprintf(" (Wechatpay-Serial %q)", cut(oneLine(e.Serial, e.private), 80))
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	if e.hint != "" {
+		text += "; " + e.hint
 	}
 	return oneLine(text, e.private) + suffix(e.private, e.Host, e.Attempts, e.RequestID)
 }
 
 // Is matches ErrSignature.
 func (e *SignatureError) Is(target error) bool { return target == ErrSignature }
+
+// Unwrap returns why the key of ReasonUnknownSerial is not known: the caller's context may have ended
+// while it was looked for.
+func (e *SignatureError) Unwrap() error { return e.cause }
 
 // Format writes Error, whatever the verb, so that no field is printed.
 func (e *SignatureError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }

@@ -62,14 +62,19 @@ type upload struct {
 // brand edition's.
 func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*UploadImageResponse, error) {
 	resetInfo(ctx)
-	p, err := c.prepareUpload(request)
+	p, err := prepareUpload(request)
 	if err != nil {
 		return nil, refuse(&preparedCall{operation: uploadImage}, err)
 	}
+	key, err := c.keys.seal(ctx)
+	if err != nil {
+		return nil, p.describe(ctx, &answer{}, "not sent", err)
+	}
+	p.keyID = key.id
 	return complete[UploadImageResponse](ctx, c, p)
 }
 
-func (c *Client) prepareUpload(request UploadImageRequest) (*preparedCall, error) {
+func prepareUpload(request UploadImageRequest) (*preparedCall, error) {
 	name, contentType := request.Filename, http.DetectContentType(request.Content)
 	extension := strings.ToLower(path.Ext(name))
 	switch {
@@ -116,7 +121,7 @@ func (c *Client) prepareUpload(request UploadImageRequest) (*preparedCall, error
 		return nil, err
 	}
 	return &preparedCall{
-		operation: uploadImage, uri: cmp.Or(request.Path, uploadImage.path), body: body.Bytes(), keyID: c.keys.seal().id,
+		operation: uploadImage, uri: cmp.Or(request.Path, uploadImage.path), body: body.Bytes(),
 		upload: &upload{meta: meta, contentType: form.FormDataContentType()},
 	}, nil
 }

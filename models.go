@@ -343,6 +343,17 @@ func (s Sensitive) get() *sensitiveValue {
 	return *s.value
 }
 
+// known returns the plaintext, if it is in memory.
+func (v *sensitiveValue) known() string {
+	if opened := v.opened.Load(); opened != nil {
+		return *opened
+	}
+	if v.state == statePlaintext {
+		return v.text
+	}
+	return ""
+}
+
 // IsZero reports whether there is no value; omitzero uses it.
 func (s Sensitive) IsZero() bool { return s.value == nil }
 

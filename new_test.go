@@ -71,7 +71,7 @@ func TestNewRefuses(t *testing.T) {
 		"an inconsistent key":    {func(c *membercard.Config) { c.PrivateKey = &broken }, "PrivateKey is not a valid RSA key"},
 		"not RSA":                {func(c *membercard.Config) { c.PrivateKey = curve }, "WeChat Pay uses RSA"},
 		"too short":              {func(c *membercard.Config) { c.PrivateKey = short }, "has 1024 bits, at least 2048 are needed"},
-		"no public key":          {func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = nil, "" }, "PublicKey and PublicKeyID are missing"},
+		"no public key":          {func(c *membercard.Config) { c.PublicKey, c.PublicKeyID, c.APIv3Key = nil, "", "" }, "PublicKey and PublicKeyID are missing"},
 		"a key without an id":    {func(c *membercard.Config) { c.PublicKeyID = "" }, "PublicKey is given without PublicKeyID"},
 		"an id without a key":    {func(c *membercard.Config) { c.PublicKey = nil }, "PublicKeyID is given without PublicKey"},
 		"an id with a line feed": {func(c *membercard.Config) { c.PublicKeyID += "\r\n" }, "PublicKeyID holds white space"},

@@ -169,5 +169,5 @@ func TestNoPathIsBuiltAnotherWay(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, 23, found)
+	assert.Equal(t, 24, found, "the operations and the download of certificates")
 }

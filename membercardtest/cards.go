@@ -62,7 +62,7 @@ const base = "v3/brand/partner/card-member/"
 func pathOf(p string) []string { return strings.Split(base+p, "/") }
 
 var routes = sync.OnceValue(func() []*route {
-	return slices.Concat(templateRoutes(), userCardRoutes(), pointsRoutes(), activityRoutes(), componentRoutes())
+	return slices.Concat(templateRoutes(), userCardRoutes(), pointsRoutes(), activityRoutes(), componentRoutes(), certificateRoutes())
 })
 
 func userCardRoutes() []*route {

@@ -174,7 +174,7 @@ func (s *Server) uploadImage(in input) (any, *problem) {
 		return nil, paramViolation("body", "/meta", "is not a JSON object")
 	}
 	table := []parameter{{name: "filename", required: true}, {name: s.digestField, required: true, max: 64}}
-	if _, refused := s.checkMembers(table, "/meta", members); refused != nil {
+	if _, refused := new(checker).checkMembers(table, "/meta", members); refused != nil {
 		refused.violation = true
 		return nil, refused
 	}

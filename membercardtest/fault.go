@@ -2,6 +2,7 @@ package membercardtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type Fault struct {
 	Body    []byte        // FaultBody: what is signed and sent in place of the answer
 	Delay   time.Duration // waited before the request is carried out, with AfterEffect afterwards; not by FaultRefuse
 	Missing string        // FaultMissingHeader: which
+	Serial  string        // FaultUnknownSerial: which; empty: that of a public key nobody has
 	// AfterEffect has FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty, FaultCut, FaultSilent and FaultSlow
 	// strike after the request was carried out. The caller cannot tell.
 	AfterEffect bool
@@ -216,7 +218,7 @@ func (f *Fault) spoilSigned(response *http.Response, a *reply) {
 		h.Set("Wechatpay-Timestamp", timestamp)
 		h.Set("Wechatpay-Signature", signAnswer(platformKey(), timestamp, h.Get("Wechatpay-Nonce"), a.body))
 	case FaultUnknownSerial:
-		h.Set("Wechatpay-Serial", "PUB_KEY_ID_UNKNOWN")
+		h.Set("Wechatpay-Serial", cmp.Or(f.Serial, "PUB_KEY_ID_UNKNOWN"))
 	case FaultMissingHeader:
 		h.Del(f.Missing)
 	}

@@ -2,6 +2,7 @@ package membercardtest
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,7 +131,7 @@ func (s *Server) checkHeaders(request *http.Request, route *route, body []byte) 
 		return invalidHeader("Wechatpay-Serial is there twice")
 	case route.serial && h.Get("Wechatpay-Serial") == "":
 		return invalidHeader("Wechatpay-Serial is missing; this operation requires it")
-	case h.Get("Wechatpay-Serial") != "" && h.Get("Wechatpay-Serial") != s.keyID:
+	case s.sealingKey(h.Get("Wechatpay-Serial")) == nil:
 		refused := invalidHeader("Wechatpay-Serial is not the id of a valid key of WeChat Pay's")
 		refused.violation = h.Get("Wechatpay-Serial") != PublicKeyID // which RotateKey took from a correct client
 		return refused
@@ -154,8 +155,12 @@ func acceptsJSON(values []string) bool {
 	return false
 }
 
+// checker checks parameters. key opens the sealed ones.
+type checker struct{ key *rsa.PrivateKey }
+
 // validate checks every parameter of a request against the table of its page.
-func (s *Server) validate(r *route, escapedPath map[string]string, uri, contentType string, body []byte) (input, *problem) {
+func (s *Server) validate(r *route, escapedPath map[string]string, uri string, header http.Header, body []byte) (input, *problem) {
+	c := &checker{key: s.sealingKey(header.Get("Wechatpay-Serial"))}
 	queryTable, bodyTable := r.query, r.body
 	if slices.Contains(s.idsInBody, r.operation) {
 		isContested := func(p parameter) bool { return slices.Contains(r.contested, p.name) }
@@ -172,17 +177,17 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri, contentT
 		if err != nil {
 			return in, paramViolation("path", p.name, "is not properly escaped")
 		}
-		if _, refused := s.check(p, "path", p.name, value); refused != nil {
+		if _, refused := c.check(p, "path", p.name, value); refused != nil {
 			return in, refused
 		}
 		in.path[p.name] = value
 	}
 	_, query, hasQuery := strings.Cut(uri, "?")
-	if refused := s.validateQuery(queryTable, query, hasQuery, in.query); refused != nil {
+	if refused := c.validateQuery(queryTable, query, hasQuery, in.query); refused != nil {
 		return in, refused
 	}
 	if r.upload {
-		in.upload = readUpload(contentType, body)
+		in.upload = readUpload(header.Get("Content-Type"), body)
 		return in, nil
 	}
 	members := map[string]any{}
@@ -206,7 +211,7 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri, contentT
 	if refused := missing(queryTable, "query", "", in.query); refused != nil {
 		return in, refused
 	}
-	opened, refused := s.checkMembers(bodyTable, "", members)
+	opened, refused := c.checkMembers(bodyTable, "", members)
 	if refused != nil {
 		return in, refused
 	}
@@ -220,7 +225,7 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri, contentT
 	return in, nil
 }
 
-func (s *Server) validateQuery(table []parameter, query string, hasQuery bool, values map[string]string) *problem {
+func (c *checker) validateQuery(table []parameter, query string, hasQuery bool, values map[string]string) *problem {
 	if hasQuery {
 		for item := range strings.SplitSeq(query, "&") {
 			escapedName, escapedValue, _ := strings.Cut(item, "=")
@@ -242,7 +247,7 @@ func (s *Server) validateQuery(table []parameter, query string, hasQuery bool, v
 					typed = json.Number(value)
 				}
 			}
-			if _, refused := s.check(table[at], "query", name, typed); refused != nil {
+			if _, refused := c.check(table[at], "query", name, typed); refused != nil {
 				return refused
 			}
 			values[name] = value
@@ -272,7 +277,7 @@ func missing[T any](table []parameter, location, pointer string, sent map[string
 }
 
 // checkMembers checks the members of a JSON object and returns them with sensitive values opened.
-func (s *Server) checkMembers(table []parameter, pointer string, members map[string]any) (map[string]any, *problem) {
+func (c *checker) checkMembers(table []parameter, pointer string, members map[string]any) (map[string]any, *problem) {
 	if refused := undefined(table, pointer, members); refused != nil {
 		return nil, refused
 	}
@@ -282,7 +287,7 @@ func (s *Server) checkMembers(table []parameter, pointer string, members map[str
 		if !sent {
 			continue
 		}
-		checked, refused := s.check(p, "body", pointer+"/"+p.name, value)
+		checked, refused := c.check(p, "body", pointer+"/"+p.name, value)
 		if refused != nil {
 			return nil, refused
 		}
@@ -296,14 +301,14 @@ func (s *Server) checkMembers(table []parameter, pointer string, members map[str
 }
 
 // check checks one value and returns it, opened if it was sealed.
-func (s *Server) check(p parameter, location, field string, value any) (any, *problem) {
+func (c *checker) check(p parameter, location, field string, value any) (any, *problem) {
 	switch p.kind {
 	case text:
 		t, ok := value.(string)
 		if !ok {
 			return nil, paramViolation(location, field, "must be a string")
 		}
-		return s.checkString(p, location, field, t)
+		return c.checkString(p, location, field, t)
 	case integer:
 		number, _ := value.(json.Number)
 		n, err := strconv.Atoi(number.String())
@@ -326,7 +331,7 @@ func (s *Server) check(p parameter, location, field string, value any) (any, *pr
 		if !ok {
 			return nil, paramViolation(location, field, "must be an object")
 		}
-		opened, refused := s.checkMembers(p.members, field, members)
+		opened, refused := c.checkMembers(p.members, field, members)
 		if refused == nil && p.check != nil {
 			if err := p.check(members); err != nil {
 				return nil, paramError(location, field, nil, err.Error())
@@ -349,7 +354,7 @@ func (s *Server) check(p parameter, location, field string, value any) (any, *pr
 		opened := make([]any, len(elements))
 		for i, e := range elements {
 			var refused *problem
-			if opened[i], refused = s.check(element, location, fmt.Sprintf("%s/%d", field, i), e); refused != nil {
+			if opened[i], refused = c.check(element, location, fmt.Sprintf("%s/%d", field, i), e); refused != nil {
 				return nil, refused
 			}
 		}
@@ -358,7 +363,7 @@ func (s *Server) check(p parameter, location, field string, value any) (any, *pr
 	return value, nil
 }
 
-func (s *Server) checkString(p parameter, location, field, value string) (any, *problem) {
+func (c *checker) checkString(p parameter, location, field, value string) (any, *problem) {
 	switch {
 	case value == "":
 		return nil, paramError(location, field, value, "must not be empty; leave it out instead")
@@ -366,7 +371,7 @@ func (s *Server) checkString(p parameter, location, field, value string) (any, *
 		if p.max > 0 && len(value) > p.max {
 			return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d characters", p.max))
 		}
-		plaintext, err := unseal(s.key, value)
+		plaintext, err := unseal(c.key, value)
 		if err != nil {
 			return nil, paramViolation(location, field, "must be encrypted: "+err.Error())
 		}

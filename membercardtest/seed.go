@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
@@ -92,44 +93,61 @@ func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
 		template = s.addCard(membercard.Card{CardID: u.CardID, BrandID: u.BrandID})
 	}
 	now := formatTime(time.Now())
-	added := &userCard{
-		UserCardCode:         cmp.Or(u.UserCardCode, newCode()),
-		CardID:               template.CardID,
-		OpenID:               cmp.Or(u.OpenID, "obLatj"+randomHex(11)),
-		CardColor:            u.CardColor,
-		CardPictureURL:       u.CardPictureURL,
-		BrandID:              cmp.Or(u.BrandID, template.BrandID),
-		CardType:             cmp.Or(string(u.CardType), template.CardType),
-		PhoneNumber:          s.plaintext(u.PhoneNumber),
-		Level:                u.Level,
-		ValidDateInformation: importDateInfo(u.ValidDateInformation),
-		PickupTime:           cmp.Or(formatTime(u.PickupTime.Time), now),
-		Attach:               u.Attach,
-		UserCardState:        cmp.Or(string(u.UserCardState), "EFFECTIVE"),
-		InvalidReason:        u.InvalidReason,
-		InvalidTime:          formatTime(u.InvalidTime.Time),
-		CreateTime:           cmp.Or(formatTime(u.CreateTime.Time), now),
-		ModifyTime:           cmp.Or(formatTime(u.ModifyTime.Time), now),
-	}
-	if info := u.UserInformation; info != nil {
-		added.UserInformation = &userInfo{}
-		for _, common := range info.CommonFieldList {
-			added.UserInformation.CommonFieldList = append(added.UserInformation.CommonFieldList,
-				commonField{string(common.Name), s.plaintext(common.Value)})
-		}
-		for _, custom := range info.CustomFieldList {
-			values := make([]string, len(custom.UserChosenValues))
-			for i, value := range custom.UserChosenValues {
-				values[i] = s.plaintext(value)
-			}
-			added.UserInformation.CustomFieldList = append(added.UserInformation.CustomFieldList, customField{custom.Name, values})
-		}
-	}
+	added := importUserCardFields(u)
+	added.CardID = template.CardID
+	setDefault(&added.UserCardCode, newCode())
+	setDefault(&added.OpenID, "obLatj"+randomHex(11))
+	setDefault(&added.BrandID, template.BrandID)
+	setDefault(&added.CardType, template.CardType)
+	setDefault(&added.UserCardState, "EFFECTIVE")
+	setDefault(&added.PickupTime, now)
+	setDefault(&added.CreateTime, now)
+	setDefault(&added.ModifyTime, now)
 	if s.findUserCard(added.CardID, added.UserCardCode) != nil {
 		panic("membercardtest: AddUserCard: the template has a card with this code")
 	}
 	s.userCards = append(s.userCards, added)
 	return exportUserCard(added)
+}
+
+func setDefault(field *string, value string) { *field = cmp.Or(*field, value) }
+
+// importUserCardFields turns a card into the one that travels, sensitive values in clear.
+func importUserCardFields(u membercard.UserCard) *userCard {
+	imported := &userCard{
+		UserCardCode:         u.UserCardCode,
+		CardID:               u.CardID,
+		OpenID:               u.OpenID,
+		CardColor:            u.CardColor,
+		CardPictureURL:       u.CardPictureURL,
+		BrandID:              u.BrandID,
+		CardType:             string(u.CardType),
+		PhoneNumber:          plaintext(u.PhoneNumber),
+		Level:                u.Level,
+		ValidDateInformation: importDateInfo(u.ValidDateInformation),
+		PickupTime:           formatTime(u.PickupTime.Time),
+		Attach:               u.Attach,
+		UserCardState:        string(u.UserCardState),
+		InvalidReason:        u.InvalidReason,
+		InvalidTime:          formatTime(u.InvalidTime.Time),
+		CreateTime:           formatTime(u.CreateTime.Time),
+		ModifyTime:           formatTime(u.ModifyTime.Time),
+	}
+	if info := u.UserInformation; info != nil {
+		imported.UserInformation = &userInfo{}
+		for _, common := range info.CommonFieldList {
+			imported.UserInformation.CommonFieldList = append(imported.UserInformation.CommonFieldList,
+				commonField{string(common.Name), plaintext(common.Value)})
+		}
+		for _, custom := range info.CustomFieldList {
+			values := make([]string, len(custom.UserChosenValues))
+			for i, value := range custom.UserChosenValues {
+				values[i] = plaintext(value)
+			}
+			imported.UserInformation.CustomFieldList = append(imported.UserInformation.CustomFieldList, customField{custom.Name, values})
+		}
+	}
+	return imported
 }
 
 // Cards returns all templates in the order they were added.
@@ -165,11 +183,19 @@ func newCode() string {
 	}, randomHex(12))
 }
 
-func (s *Server) plaintext(value membercard.Sensitive) string {
+// opener reads the sensitive values that tests put in: those made by them, and those from an answer.
+var opener = sync.OnceValue(func() *membercard.Client {
+	return newClient(membercard.Config{
+		MchID: MchID, CertificateSerial: CertificateSerial, PrivateKey: merchantKey(),
+		PublicKeyID: PublicKeyID, PublicKey: &platformKey().PublicKey,
+	})
+})
+
+func plaintext(value membercard.Sensitive) string {
 	if value.IsZero() {
 		return ""
 	}
-	text, err := s.Client().Decrypt(value)
+	text, err := opener().Decrypt(value)
 	if err != nil {
 		panic(err)
 	}

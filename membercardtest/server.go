@@ -62,28 +62,32 @@ type Server struct {
 	onRequest       func(Request)
 	closed          chan struct{}
 
-	reporting  sync.Mutex // orders the calls of onRequest
-	mu         sync.Mutex
-	tb         testing.TB
-	keyID      string
-	key        *rsa.PrivateKey
-	cards      []*card
-	userCards  []*userCard
-	nonces     map[string]*usedNonce
-	pruned     time.Time // when old nonces were dropped last
-	requests   []Request
-	effects    map[effect]int
-	numbers    map[effect]numbered // by operation and request number
-	exchanges  []*pointsExchange
-	activities []*activity
-	tokens     []*token
-	feeds      []membercard.UserFeed
-	pictures   map[string][]byte // by URL
-	faults     []*Fault
-	perSecond  int
-	recent     map[membercard.Operation][]time.Time
-	httpServer *http.Server
-	baseURL    string
+	reporting    sync.Mutex // orders the calls of onRequest
+	mu           sync.Mutex
+	tb           testing.TB
+	keyID        string
+	key          *rsa.PrivateKey
+	certificates []*platformCertificate
+	switching    bool // from the certificates to the public key
+	signatures   int  // made with certificates
+	notified     int  // notifications made
+	cards        []*card
+	userCards    []*userCard
+	nonces       map[string]*usedNonce
+	pruned       time.Time // when old nonces were dropped last
+	requests     []Request
+	effects      map[effect]int
+	numbers      map[effect]numbered // by operation and request number
+	exchanges    []*pointsExchange
+	activities   []*activity
+	tokens       []*token
+	feeds        []membercard.UserFeed
+	pictures     map[string][]byte // by URL
+	faults       []*Fault
+	perSecond    int
+	recent       map[membercard.Operation][]time.Time
+	httpServer   *http.Server
+	baseURL      string
 }
 
 // usedNonce is what was signed with a nonce, when it arrived, and how it was answered.
@@ -165,7 +169,7 @@ func NewTestServer(tb testing.TB, options ...Option) *Server {
 // a client that goes through the listener set BaseURL to what [Server.Start] returns, and HTTPClient
 // to nil.
 func (s *Server) Config() membercard.Config {
-	return membercard.Config{
+	config := membercard.Config{
 		MchID:             MchID,
 		CertificateSerial: CertificateSerial,
 		PrivateKey:        merchantKey(),
@@ -175,11 +179,20 @@ func (s *Server) Config() membercard.Config {
 		HTTPClient:        &http.Client{Transport: s},
 		IDsInBody:         slices.Clone(s.idsInBody),
 	}
+	s.mu.Lock()
+	certificatesOnly := len(s.certificates) > 0 && !s.switching
+	s.mu.Unlock()
+	if certificatesOnly {
+		config.PublicKey, config.PublicKeyID = nil, ""
+	}
+	return config
 }
 
 // Client returns a client made from Config.
-func (s *Server) Client() *membercard.Client {
-	client, err := membercard.New(s.Config())
+func (s *Server) Client() *membercard.Client { return newClient(s.Config()) }
+
+func newClient(config membercard.Config) *membercard.Client {
+	client, err := membercard.New(config)
 	if err != nil {
 		panic(err)
 	}
@@ -402,7 +415,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		}
 		fault.spoil(&a)
 	}
-	response := s.sign(&a)
+	response := s.sign(&a, request.Header.Get("Wechatpay-Serial"))
 	if fault != nil {
 		fault.spoilSigned(response, &a)
 	}
@@ -436,7 +449,7 @@ func (s *Server) judgeRequest(request *http.Request, route *route, pathValues ma
 	if refused := s.checkHeaders(request, route, body); refused != nil {
 		return nil, refused
 	}
-	input, refused := s.validate(route, pathValues, request.RequestURI, request.Header.Get("Content-Type"), body)
+	input, refused := s.validate(route, pathValues, request.RequestURI, request.Header, body)
 	if refused != nil {
 		return nil, refused
 	}
@@ -497,10 +510,10 @@ type reply struct {
 	signed bool
 }
 
-// sign turns a reply into an answer as WeChat Pay sends it.
-func (s *Server) sign(a *reply) *http.Response {
+// sign turns a reply into an answer as WeChat Pay sends it. named is the key that the request asked for.
+func (s *Server) sign(a *reply, named string) *http.Response {
 	s.mu.Lock()
-	key, keyID := s.key, s.keyID
+	key, keyID := s.signingKey(named)
 	s.mu.Unlock()
 	now := time.Now()
 	h := a.header

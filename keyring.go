@@ -1,0 +1,322 @@
+package membercard
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+)
+
+const (
+	publicKeyPrefix     = "PUB_KEY_ID_"    // of the ids of public keys; all others are serial numbers of certificates
+	certificatesAge     = 12 * time.Hour   // when platform certificates are downloaded again
+	certificatesPause   = 10 * time.Second // between downloads, so that forged serial numbers cause no flood
+	certificatesReentry = time.Second      // after a download whose caller gave up
+)
+
+// OperationDownloadCertificates is the client's own download of the platform certificates (下载平台证书). It
+// is no method, and [Config].Throttle is not asked for it. 1000 requests a second for each merchant number.
+const OperationDownloadCertificates Operation = "DownloadCertificates"
+
+var downloadCertificates = &operation{
+	name: OperationDownloadCertificates, method: http.MethodGet,
+	path: "/v3/certificates", repeat: read,
+}
+
+// keyRing holds WeChat Pay's keys, each under the id that Wechatpay-Serial gives it: the public key, the
+// platform certificates (平台证书), or both while a merchant number is switched from these to that.
+type keyRing struct {
+	public             sealingKey // zero when there is none
+	preferCertificates bool
+	apiv3Key           string // empty: no certificates
+	download           func(context.Context) ([]*x509.Certificate, error)
+
+	certificates atomic.Pointer[certificateSet] // nil until they are needed
+	slot         chan struct{}                  // one place: whoever takes it downloads
+	nextTry      time.Time                      // this and the following belong to who has the slot
+	lastErr      error                          // of the download before
+	gaveUp       bool                           // its caller went away
+}
+
+// sealingKey is a key and its id in one value, so that Wechatpay-Serial cannot name another key than
+// the one that sealed.
+type sealingKey struct {
+	id  string
+	key *rsa.PublicKey
+}
+
+func newKeyRing(config Config, own *rsa.PublicKey) (*keyRing, error) {
+	const wanted = "the WeChat Pay public key is pub_key.pem, read with ParsePublicKey, with its id PUB_KEY_ID_..., both from the merchant platform"
+	if n := len(config.APIv3Key); n != 0 && n != apiv3.APIv3KeySize {
+		return nil, fmt.Errorf("APIv3Key has %d bytes, it must have %d", n, apiv3.APIv3KeySize)
+	}
+	r := &keyRing{preferCertificates: config.PreferCertificates, apiv3Key: config.APIv3Key, slot: make(chan struct{}, 1)}
+	switch {
+	case config.PreferCertificates && config.APIv3Key == "":
+		return nil, errors.New("PreferCertificates needs APIv3Key, with which platform certificates are downloaded")
+	case config.PublicKey == nil && config.PublicKeyID == "" && config.APIv3Key != "":
+		return r, nil
+	case config.PublicKey == nil && config.PublicKeyID == "":
+		return nil, fmt.Errorf("PublicKey and PublicKeyID are missing; %s; a merchant number that still uses platform certificates needs APIv3Key instead", wanted)
+	case config.PublicKey == nil:
+		return nil, fmt.Errorf("PublicKeyID is given without PublicKey; %s", wanted)
+	case config.PublicKeyID == "":
+		return nil, fmt.Errorf("PublicKey is given without PublicKeyID; %s", wanted)
+	}
+	if err := checkID("PublicKeyID", config.PublicKeyID, "the id beside the WeChat Pay public key"); err != nil {
+		return nil, err
+	}
+	key, err := checkPublicKey(config.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("PublicKey %w; %s", err, wanted)
+	}
+	if key.Equal(own) {
+		return nil, fmt.Errorf("PublicKey is the merchant's own key, the public half of PrivateKey; %s", wanted)
+	}
+	if strings.EqualFold(config.PublicKeyID, config.CertificateSerial) {
+		return nil, fmt.Errorf("PublicKeyID is the merchant's own CertificateSerial; %s", wanted)
+	}
+	r.public = sealingKey{id: config.PublicKeyID, key: &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}}
+	return r, nil
+}
+
+// seal returns the key to encrypt with, whose id the request names: the public key, or of the
+// certificates the newest that is in effect.
+func (r *keyRing) seal(ctx context.Context) (sealingKey, error) {
+	if r.public.key != nil && !r.preferCertificates {
+		return r.public, nil
+	}
+	set, err := r.current(ctx, "")
+	if newest := set.find(""); newest != nil {
+		return sealingKey{id: CertificateSerial(newest), key: newest.PublicKey.(*rsa.PublicKey)}, nil
+	}
+	if err == nil {
+		err = errors.New("no platform certificate is valid now; check the clock")
+	}
+	return sealingKey{}, err
+}
+
+// verify returns the key an answer or a notification says it was signed with, or what is in the way.
+func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, error) {
+	switch {
+	case r.public.key != nil && serial == r.public.id:
+		return r.public.key, nil
+	case strings.HasPrefix(serial, publicKeyPrefix):
+		return nil, errors.New("configure that key as Config.PublicKey and PublicKeyID")
+	case r.apiv3Key == "":
+		return nil, errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
+	}
+	set, err := r.current(ctx, serial)
+	if certificate := set.find(serial); certificate != nil {
+		return certificate.PublicKey.(*rsa.PublicKey), nil
+	}
+	if set != nil && set.bySerial[serial] != nil {
+		return nil, errors.New("that platform certificate is valid " + validity(set.bySerial[serial]))
+	}
+	if err == nil {
+		err = errors.New("it is not among the platform certificates of this merchant number")
+	}
+	return nil, err
+}
+
+// verifyDownload is verify for the download of certificates itself, whose signature may be of a
+// certificate that is in it. Who knows the APIv3 key has encrypted that.
+func (r *keyRing) verifyDownload(serial string, body []byte) (*rsa.PublicKey, error) {
+	if r.public.key != nil && serial == r.public.id {
+		return r.public.key, nil
+	}
+	if known := r.certificates.Load().find(serial); known != nil {
+		return known.PublicKey.(*rsa.PublicKey), nil
+	}
+	downloaded, err := openCertificates(body, r.apiv3Key)
+	if own := newCertificateSet(downloaded).find(serial); own != nil {
+		return own.PublicKey.(*rsa.PublicKey), nil
+	}
+	if err == nil {
+		err = errors.New("which is not among the certificates in the answer, or not valid now")
+	}
+	return nil, err
+}
+
+// current returns the certificates, downloaded when there are none, when they are old, or when the one
+// that is looked for is not among them. Beside an error it returns those at hand.
+func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, error) {
+	set := r.certificates.Load()
+	switch {
+	case set.find(serial) == nil:
+		if err := ctx.Err(); err != nil {
+			return set, err
+		}
+		select {
+		case r.slot <- struct{}{}:
+		case <-ctx.Done():
+			return set, ctx.Err()
+		}
+	case time.Since(set.loaded) < certificatesAge:
+		return set, nil
+	default: // old: one caller sees to it, the others go on
+		select {
+		case r.slot <- struct{}{}:
+		default:
+			return set, nil
+		}
+	}
+	defer func() { <-r.slot }()
+	if set = r.certificates.Load(); set.find(serial) != nil && time.Since(set.loaded) < certificatesAge {
+		return set, nil // somebody was faster
+	}
+	err := r.load(ctx)
+	return r.certificates.Load(), err
+}
+
+// load downloads the certificates and keeps those at hand that have not expired. Only who has the slot
+// calls it.
+func (r *keyRing) load(ctx context.Context) error {
+	if r.gaveUp { // wait, so that callers who give up cause no flood either
+		sleep(ctx, time.Until(r.nextTry))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	} else if time.Now().Before(r.nextTry) {
+		return r.lastErr
+	}
+	downloaded, err := r.download(ctx)
+	r.gaveUp = err != nil && ctx.Err() != nil
+	if r.gaveUp {
+		r.nextTry = time.Now().Add(certificatesReentry)
+		return ctx.Err()
+	}
+	r.nextTry, r.lastErr = time.Now().Add(certificatesPause), nil
+	if err != nil {
+		r.lastErr = errors.New("the platform certificates could not be downloaded: " + downloadFailure(err))
+		return r.lastErr
+	}
+	set := newCertificateSet(downloaded)
+	if before := r.certificates.Load(); before != nil {
+		for serial, certificate := range before.bySerial {
+			if set.bySerial[serial] == nil && time.Now().Before(certificate.NotAfter) {
+				set.bySerial[serial] = certificate
+			}
+		}
+	}
+	r.certificates.Store(set)
+	return nil
+}
+
+// downloadFailure describes a failed download within the error of a call. As text, since certificates that
+// were not found must not look like a card that was not found; and without unproven text, which the call
+// could not clean of values of its own.
+func downloadFailure(err error) string {
+	if untrusted, ok := errors.AsType[*SignatureError](err); ok {
+		text := fmt.Sprintf("%d: %v: %s", untrusted.StatusCode, ErrSignature, untrusted.Reason)
+		if untrusted.cause != nil {
+			text += ": " + untrusted.cause.Error()
+		}
+		return text
+	}
+	if apiError, ok := errors.AsType[*APIError](err); ok && !apiError.Verified {
+		return fmt.Sprintf("%d, not signed by WeChat Pay", apiError.StatusCode)
+	}
+	return err.Error()
+}
+
+// certificateSet is what was downloaded at one time. It is not changed afterwards.
+type certificateSet struct {
+	bySerial map[string]*x509.Certificate // with RSA keys
+	loaded   time.Time
+}
+
+func newCertificateSet(certificates []*x509.Certificate) *certificateSet {
+	set := &certificateSet{bySerial: map[string]*x509.Certificate{}, loaded: time.Now()}
+	for _, certificate := range certificates {
+		set.bySerial[CertificateSerial(certificate)] = certificate
+	}
+	return set
+}
+
+// find returns a certificate that is valid now: that of a serial number, or, given none, the one that
+// came into effect last.
+func (s *certificateSet) find(serial string) *x509.Certificate {
+	if s == nil {
+		return nil
+	}
+	now := time.Now()
+	var found *x509.Certificate
+	for id, certificate := range s.bySerial {
+		valid := !now.Before(certificate.NotBefore) && now.Before(certificate.NotAfter)
+		if valid && (id == serial || serial == "" && (found == nil || certificate.NotBefore.After(found.NotBefore))) {
+			found = certificate
+		}
+	}
+	return found
+}
+
+// validity says when a certificate is valid.
+func validity(certificate *x509.Certificate) string {
+	return fmt.Sprintf("from %s to %s only", certificate.NotBefore.In(beijing).Format(time.DateTime), certificate.NotAfter.In(beijing).Format(time.DateTime))
+}
+
+// downloadCertificates downloads the platform certificates. Its answer is verified like any other.
+func (c *Client) downloadCertificates(ctx context.Context) ([]*x509.Certificate, error) {
+	p := &preparedCall{operation: downloadCertificates, uri: downloadCertificates.path, keyID: c.keys.public.id}
+	a, err := c.send(WithResponseInfo(ctx, nil), p) // what the caller is told is about the call
+	if err != nil {
+		return nil, err
+	}
+	return openCertificates(a.body, c.keys.apiv3Key)
+}
+
+// openCertificates decrypts the answer of the download. One certificate that is of no use does not make
+// the others useless.
+func openCertificates(body []byte, apiv3Key string) ([]*x509.Certificate, error) {
+	var answer struct {
+		Data []struct {
+			SerialNo           string         `json:"serial_no"`
+			EncryptCertificate apiv3.Resource `json:"encrypt_certificate"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("the list of certificates cannot be decoded: %w", err)
+	}
+	var certificates []*x509.Certificate
+	err := errors.New("the list is empty; does the merchant number use the WeChat Pay public key?")
+	for i, item := range answer.Data {
+		certificate, itemErr := openCertificate(&item.EncryptCertificate, item.SerialNo, apiv3Key)
+		if itemErr != nil {
+			err = fmt.Errorf("certificate %d of %d: %w", i+1, len(answer.Data), itemErr)
+			continue
+		}
+		certificates = append(certificates, certificate)
+	}
+	if len(certificates) == 0 {
+		return nil, err
+	}
+	return certificates, nil
+}
+
+func openCertificate(resource *apiv3.Resource, serial, apiv3Key string) (*x509.Certificate, error) {
+	pem, err := resource.Open(apiv3Key)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := apiv3.ParseCertificate(pem)
+	if err != nil {
+		return nil, err
+	}
+	if own := CertificateSerial(certificate); !strings.EqualFold(own, serial) {
+		return nil, fmt.Errorf("it has the serial number %s", own)
+	}
+	if _, err := checkPublicKey(certificate.PublicKey); err != nil {
+		return nil, fmt.Errorf("its key %w", err)
+	}
+	return certificate, nil
+}

@@ -1,0 +1,189 @@
+package membercardtest
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// platformCertificate is a certificate of WeChat Pay's.
+type platformCertificate struct {
+	serial              string
+	key                 *rsa.PrivateKey
+	notBefore, notAfter time.Time
+	pem                 []byte
+}
+
+func (c *platformCertificate) valid(now time.Time) bool {
+	return !now.Before(c.notBefore) && now.Before(c.notAfter)
+}
+
+// certificateKeys are made when they are needed and kept for the process: making one takes long.
+var certificateKeys struct {
+	mu   sync.Mutex
+	keys []*rsa.PrivateKey
+}
+
+func certificateKey(i int) *rsa.PrivateKey {
+	certificateKeys.mu.Lock()
+	defer certificateKeys.mu.Unlock()
+	for len(certificateKeys.keys) <= i {
+		certificateKeys.keys = append(certificateKeys.keys, newKey())
+	}
+	return certificateKeys.keys[i]
+}
+
+// WithCertificates makes the merchant number one that still uses platform certificates (平台证书): there is
+// one, answers and notifications are signed with it, and Config has no PublicKey. [Server.AddCertificate]
+// adds others, [Server.StartSwitch] begins the switch to the public key. Without this option there are none,
+// as for new merchant numbers.
+func WithCertificates() Option {
+	return func(s *Server) {
+		now := time.Now()
+		s.addCertificate(now.AddDate(-1, 0, 0), now.AddDate(4, 0, 0))
+	}
+}
+
+// AddCertificate adds a platform certificate and returns its serial number. It is in the list from now
+// on, and takes its turn in signing while it is valid: the service has several certificates sign while one
+// replaces another.
+func (s *Server) AddCertificate(notBefore, notAfter time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addCertificate(notBefore, notAfter)
+}
+
+func (s *Server) addCertificate(notBefore, notAfter time.Time) string {
+	c := &platformCertificate{
+		key: certificateKey(len(s.certificates)), notBefore: notBefore.Truncate(time.Second), notAfter: notAfter.Truncate(time.Second),
+	}
+	number, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 152)) // with the byte in front: 40 digits
+	if err != nil {
+		panic(err)
+	}
+	number.SetBit(number, 158, 1)
+	c.serial = fmt.Sprintf("%040X", number)
+	template := &x509.Certificate{
+		SerialNumber: number, NotBefore: c.notBefore, NotAfter: c.notAfter,
+		Subject: pkix.Name{CommonName: "Tenpay.com sign"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &c.key.PublicKey, c.key)
+	if err != nil {
+		panic(err)
+	}
+	c.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	s.certificates = append(s.certificates, c)
+	return c.serial
+}
+
+// StartSwitch begins the switch from platform certificates to the public key: a request that names the
+// public key in Wechatpay-Serial is answered with it, and every other notification is signed with it.
+// Config has both from now on.
+func (s *Server) StartSwitch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.switching = true
+}
+
+// signingKey returns the key that signs what comes next. named is what the request asked for.
+func (s *Server) signingKey(named string) (key *rsa.PrivateKey, id string) {
+	var valid []*platformCertificate
+	for _, c := range s.certificates {
+		if c.valid(time.Now()) {
+			valid = append(valid, c)
+		}
+	}
+	if len(valid) == 0 || s.switching && named == s.keyID {
+		return s.key, s.keyID
+	}
+	s.signatures++
+	c := valid[s.signatures%len(valid)]
+	return c.key, c.serial
+}
+
+// sealingKey returns the private half of the key that a request names, nil when it names none that is
+// valid. A request that names none is taken to mean the public key.
+func (s *Server) sealingKey(named string) *rsa.PrivateKey {
+	if named == "" || named == s.keyID {
+		return s.key
+	}
+	for _, c := range s.certificates {
+		if c.serial == named && time.Now().Before(c.notAfter) {
+			return c.key
+		}
+	}
+	return nil
+}
+
+func certificateRoutes() []*route {
+	return []*route{{
+		operation: membercard.OperationDownloadCertificates, method: http.MethodGet, path: strings.Split("v3/certificates", "/"),
+		handle: (*Server).listCertificates,
+	}}
+}
+
+// encrypted is what WeChat Pay encrypts with the APIv3 key.
+type encrypted struct {
+	OriginalType   string `json:"original_type,omitempty"`
+	Algorithm      string `json:"algorithm"`
+	Ciphertext     string `json:"ciphertext"`
+	AssociatedData string `json:"associated_data,omitempty"`
+	Nonce          string `json:"nonce"`
+}
+
+func encrypt(plaintext []byte, associatedData string) encrypted {
+	block, err := aes.NewCipher([]byte(APIv3Key))
+	if err != nil {
+		panic(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	nonce := randomHex(6)
+	sealed := gcm.Seal(nil, []byte(nonce), plaintext, []byte(associatedData))
+	return encrypted{
+		Algorithm: "AEAD_AES_256_GCM", Nonce: nonce, AssociatedData: associatedData, Ciphertext: base64.StdEncoding.EncodeToString(sealed),
+	}
+}
+
+func (s *Server) listCertificates(input) (any, *problem) {
+	type item struct {
+		SerialNo           string    `json:"serial_no"`
+		EffectiveTime      string    `json:"effective_time"`
+		ExpireTime         string    `json:"expire_time"`
+		EncryptCertificate encrypted `json:"encrypt_certificate"`
+	}
+	var items []item
+	for _, c := range s.certificates {
+		if !time.Now().Before(c.notAfter) {
+			continue
+		}
+		items = append(items, item{
+			SerialNo: c.serial, EncryptCertificate: encrypt(c.pem, "certificate"),
+			EffectiveTime: c.notBefore.In(zone).Format(time.RFC3339), ExpireTime: c.notAfter.In(zone).Format(time.RFC3339),
+		})
+	}
+	if items == nil {
+		return nil, &problem{
+			status: http.StatusNotFound, code: "RESOURCE_NOT_EXISTS", message: "无可用的平台证书，请使用微信支付公钥",
+			reason: "the merchant number has no platform certificates",
+		}
+	}
+	return struct {
+		Data []item `json:"data"`
+	}{items}, nil
+}

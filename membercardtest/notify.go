@@ -1,0 +1,278 @@
+package membercardtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// notification is a message to a merchant before it is signed.
+type notification struct {
+	id         string
+	eventType  string
+	sealed     bool
+	fault      Fault
+	repeats    []time.Duration
+	duplicates int
+}
+
+// NotificationOption changes a notification.
+type NotificationOption func(*notification)
+
+// NotificationID gives the notification an id; by default it has a new one.
+func NotificationID(id string) NotificationOption { return func(n *notification) { n.id = id } }
+
+// NotificationEventType replaces the event type, such as MEMBERCARDSP.USER_CARD.CREATE of older pages.
+func NotificationEventType(eventType string) NotificationOption {
+	return func(n *notification) { n.eventType = eventType }
+}
+
+// NotificationSealed encrypts the personal data in the content for the merchant once more. The official
+// pages disagree on whether the service does that.
+func NotificationSealed() NotificationOption { return func(n *notification) { n.sealed = true } }
+
+// NotificationFault makes the notification one that must be refused; with [Server.Notify] the first
+// delivery of it. The kinds are FaultProbe, FaultBadSignature, FaultForgedBody, FaultStaleTimestamp,
+// FaultFutureTimestamp, FaultUnknownSerial with Serial, and FaultMissingHeader with Missing.
+func NotificationFault(fault Fault) NotificationOption {
+	return func(n *notification) { n.fault = fault }
+}
+
+// NotificationRepeats has [Server.Notify] deliver the notification again after these times, one after the
+// other, until it is accepted. WeChat Pay waits 15 s, 15 s, 30 s, 3 min, 10 min and so on for a day.
+func NotificationRepeats(after ...time.Duration) NotificationOption {
+	return func(n *notification) { n.repeats = after }
+}
+
+// NotificationDuplicates has [Server.Notify] deliver n more copies at the same time as the first.
+func NotificationDuplicates(n int) NotificationOption {
+	return func(notification *notification) { notification.duplicates = n }
+}
+
+// NotificationRequest returns the request that WeChat Pay makes to a template's NotifyURL about an event, for
+// a handler under test. It is signed now, with the key that it would be signed with, so make it when it is
+// needed.
+func (s *Server) NotificationRequest(event membercard.Event, options ...NotificationOption) *http.Request {
+	n := newNotification(event, options)
+	target := "https://www.weixin.qq.com/wxpay/notify.php"
+	s.mu.Lock()
+	if c := s.findCard(cardOf(event)); c != nil {
+		target = c.NotifyURL
+	}
+	s.mu.Unlock()
+	return s.notificationRequest(context.Background(), target, n, event, n.fault)
+}
+
+// Notify delivers a notification to the NotifyURL of the event's template, which must be on loopback, and
+// returns the status of each delivery in the order they ended, 0 for one without an answer within 5 s. It
+// fails when no delivery was accepted with 200 or 204.
+func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...NotificationOption) ([]int, error) {
+	n := newNotification(event, options)
+	s.mu.Lock()
+	c := s.findCard(cardOf(event))
+	s.mu.Unlock()
+	if c == nil {
+		return nil, fmt.Errorf("membercardtest: Notify: there is no template of the event's CardID")
+	}
+	if err := requireLoopback(c.NotifyURL); err != nil {
+		return nil, fmt.Errorf("membercardtest: Notify: %w", err)
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		Timeout:       5 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	var mu sync.Mutex
+	var statuses []int
+	accepted := false
+	deliver := func(fault Fault) {
+		status := 0
+		response, err := client.Do(s.notificationRequest(ctx, c.NotifyURL, n, event, fault))
+		if err == nil {
+			status = response.StatusCode
+			_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+			_ = response.Body.Close()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		statuses = append(statuses, status)
+		accepted = accepted || status == http.StatusOK || status == http.StatusNoContent
+	}
+	var copies sync.WaitGroup
+	for range n.duplicates {
+		copies.Go(func() { deliver(Fault{}) })
+	}
+	deliver(n.fault)
+	copies.Wait()
+	for _, after := range n.repeats {
+		if accepted {
+			break
+		}
+		if after > 0 {
+			if err := await(ctx, s.closed, after); err != nil {
+				return statuses, err
+			}
+		}
+		deliver(Fault{})
+	}
+	if !accepted {
+		return statuses, fmt.Errorf("membercardtest: Notify: the notification was not accepted: %v", statuses)
+	}
+	return statuses, nil
+}
+
+func requireLoopback(notifyURL string) error {
+	u, err := url.Parse(notifyURL)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("the template's NotifyURL %s is not on loopback", notifyURL)
+	}
+	return nil
+}
+
+func newNotification(event membercard.Event, options []NotificationOption) *notification {
+	id := randomHex(16)
+	n := &notification{id: strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-")}
+	for _, option := range options {
+		option(n)
+	}
+	switch n.fault.Kind {
+	case "", FaultProbe, FaultBadSignature, FaultForgedBody, FaultStaleTimestamp, FaultFutureTimestamp, FaultUnknownSerial, FaultMissingHeader:
+	default:
+		panic(fmt.Sprintf("membercardtest: NotificationFault: %q is no fault of a notification", n.fault.Kind))
+	}
+	switch event.(type) {
+	case *membercard.UserCardCreated:
+		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.CREATE")
+	case *membercard.UserCardDeleted:
+		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.DELETE")
+	case *membercard.PointsExchangeRequested:
+		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON")
+	case *membercard.PointsSyncRequested:
+		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.SYNC_USER_POINT")
+	case *membercard.UnknownEvent:
+		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.SOMETHING_NEW")
+	default:
+		panic(fmt.Sprintf("membercardtest: a notification about %T", event))
+	}
+	return n
+}
+
+// cardOf returns the template an event is about.
+func cardOf(event membercard.Event) string {
+	switch e := event.(type) {
+	case *membercard.UserCardCreated:
+		return e.CardID
+	case *membercard.UserCardDeleted:
+		return e.CardID
+	case *membercard.PointsExchangeRequested:
+		return e.CardID
+	case *membercard.PointsSyncRequested:
+		return e.CardID
+	}
+	return ""
+}
+
+// userCard is a card as a notification has it.
+func (n *notification) userCard(u membercard.UserCard) []byte {
+	card := importUserCardFields(u)
+	if n.sealed {
+		return encode(card.answer())
+	}
+	return encode(card)
+}
+
+// content returns the kind of the event's content, and the content as it is before it is encrypted.
+func (n *notification) content(event membercard.Event) (originalType string, _ []byte) {
+	switch e := event.(type) {
+	case *membercard.UserCardCreated:
+		return "user_card", n.userCard(e.UserCard)
+	case *membercard.UserCardDeleted:
+		return "user_card", n.userCard(e.UserCard)
+	case *membercard.PointsExchangeRequested:
+		return "point_coupon", encode(map[string]any{
+			"record_id": e.RecordID, "brand_id": e.BrandID, "card_id": e.CardID, "appid": e.AppID, "openid": e.OpenID,
+			"user_card_code": e.UserCardCode, "exchange_coupon_template_id": e.ExchangeCouponTemplateID,
+			"deduct_points": e.DeductPoints, "product_coupon_id": e.ProductCouponID,
+			"product_coupon_stock_type": e.ProductCouponStockType, "stock_id": e.StockID,
+		})
+	case *membercard.PointsSyncRequested:
+		return "sync_user_point", encode(map[string]any{
+			"brand_id": e.BrandID, "card_id": e.CardID, "openid": e.OpenID, "user_card_code": e.UserCardCode,
+		})
+	case *membercard.UnknownEvent:
+		return e.OriginalType, e.Plaintext
+	}
+	panic("unreachable: newNotification has looked at it")
+}
+
+func (s *Server) notificationRequest(ctx context.Context, target string, n *notification, event membercard.Event, fault Fault) *http.Request {
+	originalType, plaintext := n.content(event)
+	resource := encrypt(plaintext, originalType)
+	resource.OriginalType = originalType
+	body := encode(struct {
+		ID           string    `json:"id"`
+		CreateTime   string    `json:"create_time"`
+		ResourceType string    `json:"resource_type"`
+		EventType    string    `json:"event_type"`
+		Summary      string    `json:"summary"`
+		Resource     encrypted `json:"resource"`
+	}{n.id, time.Now().In(zone).Format(time.RFC3339), "encrypt-resource", n.eventType, "会员卡通知", resource})
+
+	s.mu.Lock()
+	named := ""
+	if s.notified++; s.notified%2 == 0 { // while the switch goes on
+		named = s.keyID
+	}
+	key, keyID := s.signingKey(named)
+	s.mu.Unlock()
+	now := time.Now()
+	switch fault.Kind {
+	case FaultStaleTimestamp:
+		now = now.Add(-10 * time.Minute)
+	case FaultFutureTimestamp:
+		now = now.Add(10 * time.Minute)
+	case FaultUnknownSerial:
+		keyID = cmp.Or(fault.Serial, "PUB_KEY_ID_UNKNOWN")
+	case FaultBadSignature:
+		key = merchantKey()
+	}
+	timestamp, nonce := fmt.Sprint(now.Unix()), randomHex(16)
+	signature := signAnswer(key, timestamp, nonce, body)
+	switch fault.Kind {
+	case FaultProbe:
+		signature = "WECHATPAY/SIGNTEST/" + signature[19:]
+	case FaultForgedBody:
+		body = bytes.Replace(body, []byte(`"summary"`), []byte(`"summarx"`), 1)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	request.Header = http.Header{
+		"Content-Type":             {"application/json"},
+		"User-Agent":               {"Mozilla/4.0"},
+		"Request-Id":               {requestID(http.StatusOK)},
+		"Wechatpay-Timestamp":      {timestamp},
+		"Wechatpay-Nonce":          {nonce},
+		"Wechatpay-Serial":         {keyID},
+		"Wechatpay-Signature-Type": {scheme},
+		"Wechatpay-Signature":      {signature},
+	}
+	if fault.Kind == FaultMissingHeader {
+		request.Header.Del(fault.Missing)
+	}
+	return request
+}
