@@ -46,7 +46,8 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		return append(findings, Finding{"PrivateKey", false, text + "; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"})
 	}
 	c.exchange(ctx, p, a, request)
-	findings = append(findings, checkService(a), c.checkPlatformKey(a), c.checkAPIv3Key(a))
+	service := checkService(a)
+	findings = append(findings, service, c.checkPlatformKey(a, service.OK), c.checkAPIv3Key(a))
 	if !a.date.IsZero() {
 		findings = append(findings, checkClock(a.date))
 	}
@@ -80,7 +81,9 @@ func checkService(a *answer) Finding {
 		return Finding{subject, false, a.err.Error() + "; look at DNS, firewall and proxy on the way to " + a.host}
 	case a.status == http.StatusUnauthorized:
 		return Finding{subject, false, a.err.Error() + "; MchID, CertificateSerial and PrivateKey must be of one merchant number, the certificate the one in use, and the clock right"}
-	case a.err == nil, errors.Is(a.err, ErrSignature) && a.status == http.StatusOK, errors.Is(a.err, ErrNotFound):
+	case errors.Is(a.err, ErrSignature):
+		return Finding{subject, true, "answers; whether it is WeChat Pay is the next question"}
+	case a.err == nil, errors.Is(a.err, ErrNotFound): // there are no certificates where there is a public key
 		return Finding{subject, true, "accepts the signature of MchID and PrivateKey"}
 	case refused && apiError.Code == "":
 		return Finding{subject, false, a.err.Error() + "; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's"}
@@ -88,8 +91,8 @@ func checkService(a *answer) Finding {
 	return Finding{subject, false, a.err.Error()}
 }
 
-// checkPlatformKey says whether the answer could be verified.
-func (c *Client) checkPlatformKey(a *answer) Finding {
+// checkPlatformKey says whether the answer could be verified. accepted: it should have been signed.
+func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
 	subject := "PublicKey"
 	if c.keys.public.key == nil {
 		subject = "platform certificates"
@@ -101,7 +104,7 @@ func (c *Client) checkPlatformKey(a *answer) Finding {
 	case a.verified:
 		return Finding{subject, true, "verifies what WeChat Pay signs"}
 	case untrusted == nil:
-		return Finding{subject, false, "could not be tried: the answer was not signed"}
+		return Finding{subject, !accepted, "could not be tried: the answer was not signed"}
 	case errors.Is(untrusted, apiv3.ErrAPIv3Key):
 		return Finding{subject, false, "could not be opened, see APIv3Key"}
 	case untrusted.Reason == ReasonStaleClock:

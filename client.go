@@ -69,8 +69,8 @@ type Config struct {
 	PublicKey   *rsa.PublicKey
 	// APIv3Key (APIv3密钥), 32 characters, opens notifications and platform certificates. With it, the
 	// certificates are downloaded when an answer or a notification is signed with one that is not at hand,
-	// or, without a PublicKey, before the first call; a download is never begun within 10 s of another. They
-	// are downloaded again when they are used and older than 12 hours.
+	// or, without a PublicKey, before the first call, and again when they are used and older than 12 hours. At
+	// most three downloads are begun within 30 s, whatever comes in.
 	APIv3Key string
 	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
 	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun

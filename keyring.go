@@ -17,10 +17,13 @@ import (
 )
 
 const (
-	publicKeyPrefix     = "PUB_KEY_ID_"    // of the ids of public keys; all others are serial numbers of certificates
-	certificatesAge     = 12 * time.Hour   // when platform certificates are downloaded again
-	certificatesPause   = 10 * time.Second // between downloads, so that forged serial numbers cause no flood
-	certificatesReentry = time.Second      // after a download whose caller gave up
+	publicKeyPrefix = "PUB_KEY_ID_"  // of the ids of public keys; all others are serial numbers of certificates
+	certificatesAge = 12 * time.Hour // when platform certificates are downloaded again
+
+	// At most three downloads are begun within 30 s, so that forged serial numbers cause no flood, and after
+	// one whose caller gave up there is a second's pause.
+	downloadsPeriod = 30 * time.Second
+	downloadsPause  = time.Second
 )
 
 // OperationDownloadCertificates is the client's own download of the platform certificates (下载平台证书). It
@@ -41,10 +44,11 @@ type keyRing struct {
 	download           func(context.Context) ([]*x509.Certificate, error)
 
 	certificates atomic.Pointer[certificateSet] // nil until they are needed
+	begun        atomic.Int64                   // downloads
 	slot         chan struct{}                  // one place: whoever takes it downloads
-	nextTry      time.Time                      // this and the following belong to who has the slot
-	lastErr      error                          // of the download before
-	gaveUp       bool                           // its caller went away
+	recent       [3]time.Time                   // when the last downloads began; this and what follows is for who has the slot
+	lastErr      error                          // of the last download
+	gaveUp       bool                           // whose caller went away
 }
 
 // sealingKey is a key and its id in one value, so that Wechatpay-Serial cannot name another key than
@@ -105,13 +109,15 @@ func (r *keyRing) seal(ctx context.Context) (sealingKey, error) {
 	return sealingKey{}, err
 }
 
+var errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
+
 // verify returns the key an answer or a notification says it was signed with, or what is in the way.
 func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, error) {
 	switch {
 	case r.public.key != nil && serial == r.public.id:
 		return r.public.key, nil
 	case strings.HasPrefix(serial, publicKeyPrefix):
-		return nil, errors.New("configure that key as Config.PublicKey and PublicKeyID")
+		return nil, errOtherPublicKey
 	case r.apiv3Key == "":
 		return nil, errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
 	}
@@ -131,8 +137,11 @@ func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, er
 // verifyDownload is verify for the download of certificates itself, whose signature may be of a
 // certificate that is in it. Who knows the APIv3 key has encrypted that.
 func (r *keyRing) verifyDownload(serial string, body []byte) (*rsa.PublicKey, error) {
-	if r.public.key != nil && serial == r.public.id {
+	switch {
+	case r.public.key != nil && serial == r.public.id:
 		return r.public.key, nil
+	case strings.HasPrefix(serial, publicKeyPrefix):
+		return nil, errOtherPublicKey
 	}
 	if known := r.certificates.Load().find(serial); known != nil {
 		return known.PublicKey.(*rsa.PublicKey), nil
@@ -150,7 +159,7 @@ func (r *keyRing) verifyDownload(serial string, body []byte) (*rsa.PublicKey, er
 // current returns the certificates, downloaded when there are none, when they are old, or when the one
 // that is looked for is not among them. Beside an error it returns those at hand.
 func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, error) {
-	set := r.certificates.Load()
+	set, seen := r.certificates.Load(), r.begun.Load()
 	switch {
 	case set.find(serial) == nil:
 		if err := ctx.Err(); err != nil {
@@ -174,6 +183,9 @@ func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, 
 	if set = r.certificates.Load(); set.find(serial) != nil && time.Since(set.loaded) < certificatesAge {
 		return set, nil // somebody was faster
 	}
+	if r.begun.Load() > seen && !r.gaveUp {
+		return set, r.lastErr // of a download that was begun after we came; there is nothing newer
+	}
 	err := r.load(ctx)
 	return r.certificates.Load(), err
 }
@@ -181,21 +193,21 @@ func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, 
 // load downloads the certificates and keeps those at hand that have not expired. Only who has the slot
 // calls it.
 func (r *keyRing) load(ctx context.Context) error {
-	if r.gaveUp { // wait, so that callers who give up cause no flood either
-		sleep(ctx, time.Until(r.nextTry))
+	if r.gaveUp {
+		sleep(ctx, time.Until(r.recent[2].Add(downloadsPause)))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-	} else if time.Now().Before(r.nextTry) {
+	} else if time.Since(r.recent[0]) < downloadsPeriod {
 		return r.lastErr
 	}
+	r.begun.Add(1)
+	r.recent = [3]time.Time{r.recent[1], r.recent[2], time.Now()}
 	downloaded, err := r.download(ctx)
-	r.gaveUp = err != nil && ctx.Err() != nil
-	if r.gaveUp {
-		r.nextTry = time.Now().Add(certificatesReentry)
+	if r.gaveUp = err != nil && ctx.Err() != nil; r.gaveUp {
 		return ctx.Err()
 	}
-	r.nextTry, r.lastErr = time.Now().Add(certificatesPause), nil
+	r.lastErr = nil
 	if err != nil {
 		r.lastErr = errors.New("the platform certificates could not be downloaded: " + downloadFailure(err))
 		return r.lastErr

@@ -1,0 +1,648 @@
+package membercard_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+const forgedSerial = "0123456789ABCDEF0123456789ABCDEF01234567"
+
+// count counts the requests for an operation.
+func count(server *membercardtest.Server, operation membercard.Operation) (n int) {
+	for _, request := range server.Requests() {
+		if request.Operation == operation {
+			n++
+		}
+	}
+	return n
+}
+
+func downloads(server *membercardtest.Server) int {
+	return count(server, membercard.OperationDownloadCertificates)
+}
+
+func TestPlatformCertificates(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithCertificates())
+	config := server.Config()
+	require.Nil(t, config.PublicKey)
+	throttled := 0
+	client := newClient(t, server, func(c *membercard.Config) {
+		c.Throttle = func(_ context.Context, operation membercard.Operation) error {
+			assert.NotEqual(t, membercard.OperationDownloadCertificates, operation)
+			throttled++
+			return nil
+		}
+	})
+	assert.Empty(t, server.Requests(), "New makes no request")
+
+	var info membercard.ResponseInfo
+	card, err := client.UpdateUserCard(membercard.WithResponseInfo(t.Context(), &info), updateRequest)
+	require.NoError(t, err)
+	assert.Equal(t, "钻石会员", card.Level)
+	assert.Equal(t, membercard.ResponseInfo{RequestID: info.RequestID, Host: "api.mch.weixin.qq.com", StatusCode: 200, Attempts: 1}, info)
+	opened, err := client.Decrypt(userCard(server, code).PhoneNumber)
+	require.NoError(t, err)
+	assert.Equal(t, "13900000000", opened, "sealed for the certificate that Wechatpay-Serial names")
+	_, err = client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+
+	requests := server.Requests()
+	require.Len(t, requests, 3)
+	assert.Equal(t, "/v3/certificates", requests[0].RequestURI)
+	assert.NotContains(t, requests[0].Header, "Wechatpay-Serial", "there is no key to name yet")
+	assert.Regexp(t, "^[0-9A-F]{40}$", requests[1].Header.Get("Wechatpay-Serial"))
+	assert.Equal(t, requests[1].Header.Get("Wechatpay-Serial"), requests[2].Header.Get("Wechatpay-Serial"))
+	assert.Equal(t, 2, throttled)
+}
+
+// TestANewCertificateIsDownloaded: an answer signed with one that is not at hand is verified after the
+// download, and its request is not sent again.
+func TestANewCertificateIsDownloaded(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithCertificates())
+	client := server.Client()
+	for range 3 {
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		before := downloads(server)
+		server.AddCertificate(time.Now().Add(-time.Second), time.Now().AddDate(1, 0, 0))
+		for range 6 { // the certificates take turns
+			_, err = client.InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{
+				BrandID: brandID, CardID: cardID, UserCardCode: server.AddUserCard(membercard.UserCard{OpenID: "o"}).UserCardCode, OpenID: "o",
+			})
+			require.NoError(t, err)
+		}
+		assert.LessOrEqual(t, downloads(server), before+1)
+		if downloads(server) == 3 {
+			break // of 30 s
+		}
+	}
+	for _, request := range server.Requests() {
+		assert.Empty(t, request.Reason)
+	}
+}
+
+// TestTheNewestEffectiveCertificateSeals: not one that will be in effect tomorrow, but tomorrow.
+func TestTheNewestEffectiveCertificateSeals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		current := server.AddCertificate(time.Now().AddDate(0, -1, 0), time.Now().AddDate(0, 0, 3))
+		next := server.AddCertificate(time.Now().Add(24*time.Hour), time.Now().AddDate(5, 0, 0))
+		named := func() string {
+			_, err := client.UpdateUserCard(t.Context(), updateRequest)
+			require.NoError(t, err)
+			requests := server.Requests()
+			return requests[len(requests)-1].Header.Get("Wechatpay-Serial")
+		}
+		for range 25 {
+			assert.Equal(t, current, named())
+			time.Sleep(57 * time.Minute)
+		}
+		time.Sleep(time.Hour)
+		assert.Equal(t, next, named())
+		assert.Equal(t, 3, downloads(server), "at the start, after 12 hours, and after 24")
+		time.Sleep(100 * 24 * time.Hour)
+		assert.Equal(t, next, named(), "the other has expired")
+	})
+}
+
+// TestOneDownloadAtATime: 64 callers at the start, and again when the certificates are old, make one
+// download; while it goes on the callers use the old ones.
+func TestOneDownloadAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		callers := func() (slowest time.Duration) {
+			var group sync.WaitGroup
+			var mu sync.Mutex
+			for range 64 {
+				group.Go(func() {
+					start := time.Now()
+					_, err := client.GetUserCard(t.Context(), getRequest)
+					assert.NoError(t, err)
+					mu.Lock()
+					defer mu.Unlock()
+					slowest = max(slowest, time.Since(start))
+				})
+			}
+			group.Wait()
+			return slowest
+		}
+		slow := membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSlow, Delay: 3 * time.Second}
+		server.Inject(slow)
+		assert.Equal(t, 3*time.Second, callers())
+		assert.Equal(t, 1, downloads(server))
+		time.Sleep(13 * time.Hour)
+		server.Inject(slow)
+		done := make(chan time.Duration)
+		go func() { done <- callers() }()
+		synctest.Wait()
+		assert.Equal(t, 64+63, count(server, membercard.OperationGetUserCard), "the other callers do not wait")
+		<-done
+		assert.Equal(t, 2, downloads(server))
+
+		time.Sleep(13 * time.Hour)
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultRefuse, Times: -1})
+		callers() // they live on with the old ones
+		for range 5 {
+			time.Sleep(time.Minute)
+			callers()
+		}
+		server.ClearFaults()
+		assert.Equal(t, 2, downloads(server))
+		callers()
+		time.Sleep(time.Minute)
+		callers()
+		assert.Equal(t, 3, downloads(server))
+	})
+}
+
+// TestForgedSerialsCauseNoFlood, neither when they come at once nor for hours, nor when downloads fail.
+func TestForgedSerialsCauseNoFlood(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newServer(t, membercardtest.WithCertificates())
+			client := newClient(t, server, noRepeats)
+			_, err := client.GetUserCard(t.Context(), getRequest)
+			require.NoError(t, err)
+			if failing {
+				server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultStatus, Status: 500, Times: -1})
+			}
+			var group sync.WaitGroup
+			forged := func(serial string) {
+				server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultUnknownSerial, Serial: serial})
+				_, err := client.ListCards(t.Context(), listCardsRequest)
+				untrusted, ok := errors.AsType[*membercard.SignatureError](err)
+				if assert.True(t, ok, err) {
+					assert.Equal(t, membercard.ReasonUnknownSerial, untrusted.Reason)
+				}
+			}
+			for i := range 64 {
+				group.Go(func() { forged(fmt.Sprintf("%040X", i)) })
+			}
+			group.Wait()
+			assert.LessOrEqual(t, downloads(server), 4)
+			start := time.Now()
+			for i := range 200 {
+				forged(fmt.Sprintf("%040X", i))
+				time.Sleep(time.Second)
+			}
+			most := 3*int(time.Since(start)/(30*time.Second)) + 4
+			assert.LessOrEqual(t, downloads(server), most)
+			assert.Greater(t, downloads(server), most/2, "they go on")
+			server.ClearFaults()
+			_, err = client.GetUserCard(t.Context(), getRequest)
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestPublicKeysAreNotLookedForAmongCertificates: a forged id of a public key causes no download at all.
+func TestPublicKeysAreNotLookedForAmongCertificates(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial})
+	_, err := client.ListCards(t.Context(), listCardsRequest)
+	require.ErrorContains(t, err, "configure that key as Config.PublicKey and PublicKeyID")
+	assert.Zero(t, downloads(server))
+	client = newClient(t, server, func(c *membercard.Config) { c.APIv3Key = "" })
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: forgedSerial})
+	_, err = client.ListCards(t.Context(), listCardsRequest)
+	require.ErrorContains(t, err, "give Config.APIv3Key and it is downloaded")
+	assert.Zero(t, downloads(server))
+}
+
+// TestWaitersObeyTheirContexts: who waits for a download of somebody else's leaves when its context ends,
+// and one who leaves in the middle of its own does not spoil it for the others.
+func TestWaitersObeyTheirContexts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent})
+		start := time.Now()
+		call := func(timeout time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			_, err := client.GetUserCard(ctx, getRequest)
+			return err
+		}
+		var group sync.WaitGroup
+		group.Go(func() {
+			assert.ErrorIs(t, call(5*time.Second), context.DeadlineExceeded)
+			assert.Equal(t, 5*time.Second, time.Since(start))
+		})
+		synctest.Wait()
+		group.Go(func() {
+			assert.ErrorIs(t, call(2*time.Second), context.DeadlineExceeded)
+			assert.Equal(t, 2*time.Second, time.Since(start))
+		})
+		for range 10 {
+			group.Go(func() {
+				assert.NoError(t, call(time.Minute))
+				assert.LessOrEqual(t, time.Since(start), 7*time.Second)
+			})
+		}
+		group.Wait()
+		assert.Equal(t, 2, downloads(server))
+		assert.Equal(t, 10, count(server, membercard.OperationGetUserCard), "nothing is sent without a key")
+	})
+}
+
+// TestGivingUpCausesNoFlood: callers that go away during the download follow each other at a second's
+// distance.
+func TestGivingUpCausesNoFlood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent, Times: -1})
+		start := time.Now()
+		for range 100 {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			_, err := client.GetUserCard(ctx, getRequest)
+			cancel()
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		assert.LessOrEqual(t, downloads(server), int(time.Since(start)/time.Second)+1)
+		server.ClearFaults()
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+	})
+}
+
+// certificateItem is a row of the list, with a certificate of the test's.
+func certificateItem(t *testing.T, serial, key string, public any, signer any, notBefore, notAfter time.Time) map[string]any {
+	t.Helper()
+	number, ok := new(big.Int).SetString(serial, 16)
+	require.True(t, ok)
+	template := &x509.Certificate{SerialNumber: number, NotBefore: notBefore, NotAfter: notAfter}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, signer)
+	require.NoError(t, err)
+	block, err := aes.NewCipher([]byte(key))
+	require.NoError(t, err)
+	gcm, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	sealed := gcm.Seal(nil, []byte("4de73afd28b6"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), []byte("certificate"))
+	return map[string]any{"serial_no": serial, "encrypt_certificate": map[string]any{
+		"algorithm": "AEAD_AES_256_GCM", "nonce": "4de73afd28b6", "associated_data": "certificate",
+		"ciphertext": base64.StdEncoding.EncodeToString(sealed),
+	}}
+}
+
+// TestBadCertificates: each is an error that says what is wrong, before anything is sent, and matches
+// nothing that a caller would take for an answer about its card.
+func TestBadCertificates(t *testing.T) {
+	t.Parallel()
+	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	own, now := newKey(), time.Now()
+	good := func() map[string]any {
+		return certificateItem(t, "5157F09E", membercardtest.APIv3Key, &own.PublicKey, own, now.Add(-time.Hour), now.Add(time.Hour))
+	}
+	with := func(item map[string]any, name string, value any) map[string]any {
+		item["encrypt_certificate"].(map[string]any)[name] = value
+		return item
+	}
+	for says, item := range map[string]any{
+		"its key is a *ecdsa.PublicKey; WeChat Pay uses RSA": certificateItem(t, "5157F09E", membercardtest.APIv3Key, &elliptical.PublicKey, elliptical, now.Add(-time.Hour), now.Add(time.Hour)),
+		"no platform certificate is valid now":               certificateItem(t, "5157F09E", membercardtest.APIv3Key, &own.PublicKey, own, now.Add(-2*time.Hour), now.Add(-time.Hour)),
+		"no platform certificate is valid now; check":        certificateItem(t, "5157F09E", membercardtest.APIv3Key, &own.PublicKey, own, now.Add(time.Hour), now.Add(2*time.Hour)),
+		"it does not decrypt with the APIv3 key":             certificateItem(t, "5157F09E", strings.Repeat("k", 32), &own.PublicKey, own, now.Add(-time.Hour), now.Add(time.Hour)),
+		"its nonce has 3 bytes, it must have 12":             with(good(), "nonce", "abc"),
+		"another algorithm than AEAD_AES_256_GCM":            with(good(), "algorithm", "AEAD_SM4_GCM"),
+		"its ciphertext is not standard Base64":              with(good(), "ciphertext", "%"),
+		"certificate 1 of 1: it is encrypted with another":   map[string]any{"serial_no": "5157F09E"},
+		"it has the serial number 5157F09E": func() any {
+			item := good()
+			item["serial_no"] = "5157F09F"
+			return item
+		}(),
+		"the list is empty":      nil,
+		"cannot be decoded":      []any{1},
+		"cannot be decoded: jso": "x",
+	} {
+		body := map[string]any{"data": []any{item}}
+		if item == nil {
+			body["data"] = []any{}
+		}
+		data, err := json.Marshal(body)
+		require.NoError(t, err)
+		server := newServer(t, membercardtest.WithCertificates())
+		server.StartSwitch()
+		client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.PreferCertificates = true })
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data})
+		_, err = client.UpdateUserCard(t.Context(), updateRequest)
+		require.ErrorContains(t, err, "UpdateUserCard: not sent: ")
+		require.ErrorContains(t, err, says)
+		for _, sentinel := range []error{
+			membercard.ErrNotFound, membercard.ErrInvalidParameter, membercard.ErrOutcomeUnknown, membercard.ErrSignature, membercard.ErrSystem,
+		} {
+			require.NotErrorIs(t, err, sentinel, says)
+		}
+		assert.Zero(t, count(server, membercard.OperationUpdateUserCard))
+		assert.NotContains(t, err.Error(), membercardtest.APIv3Key)
+	}
+}
+
+// TestOneGoodCertificateIsEnough: those of no use beside it do no harm, and one that has expired says so
+// when something is signed with it.
+func TestOneGoodCertificateIsEnough(t *testing.T) {
+	t.Parallel()
+	own, now := newKey(), time.Now()
+	item := func(serial string, notBefore, notAfter time.Time) any {
+		return certificateItem(t, serial, membercardtest.APIv3Key, &own.PublicKey, own, notBefore, notAfter)
+	}
+	data, err := json.Marshal(map[string]any{"data": []any{
+		map[string]any{"serial_no": "1"},
+		item("AA", now.Add(-2*time.Hour), now.Add(-time.Hour)),
+		item("BB", now.Add(time.Hour), now.Add(2*time.Hour)),
+		item("CC", now.Add(-time.Hour), now.Add(time.Hour)),
+	}})
+	require.NoError(t, err)
+	server := newServer(t, membercardtest.WithCertificates())
+	server.StartSwitch()
+	client := newClient(t, server, noRepeats)
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data, Times: -1})
+	for serial, says := range map[string]string{"AA": "that platform certificate is valid from", "BB": "that platform certificate is valid from", "CC": "does not match"} {
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultUnknownSerial, Serial: serial})
+		_, err := client.ListCards(t.Context(), listCardsRequest)
+		require.ErrorContains(t, err, says)
+	}
+}
+
+// TestCertificatesThatWereNotFound are not a card that was not found.
+func TestCertificatesThatWereNotFound(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server, func(c *membercard.Config) { c.PreferCertificates = true })
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "404 RESOURCE_NOT_EXISTS")
+	require.NotErrorIs(t, err, membercard.ErrNotFound)
+	assert.Zero(t, count(server, membercard.OperationGetUserCard))
+	_, err = client.UploadImage(t.Context(), requests[membercard.OperationUploadImage].(membercard.UploadImageRequest))
+	require.ErrorContains(t, err, "UploadImage: not sent: ")
+}
+
+// TestTheListMustProveItself: a list that does not decrypt, or is signed with a certificate that is not in
+// it, is not believed, and neither is anything that it would verify.
+func TestTheListMustProveItself(t *testing.T) {
+	t.Parallel()
+	for kind, says := range map[membercardtest.FaultKind]string{
+		membercardtest.FaultBadSignature:    "the signature does not match",
+		membercardtest.FaultForgedBody:      "",
+		membercardtest.FaultProbe:           "a probe of WeChat Pay's",
+		membercardtest.FaultStaleTimestamp:  "not within five minutes",
+		membercardtest.FaultUnknownSerial:   "which is not among the certificates in the answer, or not valid now",
+		membercardtest.FaultHTML:            "502, not signed by WeChat Pay",
+		membercardtest.FaultMissingHeader:   "a signature header is missing",
+		membercardtest.FaultTruncated:       "no complete answer",
+		membercardtest.FaultEmpty:           "cannot be decoded",
+		membercardtest.FaultEndless:         "longer than",
+		membercardtest.FaultFutureTimestamp: "not within five minutes",
+	} {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := newClient(t, server, noRepeats)
+		fault := membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: kind, Missing: "Wechatpay-Nonce", Status: 502}
+		if kind == membercardtest.FaultEmpty {
+			fault.Status = 200
+		}
+		server.Inject(fault)
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.ErrorContains(t, err, says, kind)
+		require.ErrorContains(t, err, "the platform certificates could not be downloaded", kind)
+		assert.Zero(t, count(server, membercard.OperationGetUserCard), kind)
+		_, err = client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err, "the next download is a good one")
+	}
+	server := newServer(t, membercardtest.WithCertificates())
+	client := newClient(t, server, func(c *membercard.Config) { c.APIv3Key = strings.Repeat("k", 32) })
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "it does not decrypt with the APIv3 key")
+}
+
+// TestTheSwitch from certificates to the public key: whatever the client prefers, it verifies both.
+func TestTheSwitch(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithCertificates())
+	onlyCertificates := server.Client()
+	_, err := onlyCertificates.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	server.StartSwitch()
+	publicKey := server.Client()
+	preferring := newClient(t, server, func(c *membercard.Config) { c.PreferCertificates = true })
+	named := func(client *membercard.Client) string {
+		_, err := client.UpdateUserCard(t.Context(), updateRequest)
+		require.NoError(t, err)
+		requests := server.Requests()
+		return requests[len(requests)-1].Header.Get("Wechatpay-Serial")
+	}
+	before := downloads(server)
+	assert.Equal(t, membercardtest.PublicKeyID, named(publicKey))
+	assert.Equal(t, before, downloads(server), "the public key is enough for what asks for it")
+	assert.Len(t, named(preferring), 40)
+	assert.Len(t, named(onlyCertificates), 40)
+
+	_, err = membercard.New(func() membercard.Config {
+		c := server.Config()
+		c.PreferCertificates, c.APIv3Key = true, ""
+		return c
+	}())
+	require.ErrorContains(t, err, "PreferCertificates needs APIv3Key")
+}
+
+// TestRotation runs 64 callers through the life of a merchant number: certificates that replace each
+// other, forged serial numbers, the switch to the public key, its end. No call fails that was answered
+// genuinely, what was sealed opens, and there is no storm of downloads.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		var client atomic.Pointer[membercard.Client]
+		client.Store(server.Client())
+		cards := make([]membercard.UserCard, 64)
+		for i := range cards {
+			cards[i] = server.AddUserCard(membercard.UserCard{CardID: cardID, OpenID: fmt.Sprintf("o-%d", i)})
+		}
+		round := func() {
+			var group sync.WaitGroup
+			for i, card := range cards {
+				group.Go(func() {
+					phone := fmt.Sprintf("138%08d", i)
+					_, err := client.Load().UpdateUserCard(t.Context(), membercard.UpdateUserCardRequest{
+						BrandID: brandID, CardID: cardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID, PhoneNumber: membercard.NewSensitive(phone),
+					})
+					assert.NoError(t, err)
+					got, err := client.Load().GetUserCard(t.Context(), membercard.GetUserCardRequest{
+						BrandID: brandID, CardID: cardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID,
+					})
+					if assert.NoError(t, err) {
+						opened, err := client.Load().Decrypt(got.PhoneNumber)
+						assert.NoError(t, err)
+						assert.Equal(t, phone, opened, "what was sealed opens with the key it names")
+					}
+				})
+			}
+			for i := range 8 {
+				group.Go(func() {
+					server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultUnknownSerial, Serial: fmt.Sprintf("%040X", i)})
+					_, err := client.Load().ListCards(t.Context(), listCardsRequest)
+					assert.ErrorIs(t, err, membercard.ErrSignature)
+				})
+			}
+			group.Wait()
+		}
+		for range 4 {
+			round()
+			time.Sleep(time.Hour)
+			server.AddCertificate(time.Now(), time.Now().AddDate(1, 0, 0)) // without notice
+		}
+		server.StartSwitch()
+		round()
+		client.Store(server.Client()) // with the public key, while calls are under way
+		time.Sleep(time.Hour)
+		round()
+		assert.LessOrEqual(t, downloads(server), 6*3+1)
+		for _, request := range server.Requests() {
+			assert.False(t, request.Violation, request.Reason)
+		}
+	})
+}
+
+// TestMerchantKeyRotation swaps the client under load when the merchant certificate changes. What was
+// sealed for the old key still opens.
+func TestMerchantKeyRotation(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	old := server.Config().PrivateKey.(*rsa.PrivateKey)
+	var current atomic.Pointer[membercard.Client]
+	current.Store(server.Client())
+	next := newKey()
+	stored, err := current.Load().GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	storedJSON, err := json.Marshal(stored.PhoneNumber) // as a database keeps it, sealed for the old key
+	require.NoError(t, err)
+
+	var swapped atomic.Bool
+	acceptsBoth := roundTripperFunc(func(r *http.Request) (*http.Response, error) { // as the service does for a while
+		if strings.Contains(r.Header.Get("Authorization"), `serial_no="NEW"`) {
+			swapped.Store(true)
+		}
+		return server.RoundTrip(resign(t, r, old))
+	})
+	newConfig := server.Config()
+	newConfig.PrivateKey, newConfig.CertificateSerial = next, "NEW"
+	newConfig.PreviousKeys = append(newConfig.PreviousKeys, old)
+	newConfig.HTTPClient = &http.Client{Transport: acceptsBoth}
+	renewed, err := membercard.New(newConfig)
+	require.NoError(t, err)
+
+	var group sync.WaitGroup
+	for i := range 16 {
+		group.Go(func() {
+			for j := range 20 {
+				if i == 0 && j == 10 {
+					current.Store(renewed)
+				}
+				card, err := current.Load().GetUserCard(t.Context(), getRequest)
+				if assert.NoError(t, err) {
+					_, err = current.Load().Decrypt(card.PhoneNumber)
+					assert.NoError(t, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	assert.True(t, swapped.Load())
+	var kept membercard.Sensitive
+	require.NoError(t, json.Unmarshal(storedJSON, &kept))
+	opened, err := renewed.Decrypt(kept)
+	require.NoError(t, err)
+	assert.Equal(t, phone, opened)
+}
+
+// resign replaces the signature by one that the fake accepts.
+func resign(t *testing.T, r *http.Request, key *rsa.PrivateKey) *http.Request {
+	t.Helper()
+	authorization := r.Header.Get("Authorization")
+	if !strings.Contains(authorization, `serial_no="NEW"`) {
+		return r
+	}
+	item := func(name string) string {
+		_, rest, _ := strings.Cut(authorization, name+`="`)
+		value, _, _ := strings.Cut(rest, `"`)
+		return value
+	}
+	message := strings.Join([]string{r.Method, r.URL.RequestURI(), item("timestamp"), item("nonce_str"), "", ""}, "\n")
+	digest := sha256.Sum256([]byte(message))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	require.NoError(t, err)
+	signed := r.Clone(r.Context())
+	signed.Header.Set("Authorization", fmt.Sprintf(`WECHATPAY2-SHA256-RSA2048 mchid="%s",nonce_str="%s",timestamp="%s",serial_no="%s",signature="%s"`,
+		membercardtest.MchID, item("nonce_str"), item("timestamp"), membercardtest.CertificateSerial, base64.StdEncoding.EncodeToString(signature)))
+	return signed
+}
+
+func TestNewLooksAtTheCertificate(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	config := server.Config()
+	key := config.PrivateKey.(*rsa.PrivateKey)
+	config.Certificate = merchantCertificate(t, key, membercardtest.CertificateSerial, time.Now().AddDate(1, 0, 0))
+	_, err := membercard.New(config)
+	require.NoError(t, err)
+	config.Certificate = merchantCertificate(t, newKey(), membercardtest.CertificateSerial, time.Now().AddDate(1, 0, 0))
+	_, err = membercard.New(config)
+	require.ErrorContains(t, err, "PrivateKey and Certificate do not belong together")
+	config.Certificate = merchantCertificate(t, key, "1234", time.Now().AddDate(1, 0, 0))
+	_, err = membercard.New(config)
+	require.ErrorContains(t, err, "CertificateSerial is not that of Certificate, which is 1234")
+	config.Certificate = &x509.Certificate{}
+	_, err = membercard.New(config)
+	require.Error(t, err)
+}
+
+func merchantCertificate(t *testing.T, key *rsa.PrivateKey, serial string, notAfter time.Time) *x509.Certificate {
+	t.Helper()
+	number, ok := new(big.Int).SetString(serial, 16)
+	require.True(t, ok)
+	template := &x509.Certificate{SerialNumber: number, NotBefore: notAfter.AddDate(-5, 0, 0), NotAfter: notAfter}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	certificate, err := membercard.ParseCertificate(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	require.NoError(t, err)
+	return certificate
+}

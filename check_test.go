@@ -1,0 +1,162 @@
+package membercard_test
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// problems returns what Check complains of.
+func problems(findings []membercard.Finding) (texts []string) {
+	for _, finding := range findings {
+		if !finding.OK {
+			texts = append(texts, finding.Subject+": "+finding.Text)
+		}
+	}
+	return texts
+}
+
+// badSigner is a key that can be asked for its public half and nothing else.
+type badSigner struct{ *rsa.PrivateKey }
+
+func (badSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, assert.AnError
+}
+
+// moved answers with a Date that is off.
+func moved(server *membercardtest.Server, by time.Duration) http.RoundTripper {
+	return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		response, err := server.RoundTrip(r)
+		if err == nil {
+			response.Header.Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+		}
+		return response, err
+	})
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	other := &newKey().PublicKey
+	for name, test := range map[string]struct {
+		certificates bool
+		change       func(*testing.T, *membercardtest.Server, *membercard.Config)
+		says         []string // of the problems, in order; none when all is well
+	}{
+		"all is well": {change: func(*testing.T, *membercardtest.Server, *membercard.Config) {}},
+		"all is well with certificates": {
+			certificates: true, change: func(*testing.T, *membercardtest.Server, *membercard.Config) {},
+		},
+		"all is well with the merchant certificate": {change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+			c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(1, 0, 0))
+		}},
+		"without the APIv3 key": {change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.APIv3Key = "" }},
+		"expired certificate": {
+			change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+				c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(0, 0, -1))
+			}, says: []string{"Certificate: expired on "},
+		},
+		"certificate that expires soon": {
+			change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+				c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(0, 0, 20))
+			}, says: []string{"Certificate: expires on "},
+		},
+		"certificate of the future": {
+			change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+				c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(6, 0, 0))
+			}, says: []string{"Certificate: is valid from "},
+		},
+		"merchant number": {
+			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.MchID = "1900000000" },
+			says:   []string{"service: DownloadCertificates: 401 SIGN_ERROR"},
+		},
+		"another merchant's key": {
+			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.PrivateKey = newKey() },
+			says:   []string{"MchID, CertificateSerial and PrivateKey must be of one merchant number"},
+		},
+		"public key of another": {
+			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.PublicKey = other },
+			says:   []string{"PublicKey: "},
+		},
+		"rotated public key": {
+			change: func(_ *testing.T, s *membercardtest.Server, c *membercard.Config) {
+				s.RotateKey()
+			},
+			says: []string{"PublicKey: WeChat Pay signs with \"PUB_KEY_ID_0119000091912026112200000000000002\": give that public key"},
+		},
+		"APIv3 key": {
+			certificates: true, change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+				c.APIv3Key = strings.Repeat("k", 32)
+			},
+			says: []string{"platform certificates: could not be opened, see APIv3Key", "APIv3Key: is not that of this merchant number"},
+		},
+		"no certificates": {
+			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+				c.PublicKey, c.PublicKeyID = nil, ""
+			},
+			says: []string{"platform certificates: "},
+		},
+		"a proxy": {
+			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultHTML, Status: 403})
+			}, says: []string{"something between here and WeChat Pay answered"},
+		},
+		"no network": {
+			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultRefuse})
+			}, says: []string{"connection refused [host api.mch.weixin.qq.com]; look at DNS, firewall and proxy"},
+		},
+		"a system error": {
+			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR"})
+			}, says: []string{"service: DownloadCertificates: 500 SYSTEM_ERROR"},
+		},
+		"headers stripped": {
+			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Signature"})
+			}, says: []string{"PublicKey: DownloadCertificates: 404: the answer cannot be trusted: a signature header is missing"},
+		},
+		"clock ahead": {
+			change: func(_ *testing.T, s *membercardtest.Server, c *membercard.Config) {
+				c.HTTPClient.Transport = moved(s, -time.Hour)
+			}, says: []string{"clock: 1h0m"},
+		},
+		"clock behind": {
+			change: func(_ *testing.T, s *membercardtest.Server, c *membercard.Config) {
+				c.HTTPClient.Transport = moved(s, 2*time.Minute)
+			}, says: []string{"behind the service's: signatures fail at 5 minutes"},
+		},
+		"an HSM that is away": {
+			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+				c.PrivateKey = badSigner{c.PrivateKey.(*rsa.PrivateKey)}
+			}, says: []string{"PrivateKey: DownloadCertificates: not sent: sign with Config.PrivateKey"},
+		},
+	} {
+		options := []membercardtest.Option{membercardtest.AllowViolations()}
+		if test.certificates {
+			options = append(options, membercardtest.WithCertificates())
+		}
+		server := newServer(t, options...)
+		client := newClient(t, server, func(c *membercard.Config) { test.change(t, server, c) })
+		findings := client.Check(t.Context())
+		got := problems(findings)
+		require.Len(t, got, len(test.says), "%s: %q", name, findings)
+		for i, says := range test.says {
+			assert.Contains(t, got[i], says, name)
+		}
+		assert.LessOrEqual(t, len(server.Requests()), 1, name)
+		for _, finding := range findings {
+			assert.NotContains(t, finding.String(), membercardtest.APIv3Key)
+			assert.Equal(t, finding.OK, strings.HasPrefix(finding.String(), "ok "), name)
+		}
+	}
+}

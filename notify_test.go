@@ -1,0 +1,448 @@
+package membercard_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// events are one of each kind, with all fields.
+func events() map[string]membercard.Event {
+	card := membercard.UserCard{
+		UserCardCode: code, CardID: cardID, OpenID: openID, BrandID: brandID, CardType: membercard.CardTypeNormal,
+		CardColor: "#FFFF00", CardPictureURL: pictureURL, Level: "钻石会员", PhoneNumber: membercard.NewSensitive(phone),
+		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent}, Attach: "brand_data",
+		PickupTime: at("2020-05-20T13:29:35.120+08:00"), CreateTime: at("2020-05-20T13:29:35.120+08:00"), ModifyTime: at("2020-05-20T13:29:35.120+08:00"),
+		UserCardState: membercard.UserCardStateUnactivated,
+		UserInformation: &membercard.UserInfo{
+			CommonFieldList: []membercard.UserInfoCommonField{{Name: membercard.CommonFieldFlagSex, Value: membercard.NewSensitive("男性用户答案")}},
+			CustomFieldList: []membercard.UserInfoCustomField{{Name: "喜欢的运动", UserChosenValues: []membercard.Sensitive{membercard.NewSensitive("足球比赛现场")}}},
+		},
+	}
+	return map[string]membercard.Event{
+		"USER_CARD.CREATE": &membercard.UserCardCreated{UserCard: card},
+		"USER_CARD.DELETE": &membercard.UserCardDeleted{UserCard: card},
+		"POINT_EXCHANGE_COUPON": &membercard.PointsExchangeRequested{
+			RecordID: recordID, BrandID: brandID, CardID: cardID, AppID: "wxea9c30890f48d5ae", OpenID: openID, UserCardCode: code,
+			ExchangeCouponTemplateID: exchangeID, DeductPoints: 1000, ProductCouponID: "200000001",
+			ProductCouponStockType: "PRODUCT_COUPON_STOCK_TYPE_BUSI_FAVOR", StockID: "100232301",
+		},
+		"SYNC_USER_POINT": &membercard.PointsSyncRequested{BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code},
+	}
+}
+
+// TestNotifications: every kind of event under every spelling, personal data clear and sealed, signed with
+// the public key and with certificates.
+func TestNotifications(t *testing.T) {
+	t.Parallel()
+	for _, options := range [][]membercardtest.Option{nil, {membercardtest.WithCertificates()}} {
+		server := newServer(t, options...)
+		client := server.Client()
+		for suffix, event := range events() {
+			for _, prefix := range []string{"BRAND_MEMBER_CARD_SP.", "BRAND_MEMBER_CARD.", "MEMBERCARDSP."} {
+				request := server.NotificationRequest(event, membercardtest.NotificationEventType(prefix+suffix), membercardtest.NotificationID("8b33f79f"))
+				n, err := client.ParseNotification(request)
+				require.NoError(t, err)
+				assert.Equal(t, "8b33f79f", n.ID)
+				assert.Equal(t, prefix+suffix, n.EventType)
+				assert.NotEmpty(t, n.Summary)
+				assert.WithinDuration(t, time.Now(), n.CreateTime.Time, time.Minute)
+				assert.Equal(t, event, n.Event)
+			}
+		}
+		n, err := client.ParseNotification(server.NotificationRequest(events()["USER_CARD.CREATE"], membercardtest.NotificationSealed()))
+		require.NoError(t, err)
+		created := n.Event.(*membercard.UserCardCreated)
+		for plaintext, value := range map[string]membercard.Sensitive{
+			phone: created.PhoneNumber, "男性用户答案": created.UserInformation.CommonFieldList[0].Value,
+			"足球比赛现场": created.UserInformation.CustomFieldList[0].UserChosenValues[0],
+		} {
+			text, err := json.Marshal(value)
+			require.NoError(t, err)
+			assert.Len(t, text, 344+2, "it is still sealed")
+			opened, err := client.Decrypt(value)
+			require.NoError(t, err)
+			assert.Equal(t, plaintext, opened)
+		}
+	}
+}
+
+func TestUnknownEvent(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	event := &membercard.UnknownEvent{OriginalType: "user_card_gift", Plaintext: []byte(`{"openid":"` + openID + `"}`)}
+	n, err := client.ParseNotification(server.NotificationRequest(event))
+	require.NoError(t, err)
+	assert.Equal(t, event, n.Event)
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "n", n, "event", n.Event)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb, n.Event)
+	}
+	assertHidden(t, openID, out.String(), "an unknown event")
+	assert.Contains(t, out.String(), "user_card_gift")
+}
+
+// TestThePublishedNotification: the official vector, at its time. Its signature verifies; its content was
+// encrypted with a key of 16 bytes, which no merchant has.
+func TestThePublishedNotification(t *testing.T) {
+	t.Parallel()
+	var vectors []struct{ Name, Timestamp, Nonce, Body, Signature string }
+	require.NoError(t, json.Unmarshal(readFile(t, "testdata/vectors/verify.json"), &vectors))
+	vector := vectors[1]
+	require.Equal(t, "a whole notification", vector.Name)
+	key, err := membercard.ParsePublicKey(readFile(t, "testdata/vectors/public_key.txt"))
+	require.NoError(t, err)
+	server := newServer(t)
+	client := newClient(t, server, func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = key, "D7CE59D1F522D701" })
+	synctest.Test(t, func(t *testing.T) {
+		request := func(body string) *http.Request {
+			r := httptest.NewRequest(http.MethodPost, "/notify", strings.NewReader(body))
+			for name, value := range map[string]string{"Timestamp": vector.Timestamp, "Nonce": vector.Nonce, "Signature": vector.Signature, "Serial": "D7CE59D1F522D701"} {
+				r.Header.Set("Wechatpay-"+name, value)
+			}
+			return r
+		}
+		time.Sleep(time.Until(time.Unix(1624523846, 0)))
+		_, err := client.ParseNotification(request(vector.Body))
+		require.ErrorContains(t, err, "it is signed by WeChat Pay"[3:])
+		require.ErrorContains(t, err, "it does not decrypt with the APIv3 key")
+		require.NotErrorIs(t, err, membercard.ErrSignature)
+		_, err = client.ParseNotification(request(vector.Body + "\n"))
+		require.ErrorIs(t, err, membercard.ErrSignature)
+		time.Sleep(5 * time.Minute)
+		_, err = client.ParseNotification(request(vector.Body))
+		require.ErrorContains(t, err, "not within five minutes")
+	})
+}
+
+// refusals are notifications that must not be believed, each with its status and what its error says.
+var refusals = map[string]struct {
+	status int
+	says   string
+	spoil  func(*testing.T, *membercardtest.Server) *http.Request
+}{
+	"probe":        {401, "a probe of WeChat Pay's", faulty(membercardtest.Fault{Kind: membercardtest.FaultProbe})},
+	"signature":    {401, "did a middleware or proxy change the body", faulty(membercardtest.Fault{Kind: membercardtest.FaultBadSignature})},
+	"forged":       {401, "the signature does not match", faulty(membercardtest.Fault{Kind: membercardtest.FaultForgedBody})},
+	"stale":        {401, "before it; check the clock", faulty(membercardtest.Fault{Kind: membercardtest.FaultStaleTimestamp})},
+	"future":       {401, "after it; check the clock", faulty(membercardtest.Fault{Kind: membercardtest.FaultFutureTimestamp})},
+	"unknown":      {401, "configure that key", faulty(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial})},
+	"unknown cert": {401, "not be downloaded: DownloadCertificates: 404", faulty(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: forgedSerial})},
+	"no headers":   {401, "does a proxy remove the Wechatpay- headers", changed(func(r *http.Request) { r.Header = http.Header{} })},
+	"no timestamp": {401, "missing or malformed", faulty(membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Timestamp"})},
+	"other scheme": {401, `signed with the scheme "WECHATPAY2-SM2-WITH-SM3"; known is`, changed(func(r *http.Request) {
+		r.Header.Set("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3")
+		r.Header.Set("Wechatpay-Signature", "x")
+	})},
+	"consumed":   {400, "the body is empty; if a middleware read it before", changed(func(r *http.Request) { _, _ = io.ReadAll(r.Body) })},
+	"no body":    {400, "the body is missing", changed(func(r *http.Request) { r.Body = nil })},
+	"broken off": {400, "the body broke off", changed(func(r *http.Request) { r.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), brokenReader{})) })},
+	"closed":     {400, "was read and closed before", changed(func(r *http.Request) { r.Body = io.NopCloser(closedReader{}) })},
+	"too long":   {400, "longer than 1048576 bytes", changed(func(r *http.Request) { r.Body = io.NopCloser(io.LimitReader(endless{}, 3<<20)) })},
+	"cut":        {401, "a middleware read or changed it", changed(func(r *http.Request) { _, _ = r.Body.Read(make([]byte, 10)) })},
+	"re-encoded": {401, "did a middleware or proxy change the body", changed(func(r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		b[1] = ' '
+		r.Body = io.NopCloser(bytes.NewReader(b))
+	})},
+	"GET":           {405, "a notification is a POST", changed(func(r *http.Request) { r.Method = http.MethodGet })},
+	"no resource":   {500, "its resource is missing", signed(`{"id":"1"}`)},
+	"null":          {500, "its resource is missing", signed(`null`)},
+	"no JSON":       {500, "it cannot be decoded", signed(`<html>`)},
+	"a list":        {500, "it cannot be decoded", signed(`[]`)},
+	"an odd id":     {500, "it cannot be decoded", signed(`{"id":1}`)},
+	"algorithm":     {500, "another algorithm than AEAD_AES_256_GCM", signed(`{"resource":{"algorithm":"AEAD_SM4_GCM","nonce":"123456789012"}}`)},
+	"nonce":         {500, "its nonce has 3 bytes, it must have 12", signed(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"123"}}`)},
+	"ciphertext":    {500, "it does not decrypt with the APIv3 key; was the key reset", signed(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"123456789012","ciphertext":"QUJD"}}`)},
+	"content":       {500, "its content cannot be decoded", content("not JSON")},
+	"null content":  {500, "it is not an object", content("null")},
+	"odd content":   {500, "its content cannot be decoded", content(`{"openid":13800000000}`)},
+	"an odd time":   {500, "its content cannot be decoded", content(`{"pickup_time":"13800000000"}`)},
+	"empty content": {500, "its content cannot be decoded", content(" ")},
+}
+
+type (
+	brokenReader struct{}
+	closedReader struct{}
+	endless      struct{}
+)
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (closedReader) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose }
+func (endless) Read(p []byte) (int, error)    { return len(p), nil }
+
+func faulty(fault membercardtest.Fault) func(*testing.T, *membercardtest.Server) *http.Request {
+	return func(_ *testing.T, server *membercardtest.Server) *http.Request {
+		return server.NotificationRequest(events()["USER_CARD.CREATE"], membercardtest.NotificationFault(fault))
+	}
+}
+
+func changed(change func(*http.Request)) func(*testing.T, *membercardtest.Server) *http.Request {
+	return func(_ *testing.T, server *membercardtest.Server) *http.Request {
+		request := server.NotificationRequest(events()["USER_CARD.CREATE"])
+		change(request)
+		return request
+	}
+}
+
+// signedHeader holds the headers of a body signed with the public key's private half.
+func signedHeader(t *testing.T, key *rsa.PrivateKey, now time.Time, body string) http.Header {
+	t.Helper()
+	timestamp := fmt.Sprint(now.Unix())
+	digest := sha256.Sum256([]byte(timestamp + "\nnonce\n" + body + "\n"))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	require.NoError(t, err)
+	return http.Header{
+		"Wechatpay-Timestamp": {timestamp}, "Wechatpay-Nonce": {"nonce"}, "Wechatpay-Serial": {membercardtest.PublicKeyID},
+		"Wechatpay-Signature": {base64.StdEncoding.EncodeToString(signature)},
+	}
+}
+
+// signed is a body that WeChat Pay would sign, however odd.
+func signed(body string) func(*testing.T, *membercardtest.Server) *http.Request {
+	return func(t *testing.T, server *membercardtest.Server) *http.Request {
+		t.Helper()
+		request := httptest.NewRequest(http.MethodPost, "/notify", strings.NewReader(body))
+		for name, values := range signedHeader(t, server.PlatformKey(), time.Now(), body) {
+			request.Header[name] = values
+		}
+		return request
+	}
+}
+
+// content is an event of a known type with an odd content.
+func content(plaintext string) func(*testing.T, *membercardtest.Server) *http.Request {
+	return func(_ *testing.T, server *membercardtest.Server) *http.Request {
+		return server.NotificationRequest(&membercard.UnknownEvent{OriginalType: "user_card", Plaintext: []byte(plaintext)},
+			membercardtest.NotificationEventType("BRAND_MEMBER_CARD_SP.USER_CARD.CREATE"))
+	}
+}
+
+// TestNotificationsThatAreRefused: each by ParseNotification with an error that says what to look for, and by
+// the handler with a status of 400 or more, never reaching the merchant's code, and without a word of the
+// content.
+func TestNotificationsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range refusals {
+		var log bytes.Buffer
+		server := newServer(t)
+		client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+		if name != "GET" {
+			n, err := client.ParseNotification(refusal.spoil(t, server))
+			require.ErrorContains(t, err, refusal.says, name)
+			assert.Nil(t, n, name)
+			assert.Equal(t, refusal.status == 401, errors.Is(err, membercard.ErrSignature), name)
+			assertHidden(t, phone, fmt.Sprintf("%v%+v%#v", err, err, err), name)
+		}
+		called := false
+		recorder := httptest.NewRecorder()
+		client.NotificationHandler(func(context.Context, *membercard.Notification) error {
+			called = true
+			return nil
+		}).ServeHTTP(recorder, refusal.spoil(t, server))
+		assert.False(t, called, name)
+		assert.Equal(t, refusal.status, recorder.Code, name)
+		var answer struct{ Code, Message string }
+		require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &answer), name)
+		assert.Equal(t, "FAIL", answer.Code, name)
+		assert.LessOrEqual(t, len(answer.Message), 64)
+		assert.Contains(t, log.String(), "wechatpay notification", name)
+		for _, secret := range []string{phone, openID, code, membercardtest.APIv3Key, "13800000000"} {
+			assertHidden(t, secret, log.String()+recorder.Body.String(), name)
+		}
+	}
+}
+
+func TestParseNotificationNeedsTheKey(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server, func(c *membercard.Config) { c.APIv3Key = "" })
+	_, err := client.ParseNotification(server.NotificationRequest(events()["USER_CARD.CREATE"]))
+	require.ErrorContains(t, err, "Config.APIv3Key is missing")
+	client = newClient(t, server, func(c *membercard.Config) { c.APIv3Key = strings.Repeat("k", 32) })
+	_, err = client.ParseNotification(server.NotificationRequest(events()["USER_CARD.CREATE"]))
+	require.ErrorContains(t, err, "it does not decrypt with the APIv3 key; was the key reset on the merchant platform")
+	_, err = client.ParseNotification(nil)
+	require.ErrorContains(t, err, "the body is missing")
+}
+
+func TestNotificationHandler(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var log bytes.Buffer
+	client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	serve := func(handle func(context.Context, *membercard.Notification) error) *httptest.ResponseRecorder {
+		log.Reset()
+		recorder := httptest.NewRecorder()
+		client.NotificationHandler(handle).ServeHTTP(recorder, server.NotificationRequest(events()["USER_CARD.CREATE"]))
+		return recorder
+	}
+	recorder := serve(func(ctx context.Context, n *membercard.Notification) error {
+		deadline, ok := ctx.Deadline()
+		assert.True(t, ok)
+		assert.Less(t, time.Until(deadline), 5*time.Second)
+		assert.IsType(t, &membercard.UserCardCreated{}, n.Event)
+		return nil
+	})
+	assert.Equal(t, http.StatusNoContent, recorder.Code)
+	assert.Empty(t, recorder.Body.String())
+	assert.Contains(t, log.String(), `"event_type":"BRAND_MEMBER_CARD_SP.USER_CARD.CREATE"`)
+
+	for name, handle := range map[string]func(context.Context, *membercard.Notification) error{
+		"error": func(_ context.Context, n *membercard.Notification) error {
+			created := n.Event.(*membercard.UserCardCreated)
+			opened, err := client.Decrypt(created.PhoneNumber)
+			require.NoError(t, err)
+			return fmt.Errorf("no member %s %s %s %s", created.OpenID, created.UserCardCode, opened, "男性用户答案")
+		},
+		"panic": func(_ context.Context, n *membercard.Notification) error {
+			panic("no member " + n.Event.(*membercard.UserCardCreated).OpenID)
+		},
+		"panic of the runtime": func(context.Context, *membercard.Notification) error {
+			return errors.New((*membercard.UserCardCreated)(nil).OpenID) // no member
+		},
+		"abort": func(context.Context, *membercard.Notification) error { panic(http.ErrAbortHandler) },
+	} {
+		recorder := serve(handle)
+		assert.Equal(t, http.StatusInternalServerError, recorder.Code, name)
+		assert.JSONEq(t, `{"code":"FAIL","message":"Internal Server Error"}`, recorder.Body.String(), name)
+		assert.Contains(t, log.String(), `"level":"ERROR"`, name)
+		assert.Equal(t, strings.HasPrefix(name, "panic") || name == "abort", strings.Contains(log.String(), "notify_test.go"), "the stack says where: "+name)
+		for _, secret := range []string{phone, openID, code, "男性用户答案"} {
+			assertHidden(t, secret, log.String(), name)
+		}
+	}
+}
+
+// TestTheHandlersTime: the context ends before WeChat Pay stops waiting, also while a certificate is
+// downloaded that does not come.
+func TestTheHandlersTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		start := time.Now()
+		handler := client.NotificationHandler(func(ctx context.Context, _ *membercard.Notification) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, server.NotificationRequest(events()["USER_CARD.CREATE"]))
+		assert.Equal(t, http.StatusInternalServerError, recorder.Code)
+		assert.Less(t, time.Since(start), 5*time.Second)
+
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent})
+		start = time.Now()
+		recorder = httptest.NewRecorder()
+		handler.ServeHTTP(recorder, server.NotificationRequest(events()["USER_CARD.CREATE"], membercardtest.NotificationFault(membercardtest.Fault{
+			Kind: membercardtest.FaultUnknownSerial, Serial: forgedSerial,
+		})))
+		assert.Equal(t, http.StatusUnauthorized, recorder.Code)
+		assert.Less(t, time.Since(start), 5*time.Second)
+	})
+}
+
+// TestTheFullLoop over loopback: a user opens a card, WeChat Pay notifies, the merchant confirms, and the
+// card is effective. The notification comes as a probe first, and in several copies; the merchant acts once.
+func TestTheFullLoop(t *testing.T) {
+	t.Parallel()
+	for _, options := range [][]membercardtest.Option{nil, {membercardtest.WithCertificates()}} {
+		server := membercardtest.NewTestServer(t, options...)
+		client := server.Client()
+		var mu sync.Mutex
+		seen := map[string]bool{}
+		mux := http.NewServeMux()
+		mux.Handle("POST /notify", client.NotificationHandler(func(ctx context.Context, n *membercard.Notification) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if seen[n.ID] {
+				return nil
+			}
+			created, ok := n.Event.(*membercard.UserCardCreated)
+			if !ok {
+				return nil
+			}
+			_, err := client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
+				UserCardCode: created.UserCardCode, CardID: created.CardID, BrandID: created.BrandID, OpenID: created.OpenID,
+				UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+			})
+			seen[n.ID] = err == nil
+			return err
+		}))
+		merchant := httptest.NewServer(mux)
+		t.Cleanup(merchant.Close)
+		card := server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID, NotifyURL: merchant.URL + "/notify"})
+		opened := server.OpenUserCard(card.CardID, openID)
+		assert.Equal(t, membercard.UserCardStateUnactivated, opened.UserCardState)
+
+		statuses, err := server.Notify(t.Context(), &membercard.UserCardCreated{UserCard: opened},
+			membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultProbe}), membercardtest.NotificationRepeats(0, 0))
+		require.NoError(t, err)
+		assert.Equal(t, []int{401, 204}, statuses)
+		statuses, err = server.Notify(t.Context(), &membercard.PointsSyncRequested{CardID: cardID}, membercardtest.NotificationDuplicates(7))
+		require.NoError(t, err)
+		assert.Equal(t, []int{204, 204, 204, 204, 204, 204, 204, 204}, statuses)
+
+		effective, _ := server.UserCard(card.CardID, opened.UserCardCode)
+		assert.Equal(t, membercard.UserCardStateEffective, effective.UserCardState)
+		assert.Equal(t, 1, server.Effects(membercard.OperationConfirmUserCard, opened.UserCardCode))
+	}
+}
+
+// FuzzNotification: whatever comes in, it is refused with an error or it is what WeChat Pay signed; no
+// panic. A body that is signed but odd is an error, or an event.
+func FuzzNotification(f *testing.F) {
+	f.Add([]byte(`{"id":"1","event_type":"X.USER_CARD.CREATE","resource":{"algorithm":"AEAD_AES_256_GCM"}}`), []byte(`{"openid":"o"}`), "X.USER_CARD.CREATE", uint8(0))
+	f.Add([]byte(`null`), []byte(`null`), ".SYNC_USER_POINT", uint8(1))
+	f.Add([]byte(`{"resource":{}}`), []byte(`{"user_information":{"common_field_list":[{"value":null}]}}`), "MEMBERCARDSP.USER_CARD.DELETE", uint8(2))
+	server := newServer(f)
+	client := server.Client()
+	key := server.PlatformKey()
+	f.Fuzz(func(t *testing.T, body, plaintext []byte, eventType string, how uint8) {
+		check := func(n *membercard.Notification, err error) {
+			if (n == nil) == (err == nil) {
+				t.Fatal("value or error, never both")
+			}
+			if err == nil && n.Event == nil {
+				t.Fatal("no event")
+			}
+		}
+		request := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+		if how%2 == 0 {
+			for name, values := range signedHeader(t, key, time.Now(), string(body)) {
+				request.Header[name] = values
+			}
+		}
+		n, err := client.ParseNotification(request)
+		check(n, err)
+		if how%2 == 1 && err == nil {
+			t.Fatal("believed without a signature")
+		}
+		check(client.ParseNotification(server.NotificationRequest(
+			&membercard.UnknownEvent{Plaintext: plaintext}, membercardtest.NotificationEventType(eventType))))
+	})
+}
