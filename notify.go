@@ -93,7 +93,7 @@ func (e *UnknownEvent) Format(f fmt.State, _ rune) {
 func (e *UnknownEvent) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
 
 // MarshalText returns the kind of the event and not its content; JSON uses it.
-func (e *UnknownEvent) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(e)), nil }
+func (e *UnknownEvent) MarshalText() ([]byte, error) { return fmt.Append(nil, e), nil }
 
 // newEvent returns an empty event for the end of an event type. The beginnings, MEMBERCARDSP,
 // BRAND_MEMBER_CARD_SP and BRAND_MEMBER_CARD, changed over time.
@@ -247,7 +247,7 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 				w.Header().Set("Allow", http.MethodPost)
 			}
 			w.WriteHeader(status)
-			_, _ = fmt.Fprintf(w, `{"code":"FAIL","message":%q}`, http.StatusText(status))
+			_ = json.NewEncoder(w).Encode(map[string]string{"code": "FAIL", "message": http.StatusText(status)})
 		}
 		c.logNotification(ctx, n, status, err, time.Since(start))
 	})
@@ -257,7 +257,7 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 func (c *Client) notified(request *http.Request, handle func(context.Context, *Notification) error) (status int, n *Notification, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			status, err = http.StatusInternalServerError, &handlerPanic{fmt.Sprintf("panic: %v", p), debug.Stack()}
+			status, err = http.StatusInternalServerError, &panicError{fmt.Sprintf("panic: %v", p), debug.Stack()}
 		}
 	}()
 	if request.Method != http.MethodPost {
@@ -278,13 +278,13 @@ func (c *Client) notified(request *http.Request, handle func(context.Context, *N
 	return http.StatusNoContent, n, nil
 }
 
-// handlerPanic is a panic of the user's. The stack has no values in it.
-type handlerPanic struct {
+// panicError is a panic of the user's. The stack has no values in it.
+type panicError struct {
 	text  string
 	stack []byte
 }
 
-func (p *handlerPanic) Error() string { return p.text }
+func (p *panicError) Error() string { return p.text }
 
 // logNotification writes what may be known of a notification.
 func (c *Client) logNotification(ctx context.Context, n *Notification, status int, err error, took time.Duration) {
@@ -301,7 +301,7 @@ func (c *Client) logNotification(ctx context.Context, n *Notification, status in
 			level = slog.LevelWarn
 		}
 		attributes = append(attributes, slog.String("error", oneLine(err.Error(), private)))
-		if p, ok := errors.AsType[*handlerPanic](err); ok {
+		if p, ok := errors.AsType[*panicError](err); ok {
 			attributes = append(attributes, slog.String("stack", string(p.stack)))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -227,9 +228,7 @@ func signed(body string) func(*testing.T, *membercardtest.Server) *http.Request 
 	return func(t *testing.T, server *membercardtest.Server) *http.Request {
 		t.Helper()
 		request := httptest.NewRequest(http.MethodPost, "/notify", strings.NewReader(body))
-		for name, values := range signedHeader(t, server.PlatformKey(), time.Now(), body) {
-			request.Header[name] = values
-		}
+		maps.Copy(request.Header, signedHeader(t, server.PlatformKey(), time.Now(), body))
 		return request
 	}
 }
@@ -433,9 +432,7 @@ func FuzzNotification(f *testing.F) {
 		}
 		request := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		if how%2 == 0 {
-			for name, values := range signedHeader(t, key, time.Now(), string(body)) {
-				request.Header[name] = values
-			}
+			maps.Copy(request.Header, signedHeader(t, key, time.Now(), string(body)))
 		}
 		n, err := client.ParseNotification(request)
 		check(n, err)
@@ -445,4 +442,23 @@ func FuzzNotification(f *testing.F) {
 		check(client.ParseNotification(server.NotificationRequest(
 			&membercard.UnknownEvent{Plaintext: plaintext}, membercardtest.NotificationEventType(eventType))))
 	})
+}
+
+// TestOfficialNotifications: the contents of the official pages are read completely, and the fake writes the
+// same.
+func TestOfficialNotifications(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	for suffix, file := range map[string]string{
+		"USER_CARD.CREATE": "user-card", "USER_CARD.DELETE": "user-card", "POINT_EXCHANGE_COUPON": "point-coupon", "SYNC_USER_POINT": "sync-user-point",
+	} {
+		official := readFile(t, "testdata/official/notification-"+file+".json")
+		parsed, err := client.ParseNotification(server.NotificationRequest(
+			&membercard.UnknownEvent{Plaintext: official}, membercardtest.NotificationEventType("BRAND_MEMBER_CARD_SP."+suffix)))
+		require.NoError(t, err)
+		written, err := newClient(t, server).ParseNotification(server.NotificationRequest(parsed.Event, membercardtest.NotificationEventType("X.NEW")))
+		require.NoError(t, err)
+		assert.Equal(t, asJSON(t, official), asJSON(t, written.Event.(*membercard.UnknownEvent).Plaintext), suffix)
+	}
 }

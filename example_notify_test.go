@@ -1,0 +1,135 @@
+package membercard_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log"
+	"net/http/httptest"
+	"sync"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// Acting once for each notification: its id is the primary key of a table, and is written in the
+// transaction of the work. A copy that comes at the same time waits for it and then finds the id.
+func ExampleClient_NotificationHandler() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+	db := openDatabase() // CREATE TABLE notifications (id VARCHAR(36) PRIMARY KEY)
+	defer db.Close()
+
+	handler := client.NotificationHandler(func(ctx context.Context, n *membercard.Notification) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err // WeChat Pay sends it again
+		}
+		defer func() { _ = tx.Rollback() }()
+		result, err := tx.ExecContext(ctx, "INSERT INTO notifications (id) VALUES (?) ON CONFLICT DO NOTHING", n.ID)
+		if err != nil {
+			return err
+		}
+		if added, err := result.RowsAffected(); err != nil || added == 0 {
+			return err // it was dealt with
+		}
+		switch event := n.Event.(type) {
+		case *membercard.UserCardCreated:
+			_, err = client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
+				UserCardCode: event.UserCardCode, CardID: event.CardID, BrandID: event.BrandID, OpenID: event.OpenID,
+				UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Println("confirmed")
+		case *membercard.UserCardDeleted:
+			// Forget the card.
+		}
+		return tx.Commit()
+	})
+	// http.Handle("POST /notify", handler)
+
+	opened := server.OpenUserCard("pbLatjvWOibDc5-TBnbUk1pD12o0", "another")
+	request := server.NotificationRequest(&membercard.UserCardCreated{UserCard: opened})
+	body := request.GetBody
+	for range 3 { // it comes several times
+		request.Body, _ = body()
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		fmt.Println(answer.Code)
+	}
+	// Output:
+	// confirmed
+	// 204
+	// 204
+	// 204
+}
+
+// Looking for what is wrong when a program starts.
+func ExampleClient_Check() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	for _, finding := range client.Check(context.Background()) {
+		if !finding.OK {
+			log.Fatal(finding)
+		}
+		fmt.Println(finding.Subject)
+	}
+	// Output:
+	// Certificate
+	// service
+	// PublicKey
+	// APIv3Key
+	// clock
+}
+
+// What follows stands for a database.
+
+func openDatabase() *sql.DB { return sql.OpenDB(&oneTable{ids: map[driver.Value]bool{}}) }
+
+// oneTable is a database with one table of one column, its primary key. One transaction at a time.
+type oneTable struct {
+	mu      sync.Mutex
+	ids     map[driver.Value]bool
+	written []driver.Value
+}
+
+func (d *oneTable) Connect(context.Context) (driver.Conn, error) { return d, nil }
+func (d *oneTable) Driver() driver.Driver                        { return nil }
+func (d *oneTable) Prepare(string) (driver.Stmt, error)          { return d, nil }
+func (d *oneTable) Close() error                                 { return nil }
+func (d *oneTable) NumInput() int                                { return 1 }
+func (d *oneTable) Query([]driver.Value) (driver.Rows, error)    { return nil, errors.ErrUnsupported }
+
+func (d *oneTable) Begin() (driver.Tx, error) {
+	d.mu.Lock()
+	d.written = nil
+	return d, nil
+}
+
+func (d *oneTable) Exec(args []driver.Value) (driver.Result, error) {
+	if d.ids[args[0]] {
+		return driver.RowsAffected(0), nil
+	}
+	d.ids[args[0]] = true
+	d.written = append(d.written, args[0])
+	return driver.RowsAffected(1), nil
+}
+
+func (d *oneTable) Commit() error {
+	d.mu.Unlock()
+	return nil
+}
+
+func (d *oneTable) Rollback() error {
+	for _, id := range d.written {
+		delete(d.ids, id)
+	}
+	d.mu.Unlock()
+	return nil
+}

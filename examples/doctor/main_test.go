@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/examples/internal/account"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+var otherKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// patient is a merchant's machine: a folder of keys, and flags.
+type patient struct {
+	t      *testing.T
+	server *membercardtest.Server
+	dir    string
+	flags  map[string]string
+}
+
+func (p *patient) write(name, blockType string, der []byte, err error) {
+	p.t.Helper()
+	require.NoError(p.t, err)
+	p.text(name, string(pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der})))
+}
+
+func (p *patient) text(name, text string) {
+	p.t.Helper()
+	require.NoError(p.t, os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600))
+}
+
+func (p *patient) privateKey(key *rsa.PrivateKey) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	p.write(account.PrivateKeyFile, "PRIVATE KEY", der, err)
+}
+
+func (p *patient) publicKey(key *rsa.PublicKey) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	p.write(account.PublicKeyFile, "PUBLIC KEY", der, err)
+}
+
+func (p *patient) certificate(key *rsa.PrivateKey, serial string, notAfter time.Time) {
+	number, _ := new(big.Int).SetString(serial, 16)
+	template := &x509.Certificate{SerialNumber: number, NotBefore: notAfter.AddDate(-5, 0, 0), NotAfter: notAfter}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	p.write(account.CertificateFile, "CERTIFICATE", der, err)
+}
+
+func (p *patient) own() *rsa.PrivateKey { return p.server.Config().PrivateKey.(*rsa.PrivateKey) }
+
+// through puts something between the patient and WeChat Pay.
+func (p *patient) through(handler http.HandlerFunc) {
+	between := httptest.NewServer(handler)
+	p.t.Cleanup(between.Close)
+	p.flags["base-url"] = between.URL
+}
+
+func newPatient(t *testing.T, options ...membercardtest.Option) *patient {
+	t.Helper()
+	p := &patient{t: t, server: membercardtest.NewTestServer(t, append(options, membercardtest.AllowViolations())...), dir: t.TempDir()}
+	p.server.AddCard(membercard.Card{BrandID: "1004"})
+	p.flags = map[string]string{"keys": p.dir, "mchid": membercardtest.MchID, "base-url": p.server.Start()}
+	p.privateKey(p.own())
+	p.certificate(p.own(), membercardtest.CertificateSerial, time.Now().AddDate(2, 0, 0))
+	p.text(account.APIv3KeyFile, membercardtest.APIv3Key+"\n")
+	if config := p.server.Config(); config.PublicKey != nil {
+		p.flags["public-key-id"] = membercardtest.PublicKeyID
+		p.publicKey(config.PublicKey)
+	}
+	return p
+}
+
+func (p *patient) examine() (string, error) {
+	var args []string
+	for name, value := range p.flags {
+		args = append(args, "-"+name, value)
+	}
+	var out bytes.Buffer
+	err := run(p.t.Context(), args, &out)
+	return out.String(), err
+}
+
+// TestMisconfigurations plants one mistake at a time. The doctor names it, and nothing else.
+func TestMisconfigurations(t *testing.T) {
+	certificates := membercardtest.WithCertificates()
+	for name, test := range map[string]struct {
+		options []membercardtest.Option
+		plant   func(*patient)
+		says    string
+	}{
+		"the certificate in place of the key": {plant: func(p *patient) {
+			data, err := os.ReadFile(filepath.Join(p.dir, account.CertificateFile))
+			require.NoError(t, err)
+			p.text(account.PrivateKeyFile, string(data))
+		}, says: "apiclient_key.pem: membercard: private key: this is a certificate"},
+		"key and certificate of two downloads": {plant: func(p *patient) {
+			p.privateKey(otherKey())
+		}, says: "PrivateKey and Certificate do not belong together"},
+		"the merchant's own public key": {plant: func(p *patient) {
+			p.publicKey(&p.own().PublicKey)
+		}, says: "PublicKey is the merchant's own key"},
+		"a public key of somebody else": {plant: func(p *patient) {
+			p.publicKey(&otherKey().PublicKey)
+		}, says: "PublicKey is not the key that PublicKeyID names"},
+		"the id of another public key": {plant: func(p *patient) {
+			p.flags["public-key-id"] = "PUB_KEY_ID_0000000000000000000000000000000001"
+		}, says: `WeChat Pay signs with "` + membercardtest.PublicKeyID + `": give that public key and its id`},
+		"another merchant number": {plant: func(p *patient) {
+			p.flags["mchid"] = "1900000001"
+		}, says: "MchID, CertificateSerial and PrivateKey must be of one merchant number"},
+		"a certificate that was replaced": {plant: func(p *patient) {
+			p.certificate(p.own(), "ABCDEF", time.Now().AddDate(2, 0, 0))
+		}, says: "the certificate the one in use"},
+		"an expired certificate": {plant: func(p *patient) {
+			p.certificate(p.own(), membercardtest.CertificateSerial, time.Now().AddDate(0, 0, -3))
+		}, says: "Certificate: expired on "},
+		"an APIv3 key of 31 characters": {plant: func(p *patient) {
+			p.text(account.APIv3KeyFile, membercardtest.APIv3Key[:31])
+		}, says: "APIv3Key has 31 bytes, it must have 32"},
+		"a reset APIv3 key": {options: []membercardtest.Option{certificates}, plant: func(p *patient) {
+			p.text(account.APIv3KeyFile, strings.Repeat("k", 32))
+		}, says: "APIv3Key: is not that of this merchant number"},
+		"a clock that is off": {plant: func(p *patient) {
+			p.through(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Date", time.Now().Add(-20*time.Minute).UTC().Format(http.TimeFormat))
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = w.Write([]byte(`{"code":"SIGN_ERROR","message":"x"}`))
+			})
+		}, says: "clock: 20m"},
+		"a proxy that answers itself": {plant: func(p *patient) {
+			p.through(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "<html>blocked</html>", http.StatusForbidden)
+			})
+		}, says: "something between here and WeChat Pay answered"},
+		"no way to WeChat Pay": {plant: func(p *patient) {
+			p.flags["base-url"] = "http://127.0.0.1:1"
+		}, says: "look at DNS, firewall and proxy on the way to 127.0.0.1:1"},
+		"a missing file": {plant: func(p *patient) {
+			require.NoError(t, os.Remove(filepath.Join(p.dir, account.CertificateFile)))
+		}, says: "apiclient_cert.pem: no such file"},
+		"no permission": {plant: func(p *patient) {
+			p.flags["brand"] = "1004"
+			p.server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
+		}, says: "brand: ListCards: 403 NO_AUTH"},
+	} {
+		p := newPatient(t, test.options...)
+		healthy, err := p.examine()
+		require.NoError(t, err, "%s: healthy before: %s", name, healthy)
+		test.plant(p)
+		out, err := p.examine()
+		require.Error(t, err, name)
+		assert.Contains(t, out, test.says, name)
+		for line := range strings.Lines(out) {
+			if name != "a clock that is off" && name != "a reset APIv3 key" { // where one cause shows in two places
+				assert.True(t, strings.HasPrefix(line, "ok ") || strings.Contains(line, test.says), "%s: %s", name, line)
+			}
+		}
+		assert.NotContains(t, out, membercardtest.APIv3Key, name)
+	}
+}
+
+func TestHealthy(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), nil, &out))
+	assert.Contains(t, out.String(), "ok      PublicKey: verifies what WeChat Pay signs")
+	p := newPatient(t)
+	p.flags["brand"] = "1004"
+	text, err := p.examine()
+	require.NoError(t, err)
+	assert.Contains(t, text, "brand: has 1 card templates")
+}

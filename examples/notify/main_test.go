@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// syncBuffer is a buffer for several goroutines: the service logs while the fake reports.
+type syncBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func TestNotify(t *testing.T) {
+	var out syncBuffer
+	require.NoError(t, run(t.Context(), nil, &out))
+	for _, line := range []string{
+		"a user opened a card, it is UNACTIVATED", "which answered [401 204]: the card is EFFECTIVE",
+		"the service sent it 1 time: 1200 points", "POINT_EXCHANGE_COUPON_SUCCESS", "a probe of WeChat Pay's",
+	} {
+		assert.Contains(t, out.String(), line)
+	}
+	assert.NotContains(t, out.String(), "obLatjnx9gnqzS4myYGmLZ7LgLBA", "no openid in the log")
+}
+
+// TestConfirmIsSettled: after a confirm without an answer, and after a repeat of the notification to a
+// service that has forgotten it, the card is effective, and the user was confirmed once.
+func TestConfirmIsSettled(t *testing.T) {
+	server := membercardtest.NewTestServer(t)
+	template := server.AddCard(membercard.Card{})
+	opened := server.OpenUserCard(template.CardID, "o-1")
+	n := &membercard.Notification{ID: "1", Event: &membercard.UserCardCreated{UserCard: opened}}
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultCut, AfterEffect: true})
+	for range 2 {
+		service := &members{client: server.Client(), done: map[string]bool{}}
+		require.NoError(t, service.handle(t.Context(), n))
+	}
+	card, _ := server.UserCard(template.CardID, opened.UserCardCode)
+	assert.Equal(t, membercard.UserCardStateEffective, card.UserCardState)
+}
+
+func TestFailuresMakeItComeAgain(t *testing.T) {
+	server := membercardtest.NewTestServer(t)
+	template := server.AddCard(membercard.Card{})
+	opened := server.OpenUserCard(template.CardID, "o-1")
+	service := &members{client: server.Client(), done: map[string]bool{}}
+	n := &membercard.Notification{ID: "1", Event: &membercard.UserCardCreated{UserCard: opened}}
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
+	require.ErrorIs(t, service.handle(t.Context(), n), membercard.ErrForbidden)
+	require.NoError(t, service.handle(t.Context(), n), "the repeat")
+}
+
+func TestRefusals(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	require.Error(t, run(ctx, []string{"-keys", t.TempDir()}, &syncBuffer{}), "there are no keys")
+	require.Error(t, run(ctx, []string{"-addr", "nowhere"}, &syncBuffer{}))
+}
