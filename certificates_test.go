@@ -436,7 +436,7 @@ func TestTheListMustProveItself(t *testing.T) {
 	} {
 		server := newServer(t, membercardtest.WithCertificates())
 		client := newClient(t, server, noRepeats)
-		fault := membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: kind, Missing: "Wechatpay-Nonce", Status: 502}
+		fault := membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: kind, Missing: "Wechatpay-Nonce", Status: 502, Serial: forgedSerial}
 		if kind == membercardtest.FaultEmpty {
 			fault.Status = 200
 		}

@@ -44,9 +44,30 @@
 //	             GetActivity, UpdateActivity, TerminateActivity
 //	pictures     UploadImage
 //
-// A user who joins through a component opens a card that is unactivated until the merchant answers with
-// [Client.ConfirmUserCard]; members the merchant has already are imported. Calls with a request number of
-// the merchant's (OutRequestNo) are meant to do nothing twice for the same number and content.
+// A user who joins through a component opens a card that is unactivated until the merchant answers the
+// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. Calls
+// with a request number of the merchant's (OutRequestNo) are meant to do nothing twice for the same number
+// and content.
+//
+// # Notifications
+//
+// WeChat Pay posts what users do to the NotifyURL of the template: a card was opened or deleted, points are
+// to be swapped for a coupon, the points balance is asked for. [Client.NotificationHandler] is the handler
+// for it: it verifies, decrypts, calls a function of yours with a [Notification], and answers in time.
+// [Client.ParseNotification] is the first half of that for programs with a server of another kind. Both
+// need [Config].APIv3Key, and the body as it came: put no middleware before them that reads it, nor a proxy
+// that removes the Wechatpay- headers.
+//
+// # Keys
+//
+// Two pairs of keys are at work. The merchant API certificate's private key signs requests and opens
+// sensitive values; when it changes, make a new client, with the old key among [Config].PreviousKeys, and
+// keep the client in an atomic.Pointer to change it in a running program. WeChat Pay's keys verify answers
+// and notifications and seal sensitive values: the WeChat Pay public key, which stays, or platform
+// certificates, which the client downloads and replaces by itself. While a merchant number is switched from
+// these to that, configure PublicKey and APIv3Key: each answer and notification is verified with the key it
+// names, and [Config].PreferCertificates says which kind the requests ask for. [Client.Check] says in words
+// what is wrong with a configuration.
 //
 // # What a call does
 //

@@ -14,6 +14,14 @@
 // clients elsewhere. [Server.Inject] makes things go wrong; [Server.Requests] shows what was sent,
 // [Server.Effects] how often something was carried out.
 //
+// [Server.NotificationRequest] makes what WeChat Pay posts to a merchant, for a handler under test, and
+// [Server.Notify] delivers it to a NotifyURL on loopback, repeated and in copies if need be:
+//
+//	opened := server.OpenUserCard(card.CardID, "o-1")
+//	request := server.NotificationRequest(&membercard.UserCardCreated{UserCard: opened})
+//	recorder := httptest.NewRecorder()
+//	handler.ServeHTTP(recorder, request)
+//
 // Cards that the server shows have their sensitive values in clear, those that a client reads have them
 // sealed, and both print as [sensitive]: compare what the client's Decrypt returns.
 //
@@ -30,8 +38,7 @@
 //   - the signature covers the method, the path and query as on the request line, time, nonce and the
 //     body's bytes: documented. The most frequent wrong forms are recognised and named
 //   - a repeat of identical bytes is answered as before and changes nothing, a nonce with other bytes is
-//     refused: of this
-//     house
+//     refused: of this house
 //
 // Headers; a refusal is 400 INVALID_REQUEST:
 //
@@ -39,8 +46,8 @@
 //     a wildcard, as the official Go SDK sends it: inferred
 //   - Content-Type is application/json when there is a body: documented; the code is of this house
 //   - Wechatpay-Serial is required where the page says so (requests with sensitive values):
-//     documented; the code is of this house. An id that is not the server's is refused everywhere: of
-//     this house
+//     documented; the code is of this house. An id that is not the server's is refused everywhere, and so
+//     is the serial number of an expired certificate: of this house
 //
 // Parameters; a refusal is 400 PARAM_ERROR:
 //
@@ -91,10 +98,24 @@
 // times have milliseconds, as in the official samples. Over a socket answers are compressed for clients
 // that ask for it: of this house.
 //
+// Keys and notifications:
+//
+//   - there are no platform certificates, and /v3/certificates answers 404 RESOURCE_NOT_EXISTS: reported by
+//     users for new merchant numbers. With [WithCertificates] there are, encrypted with the APIv3 key:
+//     documented
+//   - several valid certificates take turns in signing: documented as a growing share
+//   - during the switch the request steers what signs the answer: documented. Every other notification is
+//     signed with the public key: of this house, for a share that grows by the day
+//   - a notification is signed and encrypted as documented; with personal data in clear, as in the official
+//     sample, or sealed once more with [NotificationSealed]: the pages disagree
+//   - it is accepted by 200 and 204 alone, within 5 s: documented. It is repeated only when asked for:
+//     the two schedules that are documented take a day and eleven minutes
+//
 // # What is not modelled
 //
-// Platform certificates and notifications; rate limits, unless [Server.LimitRate] sets one; permissions;
-// the binding of AppIDs and openids; coupons and their stocks; joining with a payment order.
+// Rate limits, unless [Server.LimitRate] sets one; permissions; the binding of AppIDs and openids; coupons
+// and their stocks; joining with a payment order; the start of notifications by themselves, [Server.Notify]
+// sends them.
 //
 // The fake may become stricter in minor versions, where the real service turns out to be.
 package membercardtest
