@@ -182,9 +182,54 @@ func TestOneDownloadAtATime(t *testing.T) {
 		server.ClearFaults()
 		assert.Equal(t, 2, downloads(server))
 		callers()
-		time.Sleep(time.Minute)
+		time.Sleep(6 * time.Minute)
 		callers()
 		assert.Equal(t, 3, downloads(server))
+	})
+}
+
+// TestOldCertificatesServeOn while the download hangs: one caller loses two seconds in five minutes, and
+// none fails.
+func TestOldCertificatesServeOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		time.Sleep(13 * time.Hour)
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent, Times: -1})
+		waited := time.Duration(0)
+		for range 20 {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			_, err := client.GetUserCard(ctx, getRequest)
+			cancel()
+			require.NoError(t, err)
+			waited += time.Since(start)
+			n, err := client.ParseNotification(server.NotificationRequest(events()["SYNC_USER_POINT"]))
+			require.NoError(t, err)
+			require.NotNil(t, n)
+			time.Sleep(10 * time.Second)
+		}
+		assert.Equal(t, 2*time.Second, waited)
+	})
+}
+
+// TestAnErrorOfTheDownload that is signed with a certificate only the download would have brought is an error
+// like any other: it is repeated, and it is named.
+func TestAnErrorOfTheDownload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR", Times: 2})
+		_, err := server.Client().GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		assert.Equal(t, 3, downloads(server))
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
+		findings := server.Client().Check(t.Context())
+		require.Len(t, problems(findings), 1)
+		assert.Contains(t, problems(findings)[0], "403 NO_AUTH")
 	})
 }
 

@@ -39,13 +39,22 @@ func (f Finding) String() string {
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}
 	p := &preparedCall{operation: downloadCertificates, uri: downloadCertificates.path, keyID: c.keys.public.id}
-	a := &answer{attempts: 1}
-	request, err := c.sign(ctx, p, a)
-	if err != nil {
-		text := p.describe(ctx, a, "not sent", err).Error()
-		return append(findings, Finding{"PrivateKey", false, text + "; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"})
+	var a *answer
+	for range 2 { // a probe is answered properly the second time
+		a = &answer{attempts: 1}
+		request, err := c.sign(ctx, p, a)
+		if err != nil {
+			text := p.describe(ctx, a, "not sent", err).Error()
+			if ctx.Err() != nil {
+				return append(findings, Finding{"service", false, text})
+			}
+			return append(findings, Finding{"PrivateKey", false, text + "; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"})
+		}
+		c.exchange(ctx, p, a, request)
+		if untrusted, ok := errors.AsType[*SignatureError](a.err); !ok || untrusted.Reason != ReasonProbe {
+			break
+		}
 	}
-	c.exchange(ctx, p, a, request)
 	service := checkService(a)
 	findings = append(findings, service, c.checkPlatformKey(a, service.OK), c.checkAPIv3Key(a))
 	if !a.date.IsZero() {
@@ -79,14 +88,14 @@ func checkService(a *answer) Finding {
 	switch {
 	case a.status == 0:
 		return Finding{subject, false, a.err.Error() + "; look at DNS, firewall and proxy on the way to " + a.host}
+	case refused && apiError.Code == "" && a.status >= 300:
+		return Finding{subject, false, a.err.Error() + "; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's"}
 	case a.status == http.StatusUnauthorized:
 		return Finding{subject, false, a.err.Error() + "; MchID, CertificateSerial and PrivateKey must be of one merchant number, the certificate the one in use, and the clock right"}
 	case errors.Is(a.err, ErrSignature):
 		return Finding{subject, true, "answers; whether it is WeChat Pay is the next question"}
 	case a.err == nil, errors.Is(a.err, ErrNotFound): // there are no certificates where there is a public key
 		return Finding{subject, true, "accepts the signature of MchID and PrivateKey"}
-	case refused && apiError.Code == "":
-		return Finding{subject, false, a.err.Error() + "; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's"}
 	}
 	return Finding{subject, false, a.err.Error()}
 }
@@ -99,8 +108,12 @@ func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
 	}
 	untrusted, _ := errors.AsType[*SignatureError](a.err)
 	switch {
-	case a.verified && a.status != http.StatusOK && c.keys.public.key == nil:
+	case errors.Is(a.err, ErrNotFound) && c.keys.public.key == nil:
 		return Finding{subject, false, "there are none; does this merchant number use the WeChat Pay public key? Then give PublicKey and PublicKeyID"}
+	case errors.Is(a.err, ErrNotFound) && c.keys.preferCertificates:
+		return Finding{subject, false, "PreferCertificates is set, but this merchant number has no platform certificates; leave it out"}
+	case a.verified && c.keys.public.key != nil && a.serial != c.keys.public.id:
+		return Finding{subject, true, "could not be tried: WeChat Pay signs with platform certificates, the switch to the public key has not begun. If calls with sensitive values are refused, set PreferCertificates until it has"}
 	case a.verified:
 		return Finding{subject, true, "verifies what WeChat Pay signs"}
 	case untrusted == nil:
@@ -111,7 +124,7 @@ func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
 		return Finding{subject, false, untrusted.Error()}
 	case untrusted.Reason == ReasonUnknownSerial && strings.HasPrefix(untrusted.Serial, publicKeyPrefix):
 		return Finding{subject, false, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the merchant platform", untrusted.Serial)}
-	case untrusted.Reason == ReasonMismatch:
+	case untrusted.Reason == ReasonMismatch && c.keys.public.key != nil:
 		return Finding{subject, false, untrusted.Error() + "; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number"}
 	}
 	return Finding{subject, false, untrusted.Error()}

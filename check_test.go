@@ -1,8 +1,10 @@
 package membercard_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/rsa"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -31,6 +33,21 @@ type badSigner struct{ *rsa.PrivateKey }
 
 func (badSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return nil, assert.AnError
+}
+
+// TestCheckBeforeTheSwitch does not claim that the public key was tried when a certificate signed.
+func TestCheckBeforeTheSwitch(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithCertificates())
+	client := newClient(t, server, func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = &newKey().PublicKey, membercardtest.PublicKeyID })
+	findings := fmt.Sprint(client.Check(t.Context()))
+	assert.NotContains(t, findings, "verifies what WeChat Pay signs")
+	assert.Contains(t, findings, "the switch to the public key has not begun")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := problems(client.Check(ctx))
+	require.Len(t, got, 1)
+	assert.Contains(t, got[0], "service: DownloadCertificates: not sent: context canceled")
 }
 
 // moved answers with a Date that is off.
@@ -105,6 +122,25 @@ func TestCheck(t *testing.T) {
 			},
 			says: []string{"platform certificates: "},
 		},
+		"certificates preferred where there are none": {
+			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.PreferCertificates = true },
+			says:   []string{"PublicKey: PreferCertificates is set, but this merchant number has no platform certificates"},
+		},
+		"certificates without the APIv3 key": {
+			certificates: true, change: func(_ *testing.T, s *membercardtest.Server, c *membercard.Config) {
+				c.PublicKey, c.PublicKeyID, c.APIv3Key = &s.PlatformKey().PublicKey, membercardtest.PublicKeyID, ""
+			}, says: []string{"PublicKey: DownloadCertificates: 200: the answer cannot be trusted: it is signed with a key that is not known"},
+		},
+		"a probe": {
+			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultProbe})
+			},
+		},
+		"a proxy's 401": {
+			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultHTML, Status: 401})
+			}, says: []string{"something between here and WeChat Pay answered"},
+		},
 		"a proxy": {
 			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
 				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultHTML, Status: 403})
@@ -153,7 +189,7 @@ func TestCheck(t *testing.T) {
 		for i, says := range test.says {
 			assert.Contains(t, got[i], says, name)
 		}
-		assert.LessOrEqual(t, len(server.Requests()), 1, name)
+		assert.LessOrEqual(t, len(server.Requests()), 2, name)
 		for _, finding := range findings {
 			assert.NotContains(t, finding.String(), membercardtest.APIv3Key)
 			assert.Equal(t, finding.OK, strings.HasPrefix(finding.String(), "ok "), name)

@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ type Config struct {
 	// APIv3Key (APIv3密钥), 32 characters, opens notifications and platform certificates. With it, the
 	// certificates are downloaded when an answer or a notification is signed with one that is not at hand,
 	// or, without a PublicKey, before the first call, and again when they are used and older than 12 hours. At
-	// most three downloads are begun within 30 s, whatever comes in.
+	// most one download a second is begun, whatever comes in, and three in 30 s unless callers give up.
 	APIv3Key string
 	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
 	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun
@@ -456,14 +457,49 @@ type preparedCall struct {
 
 type sealable interface{ seal(*sealer) any }
 
-// prepare validates, seals and encodes a request. The tags of its fields say how each travels: json has
-// the name and, by omitempty or omitzero, that it is optional; in has the place. Beside an error it
-// returns the values that the error's text must not quote.
+// parameter is a field of a request, as its tags declare it: json has the name and, by omitempty or
+// omitzero, that it is optional; in has the place.
+type parameter struct {
+	field, name     string // Go's and the service's
+	place, inBody   string // path, query or body; with Config.IDsInBody
+	optional        bool
+	mayBeZero       bool // the service may accept it
+	private, number bool
+}
+
+// parametersOf holds the parameters of each request type, so that tags are read once.
+var parametersOf sync.Map
+
+func parameters(request reflect.Type) []parameter {
+	if known, ok := parametersOf.Load(request); ok {
+		return known.([]parameter)
+	}
+	var all []parameter
+	for field := range request.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		place, inBody, contested := strings.Cut(field.Tag.Get("in"), "|")
+		if !contested {
+			inBody = place
+		}
+		number := field.Type.Kind() == reflect.Int || field.Type.Kind() == reflect.Int64
+		all = append(all, parameter{
+			field: field.Name, name: name, place: place, inBody: inBody, optional: options != "", number: number,
+			mayBeZero: number || field.Type == reflect.TypeFor[DateInfo](),
+			private:   field.Name == "OpenID" || field.Name == "UserCardCode",
+		})
+	}
+	parametersOf.Store(request, all)
+	return all
+}
+
+// prepare validates, seals and encodes a request. Beside an error it returns the values that the error's
+// text must not quote.
 func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedCall, error) {
-	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name)}
-	for field, value := range reflect.ValueOf(request).Fields() {
-		if field.Name == "OpenID" || field.Name == "UserCardCode" {
-			p.private = append(p.private, value.String())
+	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name), private: make([]string, 0, 3)}
+	declared := parameters(reflect.TypeOf(request))
+	for i, values := 0, reflect.ValueOf(request); i < len(declared); i++ {
+		if declared[i].private {
+			p.private = append(p.private, values.Field(i).String())
 		}
 	}
 	if r, ok := request.(sealable); ok {
@@ -473,47 +509,50 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 			return p, s.err
 		}
 	}
-	path, query, body := op.path, "", []byte(nil)
+	values := reflect.ValueOf(request)
+	path, query, body := op.path, make([]byte, 0, 256), []byte(nil)
 	changeable, changes := 0, 0
-	for field, value := range reflect.ValueOf(request).Fields() {
-		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-		optional := options != ""
-		if optional {
+	for i, parameter := range declared {
+		value := values.Field(i)
+		if parameter.optional {
 			changeable++
 		}
 		if isZero(value) {
-			if optional {
+			if parameter.optional {
 				continue
 			}
-			switch value.Interface().(type) {
-			case int, int64, DateInfo: // whose zero the service may accept
-			default:
-				return p, fmt.Errorf("%s (%s) is required", field.Name, name)
+			if !parameter.mayBeZero {
+				return p, fmt.Errorf("%s (%s) is required", parameter.field, parameter.name)
 			}
 		}
-		if err := checkText(field.Name, value); err != nil {
-			return p, err
+		if where, ok := checkText(value); !ok {
+			return p, fmt.Errorf("%s%s holds an emoji or another character of four UTF-8 bytes, or invalid UTF-8, which the service does not take", parameter.field, where)
 		}
-		place, other, contested := strings.Cut(field.Tag.Get("in"), "|")
-		if contested && p.idsInBody {
-			place = other
+		place := parameter.place
+		if p.idsInBody {
+			place = parameter.inBody
 		}
 		switch place {
 		case "path":
 			segment := value.String()
 			if segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
-				return p, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", field.Name, name)
+				return p, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", parameter.field, parameter.name)
 			}
-			path = strings.Replace(path, "{"+name+"}", escape(segment), 1)
+			path = strings.Replace(path, "{"+parameter.name+"}", escape(segment), 1)
 		case "query":
-			query += "&" + name + "=" + escape(fmt.Sprint(value))
+			query = append(append(append(query, '&'), parameter.name...), '=')
+			if parameter.number {
+				query = strconv.AppendInt(query, value.Int(), 10)
+			} else {
+				query = append(query, escape(value.String())...)
+			}
 		case "body":
 			member, err := json.Marshal(value.Interface())
 			if err != nil {
-				return p, fmt.Errorf("%s (%s): %w", field.Name, name, err)
+				return p, fmt.Errorf("%s (%s): %w", parameter.field, parameter.name, err)
 			}
-			body = append(append(body, `,"`+name+`":`...), member...)
-			if optional {
+			body = append(append(body, `,"`+parameter.name+`":`...), member...)
+			if parameter.optional {
 				changes++
 			}
 		}
@@ -522,8 +561,13 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 		return p, errors.New("nothing to change: every optional field is empty")
 	}
 	p.uri = path
-	if query != "" {
-		p.uri += "?" + query[1:]
+	if len(query) > 0 {
+		query[0] = '?'
+		var uri strings.Builder
+		uri.Grow(len(path) + len(query))
+		uri.WriteString(path)
+		uri.Write(query)
+		p.uri = uri.String()
 	}
 	if body != nil {
 		body[0] = '{'
@@ -554,40 +598,41 @@ func (p *preparedCall) placementHint(detail *ErrorDetail) string {
 }
 
 func isZero(v reflect.Value) bool {
-	if z, ok := v.Interface().(interface{ IsZero() bool }); ok && v.Kind() == reflect.Struct {
+	if v.Kind() != reflect.Struct {
+		return v.IsZero()
+	}
+	if z, ok := v.Interface().(interface{ IsZero() bool }); ok {
 		return z.IsZero()
 	}
 	return v.IsZero()
 }
 
 // checkText refuses, in all that travels in clear, what the service cannot read: invalid UTF-8 and
-// characters of four bytes, such as emoji.
-func checkText(name string, v reflect.Value) error {
+// characters of four bytes, such as emoji. It says where in the value they are.
+func checkText(v reflect.Value) (where string, ok bool) {
 	switch v.Kind() {
 	case reflect.String:
-		if !utf8.ValidString(v.String()) || strings.ContainsFunc(v.String(), func(r rune) bool { return r > 0xFFFF }) {
-			return fmt.Errorf("%s holds an emoji or another character of four UTF-8 bytes, or invalid UTF-8, which the service does not take", name)
-		}
+		return "", utf8.ValidString(v.String()) && !strings.ContainsFunc(v.String(), func(r rune) bool { return r > 0xFFFF })
 	case reflect.Pointer:
 		if !v.IsNil() {
-			return checkText(name, v.Elem())
+			return checkText(v.Elem())
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			if err := checkText(fmt.Sprintf("%s[%d]", name, i), v.Index(i)); err != nil {
-				return err
+			if where, ok := checkText(v.Index(i)); !ok {
+				return fmt.Sprintf("[%d]%s", i, where), false
 			}
 		}
 	case reflect.Struct:
 		for field, value := range v.Fields() {
 			if field.IsExported() {
-				if err := checkText(name+"."+field.Name, value); err != nil {
-					return err
+				if where, ok := checkText(value); !ok {
+					return "." + field.Name + where, false
 				}
 			}
 		}
 	}
-	return nil
+	return "", true
 }
 
 // answer is what one attempt brought.
@@ -599,9 +644,11 @@ type answer struct {
 	requestID  string
 	body       []byte
 	verified   bool
+	serial     string // of the key that verified it
 	retryAfter time.Duration
-	signed     []byte    // the message this attempt signed
-	private    []string  // values that no error text may quote
+	signed     []byte // the message this attempt signed
+	signature  []byte // of it
+	trace      sentTrace
 	date       time.Time // the service's clock
 
 	err     error
@@ -615,7 +662,7 @@ func (c *Client) send(ctx context.Context, p *preparedCall) (*answer, error) {
 	var lastErr error
 	inDoubt := false // some attempt may have been carried out
 	for attempt := 1; ; attempt++ {
-		a := &answer{attempts: attempt, private: slices.Clone(p.private)}
+		a := &answer{attempts: attempt}
 		request, err := c.sign(ctx, p, a)
 		if err != nil {
 			err = p.describe(ctx, a, "not sent", err)
@@ -710,17 +757,20 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Re
 	if err != nil {
 		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
 	}
-	a.private = append(a.private, signature)
-	request.Header = http.Header{
-		"Accept":        {"application/json"},
-		"Authorization": {apiv3.Authorization(c.mchID, c.certificateSerial, nonce, timestamp, signature)},
-		"User-Agent":    {userAgent()},
+	a.signature = signature
+	values := make([]string, 0, 5)
+	set := func(name, value string) { // as Header.Set, all values in one array
+		values = append(values, value)
+		request.Header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
+	set("Accept", "application/json")
+	set("Authorization", apiv3.Authorization(c.mchID, c.certificateSerial, nonce, timestamp, signature))
+	set("User-Agent", userAgent())
 	if p.keyID != "" { // the key that sealed, and with which the answer is to be signed
-		request.Header["Wechatpay-Serial"] = []string{p.keyID}
+		set("Wechatpay-Serial", p.keyID)
 	}
 	if p.body != nil {
-		request.Header["Content-Type"] = []string{contentType}
+		set("Content-Type", contentType)
 	}
 	return request, ctx.Err() // net/http reports nothing of a request whose context is over
 }
@@ -731,11 +781,10 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 	defer func() { c.log(ctx, p, a, time.Since(start)) }()
 	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
 	defer cancel()
-	var sent sentTrace
-	response, err := c.http.Do(request.WithContext(httptrace.WithClientTrace(attemptCtx, sent.hooks())))
+	response, err := c.http.Do(request.WithContext(httptrace.WithClientTrace(attemptCtx, a.trace.watch())))
 	if err == nil {
 		a.status = response.StatusCode
-		a.requestID = response.Header.Get("Request-ID")
+		a.requestID = response.Header.Get("Request-Id")
 		a.retryAfter = retryAfter(response.Header.Get("Retry-After"))
 		if response.StatusCode == http.StatusUnauthorized || p.operation == downloadCertificates { // Check compares the clocks
 			a.date, _ = http.ParseTime(response.Header.Get("Date"))
@@ -749,7 +798,7 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 			err = ErrAttemptTimeout
 		}
 		_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
-		if a.status == 0 && sent.notSent() {
+		if a.status == 0 && a.trace.notSent() {
 			a.err, a.failure = p.describe(ctx, a, "not sent", err), notSent
 		} else {
 			a.err, a.failure, a.inDoubt = p.describe(ctx, a, noAnswer, err), uncertain, true
@@ -778,12 +827,25 @@ const noAnswer = "sent, but no complete answer came"
 
 // readAll reads a body, at most one byte more than is allowed.
 func readAll(response *http.Response) ([]byte, error) {
-	var body bytes.Buffer
-	if n := response.ContentLength; n > 0 && n <= maxBody {
-		body.Grow(int(n) + bytes.MinRead)
+	size := int64(bytes.MinRead)
+	if n := response.ContentLength; n >= 0 && n <= maxBody {
+		size = n + 1 // so that the end is seen without growing
 	}
-	_, err := body.ReadFrom(io.LimitReader(response.Body, maxBody+1))
-	return body.Bytes(), err
+	body := make([]byte, 0, size)
+	for len(body) <= maxBody {
+		n, err := response.Body.Read(body[len(body):min(cap(body), maxBody+1)])
+		body = body[:len(body)+n]
+		if err == io.EOF { //nolint:errorlint // a Reader returns it bare
+			return body, nil
+		}
+		if err != nil {
+			return body, err
+		}
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+	}
+	return body, nil
 }
 
 // describe returns the error of an attempt that brought no complete answer.
@@ -794,8 +856,12 @@ func (p *preparedCall) describe(ctx context.Context, a *answer, what string, err
 	} else if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		err = errors.New(err.Error()) // of somebody below; the caller's own context goes on
 	}
-	text := oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), a.private)
-	return &callError{text: text + suffix(a.private, a.host, a.attempts, a.requestID), cause: err}
+	private := p.private
+	if a.signature != nil {
+		private = append(slices.Clone(private), base64.StdEncoding.EncodeToString(a.signature))
+	}
+	text := oneLine(fmt.Sprintf("%s: %s: %v", p.name, what, err), private)
+	return &callError{text: text + suffix(private, a.host, a.attempts, a.requestID), cause: err}
 }
 
 // withoutURL drops what net/http wraps around an error: the URL, which holds the openid.
@@ -829,8 +895,11 @@ func (c *Client) verify(ctx context.Context, p *preparedCall, header http.Header
 	}
 	untrusted := verifySignature(header, a.body, keyOf)
 	if untrusted == nil {
-		a.verified = true
+		a.verified, a.serial = true, header.Get("Wechatpay-Serial")
 		return nil
+	}
+	if p.operation == downloadCertificates && untrusted.Reason == ReasonUnknownSerial && a.status != http.StatusOK && !strings.HasPrefix(untrusted.Serial, publicKeyPrefix) {
+		return nil // signed with a certificate that only a success would have brought: an error, unverified
 	}
 	untrusted.Operation, untrusted.StatusCode, untrusted.RequestID = p.name, a.status, a.requestID
 	untrusted.Host, untrusted.Attempts, untrusted.Body, untrusted.private = a.host, a.attempts, a.body, p.private
@@ -855,7 +924,7 @@ func verifySignature(header http.Header, body []byte, keyOf func(serial string) 
 	switch {
 	case err != nil:
 		return &SignatureError{Reason: ReasonUnknownSerial, Serial: serial, cause: err}
-	case apiv3.Verify(key, apiv3.AnswerMessage(timestamp, nonce, body), signature):
+	case apiv3.Verify(key, timestamp, nonce, body, signature):
 		return nil
 	case strings.HasPrefix(signature, "WECHATPAY/SIGNTEST/"):
 		return &SignatureError{Reason: ReasonProbe, Serial: serial}
@@ -946,14 +1015,16 @@ func retryAfter(value string) time.Duration {
 
 // sentTrace watches whether anything of a request left the machine. A RoundTripper that reports
 // nothing leaves it unknown.
-type sentTrace struct{ asked, connected, wrote atomic.Bool }
+type sentTrace struct {
+	asked, connected, wrote atomic.Bool
+	hooks                   httptrace.ClientTrace
+}
 
-func (t *sentTrace) hooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn:      func(string) { t.asked.Store(true); t.connected.Store(false) },
-		GotConn:      func(httptrace.GotConnInfo) { t.connected.Store(true) },
-		WroteHeaders: func() { t.wrote.Store(true) },
-	}
+func (t *sentTrace) watch() *httptrace.ClientTrace {
+	t.hooks.GetConn = func(string) { t.asked.Store(true); t.connected.Store(false) }
+	t.hooks.GotConn = func(httptrace.GotConnInfo) { t.connected.Store(true) }
+	t.hooks.WroteHeaders = func() { t.wrote.Store(true) }
+	return &t.hooks
 }
 
 // notSent is true on positive evidence only: a connection was asked for and none was had.

@@ -69,7 +69,7 @@ func (c *Client) Decrypt(s Sensitive) (string, error) {
 
 var errNotOpened = errors.New("the value does not open with the merchant key; was it sealed for another certificate?")
 
-func (c *Client) open(s Sensitive) (string, error) {
+func (c *Client) open(s Sensitive) (_ string, err error) {
 	value := s.get()
 	switch value.state {
 	case "", statePlaintext:
@@ -82,6 +82,13 @@ func (c *Client) open(s Sensitive) (string, error) {
 	}
 	if len(c.decrypters) == 0 {
 		return "", errors.New("Config.PrivateKey can only sign; give one that is also a crypto.Decrypter")
+	}
+	if _, canOpen := c.signer.(crypto.Decrypter); !canOpen {
+		defer func() {
+			if err != nil {
+				err = fmt.Errorf("%w; Config.PrivateKey can only sign, so only PreviousKeys were tried", err)
+			}
+		}()
 	}
 	var failures []error
 	for _, key := range c.decrypters {

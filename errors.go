@@ -314,11 +314,15 @@ func suffix(private []string, host string, attempts int, requestID string, notes
 	return oneLine(" ["+strings.Join(parts, ", ")+"]", private)
 }
 
-// oneLine makes foreign text fit to print: one line, of bounded length, without the private values.
-func oneLine(s string, private []string) string {
+// oneLine makes foreign text fit to print: one line, of bounded length, without the private values of six
+// characters or more: shorter ones would cut up ordinary words.
+func oneLine(s string, private []string) string { return redact(s, private, 6) }
+
+// redact is oneLine for private values of at least so many characters.
+func redact(s string, private []string, least int) string {
 	longestFirst := slices.SortedFunc(slices.Values(private), func(a, b string) int { return len(b) - len(a) })
 	for _, value := range longestFirst {
-		if utf8.RuneCountInString(value) < 6 { // shorter ones would cut up ordinary words
+		if utf8.RuneCountInString(value) < least {
 			continue
 		}
 		quoted, _ := json.Marshal(value)

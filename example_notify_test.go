@@ -41,6 +41,15 @@ func ExampleClient_NotificationHandler() {
 				UserCardCode: event.UserCardCode, CardID: event.CardID, BrandID: event.BrandID, OpenID: event.OpenID,
 				UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 			})
+			if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrInvalidRequest) {
+				// It may have been done, now or before: the card knows.
+				card, getErr := client.GetUserCard(ctx, membercard.GetUserCardRequest{
+					BrandID: event.BrandID, CardID: event.CardID, UserCardCode: event.UserCardCode, OpenID: event.OpenID,
+				})
+				if getErr == nil && card.UserCardState == membercard.UserCardStateEffective {
+					err = nil
+				}
+			}
 			if err != nil {
 				return err
 			}

@@ -20,10 +20,15 @@ const (
 	publicKeyPrefix = "PUB_KEY_ID_"  // of the ids of public keys; all others are serial numbers of certificates
 	certificatesAge = 12 * time.Hour // when platform certificates are downloaded again
 
-	// At most three downloads are begun within 30 s, so that forged serial numbers cause no flood, and after
-	// one whose caller gave up there is a second's pause.
+	// So that forged serial numbers cause no flood, three downloads within 30 s are enough. Those whose caller
+	// gave up, and those of a start without any certificate, follow each other at a second's distance.
 	downloadsPeriod = 30 * time.Second
 	downloadsPause  = time.Second
+
+	// Certificates that are old serve on while others are looked for: one caller waits this long for them,
+	// and after a failure nobody for a while.
+	refreshTimeout = 2 * time.Second
+	refreshPause   = 5 * time.Minute
 )
 
 // OperationDownloadCertificates is the client's own download of the platform certificates (下载平台证书). It
@@ -109,7 +114,10 @@ func (r *keyRing) seal(ctx context.Context) (sealingKey, error) {
 	return sealingKey{}, err
 }
 
-var errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
+var (
+	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
+	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
+)
 
 // verify returns the key an answer or a notification says it was signed with, or what is in the way.
 func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, error) {
@@ -119,7 +127,7 @@ func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, er
 	case strings.HasPrefix(serial, publicKeyPrefix):
 		return nil, errOtherPublicKey
 	case r.apiv3Key == "":
-		return nil, errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
+		return nil, errNoAPIv3Key
 	}
 	set, err := r.current(ctx, serial)
 	if certificate := set.find(serial); certificate != nil {
@@ -142,6 +150,8 @@ func (r *keyRing) verifyDownload(serial string, body []byte) (*rsa.PublicKey, er
 		return r.public.key, nil
 	case strings.HasPrefix(serial, publicKeyPrefix):
 		return nil, errOtherPublicKey
+	case r.apiv3Key == "":
+		return nil, errNoAPIv3Key
 	}
 	if known := r.certificates.Load().find(serial); known != nil {
 		return known.PublicKey.(*rsa.PublicKey), nil
@@ -186,8 +196,17 @@ func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, 
 	if r.begun.Load() > seen && !r.gaveUp {
 		return set, r.lastErr // of a download that was begun after we came; there is nothing newer
 	}
-	err := r.load(ctx)
-	return r.certificates.Load(), err
+	if set.find(serial) == nil {
+		err := r.load(ctx)
+		return r.certificates.Load(), err
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	if err := r.load(ctx); err != nil { // the old ones do for a while
+		r.gaveUp = false
+		r.certificates.Store(&certificateSet{bySerial: set.bySerial, loaded: time.Now().Add(refreshPause - certificatesAge)})
+	}
+	return r.certificates.Load(), nil
 }
 
 // load downloads the certificates and keeps those at hand that have not expired. Only who has the slot
@@ -199,7 +218,9 @@ func (r *keyRing) load(ctx context.Context) error {
 			return err
 		}
 	} else if time.Since(r.recent[0]) < downloadsPeriod {
-		return r.lastErr
+		if r.certificates.Load() != nil || time.Since(r.recent[2]) < downloadsPause {
+			return r.lastErr
+		}
 	}
 	r.begun.Add(1)
 	r.recent = [3]time.Time{r.recent[1], r.recent[2], time.Now()}

@@ -264,11 +264,15 @@ func (t Timestamp) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads RFC 3339; "" and null are the zero time.
 func (t *Timestamp) UnmarshalJSON(data []byte) error {
+	*t = Timestamp{}
+	if strict := (time.Time{}); strict.UnmarshalJSON(data) == nil && !strict.IsZero() { // without a copy of the text
+		t.Time = strict.In(beijing)
+		return nil
+	}
 	text, err := unmarshalText[Timestamp](data)
 	if err != nil {
 		return err
 	}
-	*t = Timestamp{}
 	if text == "" {
 		return nil
 	}
@@ -312,6 +316,7 @@ const (
 )
 
 type sensitiveValue struct {
+	self   *sensitiveValue // what Sensitive points to, so that both pointers are one allocation
 	state  sensitiveState
 	text   string                 // the plaintext or the ciphertext
 	opened atomic.Pointer[string] // what Decrypt found, so that opening twice costs once
@@ -332,7 +337,8 @@ func NewSensitive(plaintext string) Sensitive {
 
 func newSensitive(state sensitiveState, text string) Sensitive {
 	value := &sensitiveValue{state: state, text: text}
-	return Sensitive{value: &value}
+	value.self = value
+	return Sensitive{value: &value.self}
 }
 
 // get returns a value without state for the zero Sensitive.

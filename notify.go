@@ -10,7 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -85,15 +85,15 @@ func (*PointsSyncRequested) event()     {}
 func (*UnknownEvent) event()            {}
 
 // Format writes the kind of the event and not its content, whatever the verb.
-func (e *UnknownEvent) Format(f fmt.State, _ rune) {
+func (e UnknownEvent) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "membercard.UnknownEvent{OriginalType: %.64q}", e.OriginalType)
 }
 
 // LogValue returns the kind of the event and not its content.
-func (e *UnknownEvent) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
+func (e UnknownEvent) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
 
 // MarshalText returns the kind of the event and not its content; JSON uses it.
-func (e *UnknownEvent) MarshalText() ([]byte, error) { return fmt.Append(nil, e), nil }
+func (e UnknownEvent) MarshalText() ([]byte, error) { return fmt.Append(nil, e), nil }
 
 // newEvent returns an empty event for the end of an event type. The beginnings, MEMBERCARDSP,
 // BRAND_MEMBER_CARD_SP and BRAND_MEMBER_CARD, changed over time.
@@ -238,7 +238,8 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(request.Context(), notificationTimeout)
 		defer cancel()
-		status, n, err := c.notified(request.WithContext(ctx), handle)
+		_ = http.NewResponseController(w).SetReadDeadline(start.Add(notificationTimeout)) // where the server has such a thing
+		status, n, private, err := c.notified(request.WithContext(ctx), handle)
 		if status == http.StatusNoContent {
 			w.WriteHeader(status)
 		} else {
@@ -249,60 +250,79 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 			w.WriteHeader(status)
 			_ = json.NewEncoder(w).Encode(map[string]string{"code": "FAIL", "message": http.StatusText(status)})
 		}
-		c.logNotification(ctx, n, status, err, time.Since(start))
+		c.logNotification(ctx, n, private, status, err, time.Since(start))
 	})
 }
 
-// notified parses a notification, has it handled, and returns the status to answer with.
-func (c *Client) notified(request *http.Request, handle func(context.Context, *Notification) error) (status int, n *Notification, err error) {
+// notified parses a notification, has it handled, and returns the status to answer with, and the values
+// that no log may quote.
+func (c *Client) notified(request *http.Request, handle func(context.Context, *Notification) error) (status int, n *Notification, private []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			status, err = http.StatusInternalServerError, &panicError{fmt.Sprintf("panic: %v", p), debug.Stack()}
+			status, err = http.StatusInternalServerError, &panicError{fmt.Sprintf("panic: %v", p), stack()}
 		}
 	}()
 	if request.Method != http.MethodPost {
-		return http.StatusMethodNotAllowed, nil, errors.New("a notification is a POST")
+		return http.StatusMethodNotAllowed, nil, nil, errors.New("a notification is a POST")
 	}
 	n, err = c.parseNotification(request)
 	switch {
 	case errors.Is(err, ErrSignature):
-		return http.StatusUnauthorized, nil, err
+		return http.StatusUnauthorized, nil, nil, err
 	case errors.Is(err, errBody):
-		return http.StatusBadRequest, nil, err
-	case err != nil:
-		return http.StatusInternalServerError, nil, err
+		return http.StatusBadRequest, nil, nil, err
+	case err == nil:
+		err = request.Context().Err() // the body took too long
 	}
-	if err := handle(request.Context(), n); err != nil {
-		return http.StatusInternalServerError, n, err
+	if err != nil {
+		return http.StatusInternalServerError, nil, nil, err
 	}
-	return http.StatusNoContent, n, nil
+	private = n.private()
+	err = handle(request.Context(), n)
+	private = append(private, n.private()...) // handle may have changed n, and has opened values
+	if err != nil {
+		return http.StatusInternalServerError, n, private, err
+	}
+	return http.StatusNoContent, n, private, nil
 }
 
-// panicError is a panic of the user's. The stack has no values in it.
+// panicError is a panic of the merchant's code.
 type panicError struct {
 	text  string
-	stack []byte
+	stack []string
 }
 
 func (p *panicError) Error() string { return p.text }
 
+// stack says where a panic happened, without the arguments that runtime/debug.Stack shows.
+func stack() []string {
+	var lines []string
+	callers := make([]uintptr, 32)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)])
+	for {
+		frame, more := frames.Next()
+		lines = append(lines, fmt.Sprintf("%s %s:%d", frame.Function, frame.File, frame.Line))
+		if !more {
+			return lines
+		}
+	}
+}
+
 // logNotification writes what may be known of a notification.
-func (c *Client) logNotification(ctx context.Context, n *Notification, status int, err error, took time.Duration) {
+func (c *Client) logNotification(ctx context.Context, n *Notification, private []string, status int, err error, took time.Duration) {
 	level := slog.LevelInfo
 	attributes := []slog.Attr{slog.Int("status", status), slog.Duration("duration", took)}
-	var private []string
 	if n != nil {
-		private = n.private()
-		attributes = append(attributes, slog.String("id", oneLine(n.ID, private)), slog.String("event_type", oneLine(n.EventType, private)))
+		attributes = append(attributes, slog.String("id", redact(n.ID, private, 6)), slog.String("event_type", redact(n.EventType, private, 6)))
 	}
 	if err != nil {
 		level = slog.LevelError
-		if errors.Is(err, ErrSignature) { // anybody can cause one
+		if status < 500 { // anybody can cause one
 			level = slog.LevelWarn
 		}
-		attributes = append(attributes, slog.String("error", oneLine(err.Error(), private)))
+		attributes = append(attributes, slog.String("error", redact(err.Error(), private, 1)))
 		if p, ok := errors.AsType[*panicError](err); ok {
-			attributes = append(attributes, slog.String("stack", string(p.stack)))
+			attributes = append(attributes, slog.Any("stack", p.stack))
 		}
 	}
 	c.logger.LogAttrs(ctx, level, "wechatpay notification", attributes...)
@@ -335,7 +355,32 @@ func (n *Notification) private() []string {
 	case *PointsSyncRequested:
 		values = append(values, event.OpenID, event.UserCardCode)
 	case *UnknownEvent:
-		values = append(values, string(event.Plaintext))
+		var content any
+		decoder := json.NewDecoder(bytes.NewReader(event.Plaintext))
+		decoder.UseNumber()
+		if decoder.Decode(&content) != nil {
+			return []string{string(event.Plaintext)}
+		}
+		values = leaves(content)
 	}
 	return slices.DeleteFunc(values, func(value string) bool { return value == "" })
+}
+
+// leaves returns the texts and numbers in a decoded JSON value.
+func leaves(value any) (values []string) {
+	switch v := value.(type) {
+	case string:
+		return []string{v}
+	case json.Number:
+		return []string{v.String()}
+	case []any:
+		for _, element := range v {
+			values = append(values, leaves(element)...)
+		}
+	case map[string]any:
+		for _, member := range v {
+			values = append(values, leaves(member)...)
+		}
+	}
+	return values
 }

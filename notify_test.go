@@ -99,9 +99,10 @@ func TestUnknownEvent(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, event, n.Event)
 	var out bytes.Buffer
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "n", n, "event", n.Event)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "n", n, "event", n.Event, "value", *n.Event.(*membercard.UnknownEvent))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb, n.Event)
+		fmt.Fprintf(&out, verb, *n.Event.(*membercard.UnknownEvent))
 	}
 	assertHidden(t, openID, out.String(), "an unknown event")
 	assert.Contains(t, out.String(), "user_card_gift")
@@ -311,6 +312,21 @@ func TestNotificationHandler(t *testing.T) {
 	assert.Empty(t, recorder.Body.String())
 	assert.Contains(t, log.String(), `"event_type":"BRAND_MEMBER_CARD_SP.USER_CARD.CREATE"`)
 
+	// What the merchant's code says of an unknown event, or of one that it changed.
+	log.Reset()
+	event := &membercard.UnknownEvent{Plaintext: []byte(`{"a":["` + openID + `",{"name":"王小明","points":4711}]}`)}
+	client.NotificationHandler(func(context.Context, *membercard.Notification) error {
+		return fmt.Errorf("no member %s, %s, %d", openID, "王小明", 4711)
+	}).ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(event))
+	assert.Contains(t, log.String(), "no member […], […], […]")
+	serve(func(_ context.Context, n *membercard.Notification) error {
+		created := n.Event.(*membercard.UserCardCreated)
+		before := created.OpenID
+		created.OpenID = "x"
+		return errors.New("no member " + before)
+	})
+	assertHidden(t, openID, log.String(), "a changed event")
+
 	for name, handle := range map[string]func(context.Context, *membercard.Notification) error{
 		"error": func(_ context.Context, n *membercard.Notification) error {
 			created := n.Event.(*membercard.UserCardCreated)
@@ -324,13 +340,17 @@ func TestNotificationHandler(t *testing.T) {
 		"panic of the runtime": func(context.Context, *membercard.Notification) error {
 			return errors.New((*membercard.UserCardCreated)(nil).OpenID) // no member
 		},
+		"a nil event": func(_ context.Context, n *membercard.Notification) error {
+			n.Event = (*membercard.UserCardCreated)(nil)
+			return nil
+		},
 		"abort": func(context.Context, *membercard.Notification) error { panic(http.ErrAbortHandler) },
 	} {
 		recorder := serve(handle)
 		assert.Equal(t, http.StatusInternalServerError, recorder.Code, name)
 		assert.JSONEq(t, `{"code":"FAIL","message":"Internal Server Error"}`, recorder.Body.String(), name)
 		assert.Contains(t, log.String(), `"level":"ERROR"`, name)
-		assert.Equal(t, strings.HasPrefix(name, "panic") || name == "abort", strings.Contains(log.String(), "notify_test.go"), "the stack says where: "+name)
+		assert.Equal(t, strings.HasPrefix(name, "panic") || name == "abort", name != "a nil event" && strings.Contains(log.String(), "notify_test.go"), "the stack says where: "+name)
 		for _, secret := range []string{phone, openID, code, "男性用户答案"} {
 			assertHidden(t, secret, log.String(), name)
 		}

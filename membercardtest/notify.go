@@ -78,13 +78,16 @@ func (s *Server) NotificationRequest(event membercard.Event, options ...Notifica
 // fails when no delivery was accepted with 200 or 204.
 func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...NotificationOption) ([]int, error) {
 	n := newNotification(event, options)
+	target := ""
 	s.mu.Lock()
-	c := s.findCard(cardOf(event))
+	if c := s.findCard(cardOf(event)); c != nil {
+		target = c.NotifyURL
+	}
 	s.mu.Unlock()
-	if c == nil {
+	if target == "" {
 		return nil, fmt.Errorf("membercardtest: Notify: there is no template of the event's CardID")
 	}
-	if err := requireLoopback(c.NotifyURL); err != nil {
+	if err := requireLoopback(target); err != nil {
 		return nil, fmt.Errorf("membercardtest: Notify: %w", err)
 	}
 	client := &http.Client{
@@ -97,7 +100,7 @@ func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...
 	accepted := false
 	deliver := func(fault Fault) {
 		status := 0
-		response, err := client.Do(s.notificationRequest(ctx, c.NotifyURL, n, event, fault))
+		response, err := client.Do(s.notificationRequest(ctx, target, n, event, fault))
 		if err == nil {
 			status = response.StatusCode
 			_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
@@ -147,6 +150,9 @@ func newNotification(event membercard.Event, options []NotificationOption) *noti
 	n := &notification{id: strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-")}
 	for _, option := range options {
 		option(n)
+	}
+	if n.fault.Kind == FaultMissingHeader && n.fault.Missing == "" {
+		panic("membercardtest: NotificationFault: FaultMissingHeader needs the name of a header in Missing")
 	}
 	switch n.fault.Kind {
 	case "", FaultProbe, FaultBadSignature, FaultForgedBody, FaultStaleTimestamp, FaultFutureTimestamp, FaultUnknownSerial, FaultMissingHeader:

@@ -29,6 +29,9 @@ func TestNotifyRefuses(t *testing.T) {
 		server.NotificationRequest(event, membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultSlow}))
 	})
 	assert.Panics(t, func() { server.NotificationRequest(nil) })
+	assert.Panics(t, func() {
+		server.NotificationRequest(event, membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultMissingHeader}))
+	})
 	assert.Equal(t, "https://www.weixin.qq.com/wxpay/notify.php", server.NotificationRequest(event).URL.String())
 }
 

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -98,6 +99,9 @@ func (m *members) handle(ctx context.Context, n *membercard.Notification) error 
 	var err error
 	switch event := n.Event.(type) {
 	case *membercard.UserCardCreated:
+		if event.UserCardCode == "" { // CodeModeMerchantAllocate: the merchant's own number, the same at each repeat
+			event.UserCardCode = strings.ReplaceAll(n.ID, "-", "")
+		}
 		err = m.confirm(ctx, &event.UserCard)
 	case *membercard.UserCardDeleted:
 		// The card is gone: forget it here, too.

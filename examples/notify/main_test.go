@@ -44,6 +44,15 @@ func TestConfirmIsSettled(t *testing.T) {
 	template := server.AddCard(membercard.Card{})
 	opened := server.OpenUserCard(template.CardID, "o-1")
 	n := &membercard.Notification{ID: "1", Event: &membercard.UserCardCreated{UserCard: opened}}
+	merchants := server.AddCard(membercard.Card{CodeMode: membercard.CodeModeMerchantAllocate})
+	withoutCode := server.OpenUserCard(merchants.CardID, "o-2")
+	require.Empty(t, withoutCode.UserCardCode)
+	service := &members{client: server.Client(), done: map[string]bool{}}
+	require.NoError(t, service.handle(t.Context(), &membercard.Notification{ID: "8b33f79f-8869-5ae5-b41b-3c0b59f957d0", Event: &membercard.UserCardCreated{UserCard: withoutCode}}))
+	allocated, ok := server.UserCard(merchants.CardID, "8b33f79f88695ae5b41b3c0b59f957d0")
+	require.True(t, ok)
+	assert.Equal(t, membercard.UserCardStateEffective, allocated.UserCardState)
+
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultCut, AfterEffect: true})
 	for range 2 {
 		service := &members{client: server.Client(), done: map[string]bool{}}

@@ -4,17 +4,17 @@
 package apiv3
 
 import (
-	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // the protocol demands OAEP with SHA-1
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
-	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/verifiers"
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
 )
 
@@ -35,34 +35,44 @@ func RequestMessage(method, uri string, timestamp int64, nonce string, body []by
 	return append(append(message, body...), '\n')
 }
 
-// AnswerMessage returns the three lines the signature of an answer or a notification covers, from
-// the headers and the body as they were received.
-func AnswerMessage(timestamp, nonce string, body []byte) []byte {
-	message := make([]byte, 0, len(timestamp)+len(nonce)+len(body)+3)
-	message = append(append(message, timestamp...), '\n')
-	message = append(append(message, nonce...), '\n')
-	return append(append(message, body...), '\n')
-}
-
-// Sign signs a message with RSASSA-PKCS1-v1_5 and SHA-256 and returns standard Base64.
-func Sign(key crypto.Signer, message []byte) (string, error) {
-	signature, err := crypto.SignMessage(key, rand.Reader, message, crypto.SHA256)
-	if err != nil {
-		return "", err
+// Sign signs a message with RSASSA-PKCS1-v1_5 and SHA-256.
+func Sign(key crypto.Signer, message []byte) ([]byte, error) {
+	if key, ok := key.(*rsa.PrivateKey); ok {
+		digest := sha256.Sum256(message)
+		return rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:])
 	}
-	return base64.StdEncoding.EncodeToString(signature), nil
+	return crypto.SignMessage(key, rand.Reader, message, crypto.SHA256)
 }
 
 // Authorization returns the value of the Authorization header.
-func Authorization(mchID, serial, nonce string, timestamp int64, signature string) string {
-	return Scheme + ` mchid="` + mchID + `",nonce_str="` + nonce + `",signature="` + signature +
-		`",timestamp="` + strconv.FormatInt(timestamp, 10) + `",serial_no="` + serial + `"`
+func Authorization(mchID, serial, nonce string, timestamp int64, signature []byte) string {
+	var text [1024]byte // on the stack, for keys of up to 4096 bits
+	header := append(text[:0], Scheme+` mchid="`...)
+	header = append(header, mchID...)
+	header = append(append(header, `",nonce_str="`...), nonce...)
+	header = base64.StdEncoding.AppendEncode(append(header, `",signature="`...), signature)
+	header = strconv.AppendInt(append(header, `",timestamp="`...), timestamp, 10)
+	header = append(append(header, `",serial_no="`...), serial...)
+	return string(append(header, '"'))
 }
 
-// Verify reports whether signature is a Base64 signature of message under key.
-func Verify(key *rsa.PublicKey, message []byte, signature string) bool {
-	verifier := verifiers.NewSHA256WithRSAPubkeyVerifier("", *key)
-	return verifier.Verify(context.Background(), "", string(message), signature) == nil
+// Verify reports whether signature is a Base64 signature under key of the three lines that the signature
+// of an answer or a notification covers, from the headers and the body as they were received. The body,
+// which can be long, is not copied.
+func Verify(key *rsa.PublicKey, timestamp, nonce string, body []byte, signature string) bool {
+	message := sha256.New()
+	head := make([]byte, 0, 64)
+	head = append(append(head, timestamp...), '\n')
+	head = append(append(head, nonce...), '\n')
+	message.Write(head)
+	message.Write(body)
+	message.Write([]byte{'\n'})
+	return verifyDigest(key, message.Sum(head[:0]), signature)
+}
+
+func verifyDigest(key *rsa.PublicKey, digest []byte, signature string) bool {
+	decoded, err := base64.StdEncoding.DecodeString(signature)
+	return err == nil && rsa.VerifyPKCS1v15(key, crypto.SHA256, digest, decoded) == nil
 }
 
 // Seal encrypts a field with RSAES-OAEP, SHA-1 and MGF1-SHA-1, and returns standard Base64.
@@ -89,9 +99,18 @@ func Open(key crypto.Decrypter, ciphertext string) (string, error) {
 // IsCiphertext reports whether s can be the ciphertext of a field: standard Base64 of exactly one
 // block of an RSA key of 2048, 3072 or 4096 bits.
 func IsCiphertext(s string) bool {
-	if len(s) != 344 && len(s) != 512 && len(s) != 684 {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	var padding, last string // last: the characters whose low bits, which are none of the block's, are zero
+	switch len(s) {
+	case 344: // 256 bytes
+		padding, last = "==", "AQgw"
+	case 512: // 384 bytes
+		last = alphabet
+	case 684: // 512 bytes
+		padding, last = "=", "AEIMQUYcgkosw048"
+	default:
 		return false
 	}
-	data, err := base64.StdEncoding.Strict().DecodeString(s)
-	return err == nil && len(data)%128 == 0
+	digits, padded := strings.CutSuffix(s, padding)
+	return padded && strings.Trim(digits, alphabet) == "" && strings.ContainsRune(last, rune(digits[len(digits)-1]))
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -15,6 +16,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/verifiers"
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
 )
 
@@ -61,25 +64,49 @@ func TestVerifyVectors(t *testing.T) {
 	readVectors(t, "verify.json", &vectors)
 	require.NotEmpty(t, vectors)
 	for _, v := range vectors {
-		message := []byte(v.Message)
-		if v.Body != "" {
-			message = AnswerMessage(v.Timestamp, v.Nonce, []byte(v.Body))
+		if v.Body == "" {
+			digest := sha256.Sum256([]byte(v.Message))
+			assert.True(t, verifyDigest(key, digest[:], v.Signature), v.Name)
+			continue
 		}
-		assert.True(t, Verify(key, message, v.Signature), v.Name)
-		assert.False(t, Verify(key, append(message, ' '), v.Signature), v.Name)
-		assert.False(t, Verify(key, message, "WECHATPAY/SIGNTEST/"+v.Signature), v.Name)
-		assert.False(t, Verify(&testKey().PublicKey, message, v.Signature), v.Name)
+		verify := func(key *rsa.PublicKey, timestamp, nonce, body, signature string) bool {
+			return Verify(key, timestamp, nonce, []byte(body), signature)
+		}
+		assert.True(t, verify(key, v.Timestamp, v.Nonce, v.Body, v.Signature), v.Name)
+		assert.False(t, verify(key, v.Timestamp+"0", v.Nonce, v.Body, v.Signature), v.Name)
+		assert.False(t, verify(key, v.Timestamp, v.Nonce+"0", v.Body, v.Signature), v.Name)
+		assert.False(t, verify(key, v.Timestamp, v.Nonce, v.Body+" ", v.Signature), v.Name)
+		assert.False(t, verify(key, v.Timestamp, v.Nonce, v.Body, "WECHATPAY/SIGNTEST/"+v.Signature), v.Name)
+		assert.False(t, verify(&testKey().PublicKey, v.Timestamp, v.Nonce, v.Body, v.Signature), v.Name)
+	}
+}
+
+// TestVerifyAgreesWithTheOfficialSDK over messages of any length.
+func TestVerifyAgreesWithTheOfficialSDK(t *testing.T) {
+	official := verifiers.NewSHA256WithRSAPubkeyVerifier("", testKey().PublicKey)
+	for _, body := range []string{"", "\n", "{}", strings.Repeat("长", 5000)} {
+		for _, nonce := range []string{"n", strings.Repeat("n", 100)} {
+			signed, err := Sign(testKey(), []byte("1624523846\n"+nonce+"\n"+body+"\n"))
+			require.NoError(t, err)
+			signature := base64.StdEncoding.EncodeToString(signed)
+			assert.True(t, Verify(&testKey().PublicKey, "1624523846", nonce, []byte(body), signature))
+			require.NoError(t, official.Verify(t.Context(), "", "1624523846\n"+nonce+"\n"+body+"\n", signature))
+			require.Error(t, official.Verify(t.Context(), "", "1624523846\n"+nonce+"\n"+body, signature))
+		}
 	}
 }
 
 func TestSignAgreesWithTheOfficialSDK(t *testing.T) {
 	message := RequestMessage("POST", "/v3/x?a=%2F", 1554208460, "nonce", []byte("{}\n"))
-	got, err := Sign(testKey(), message)
-	require.NoError(t, err)
 	want, err := utils.SignSHA256WithRSA(string(message), testKey())
 	require.NoError(t, err)
-	assert.Equal(t, want, got)
-	assert.True(t, Verify(&testKey().PublicKey, message, got))
+	for _, key := range []crypto.Signer{testKey(), struct{ crypto.Signer }{testKey()}} {
+		got, err := Sign(key, message)
+		require.NoError(t, err)
+		assert.Equal(t, want, base64.StdEncoding.EncodeToString(got))
+		digest := sha256.Sum256(message)
+		assert.True(t, verifyDigest(&testKey().PublicKey, digest[:], want))
+	}
 }
 
 type brokenKey struct{ *rsa.PrivateKey }
@@ -96,7 +123,7 @@ func TestSignReturnsTheSignersError(t *testing.T) {
 func TestAuthorization(t *testing.T) {
 	assert.Equal(t,
 		`WECHATPAY2-SHA256-RSA2048 mchid="1900009191",nonce_str="593BEC0C930BF1AFEB40B4A08C8FB242",signature="c2ln",timestamp="1554208460",serial_no="1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C"`,
-		Authorization("1900009191", "1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C", "593BEC0C930BF1AFEB40B4A08C8FB242", 1554208460, "c2ln"))
+		Authorization("1900009191", "1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C", "593BEC0C930BF1AFEB40B4A08C8FB242", 1554208460, []byte("sig")))
 }
 
 func TestNonce(t *testing.T) {
@@ -149,6 +176,18 @@ func TestIsCiphertext(t *testing.T) {
 	}
 	assert.False(t, IsCiphertext(strings.Repeat("!", 344)))
 	assert.False(t, IsCiphertext(strings.Repeat("A", 344)+"\n"))
+	assert.False(t, IsCiphertext("A!"+strings.Repeat("A", 510)))
+	for _, size := range []int{256, 384, 512} { // as the standard library decides
+		valid := []byte(base64.StdEncoding.EncodeToString(make([]byte, size)))
+		for _, at := range []int{0, len(valid) - 4, len(valid) - 3, len(valid) - 2, len(valid) - 1} {
+			for b := range 256 {
+				s := slices.Clone(valid)
+				s[at] = byte(b)
+				data, err := base64.StdEncoding.Strict().DecodeString(string(s))
+				assert.Equal(t, err == nil && len(data) == size, IsCiphertext(string(s)), "%d %d %q", size, at, b)
+			}
+		}
+	}
 }
 
 func TestParseErrorBody(t *testing.T) {

@@ -1,0 +1,66 @@
+package membercard_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// answering returns a client whose every request is answered, in memory, with a body signed beforehand.
+func answering(tb testing.TB, body []byte) *membercard.Client {
+	tb.Helper()
+	server := membercardtest.NewTestServer(tb)
+	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
+	digest := sha256.Sum256([]byte(timestamp + "\nnonce\n" + string(body) + "\n"))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, server.PlatformKey(), crypto.SHA256, digest[:])
+	require.NoError(tb, err)
+	header := http.Header{
+		"Content-Type": {"application/json; charset=utf-8"}, "Request-Id": {"8C8CD84C606104018CFB0BCA801200228E69801-0"},
+		"Wechatpay-Timestamp": {timestamp}, "Wechatpay-Nonce": {"nonce"}, "Wechatpay-Serial": {membercardtest.PublicKeyID},
+		"Wechatpay-Signature": {base64.StdEncoding.EncodeToString(signature)},
+	}
+	return newClient(tb, server, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Header: header, Request: r,
+			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+		}, nil
+	})))
+}
+
+func BenchmarkGetUserCard(b *testing.B) {
+	client := answering(b, readFile(b, "testdata/official/get-user-card.response.json"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.GetUserCard(b.Context(), getRequest); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkUpdateUserCard(b *testing.B) {
+	client := answering(b, readFile(b, "testdata/official/get-user-card.response.json"))
+	request := updateRequest
+	request.UserInformation = &membercard.UserInfo{CommonFieldList: []membercard.UserInfoCommonField{
+		{Name: membercard.CommonFieldFlagBirthday, Value: membercard.NewSensitive("1990-01-01")},
+		{Name: membercard.CommonFieldFlagName, Value: membercard.NewSensitive("张三")},
+	}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.UpdateUserCard(b.Context(), request); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
