@@ -42,15 +42,14 @@ func (c *Client) Check(ctx context.Context) []Finding {
 	var a *answer
 	for range 2 { // a probe is answered properly the second time
 		a = &answer{attempts: 1}
-		request, err := c.sign(ctx, p, a)
-		if err != nil {
+		if err := c.sign(ctx, p, a); err != nil {
 			text := p.describe(ctx, a, "not sent", err).Error()
 			if ctx.Err() != nil {
 				return append(findings, Finding{"service", false, text})
 			}
 			return append(findings, Finding{"PrivateKey", false, text + "; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"})
 		}
-		c.exchange(ctx, p, a, request)
+		c.exchange(ctx, p, a)
 		if untrusted, ok := errors.AsType[*SignatureError](a.err); !ok || untrusted.Reason != ReasonProbe {
 			break
 		}

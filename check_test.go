@@ -39,7 +39,9 @@ func (badSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 func TestCheckBeforeTheSwitch(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, membercardtest.WithCertificates())
-	client := newClient(t, server, func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = &newKey().PublicKey, membercardtest.PublicKeyID })
+	client := newClient(t, server, func(c *membercard.Config) {
+		c.PublicKey, c.PublicKeyID = &newKey().PublicKey, membercardtest.PublicKeyID
+	})
 	findings := fmt.Sprint(client.Check(t.Context()))
 	assert.NotContains(t, findings, "verifies what WeChat Pay signs")
 	assert.Contains(t, findings, "the switch to the public key has not begun")

@@ -510,7 +510,8 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 		}
 	}
 	values := reflect.ValueOf(request)
-	path, query, body := op.path, make([]byte, 0, 256), []byte(nil)
+	head, segment, tail := op.path, "", "" // of the path
+	query, body := make([]byte, 0, 256), []byte(nil)
 	changeable, changes := 0, 0
 	for i, parameter := range declared {
 		value := values.Field(i)
@@ -534,11 +535,12 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 		}
 		switch place {
 		case "path":
-			segment := value.String()
+			segment = value.String()
 			if segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
 				return p, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", parameter.field, parameter.name)
 			}
-			path = strings.Replace(path, "{"+parameter.name+"}", escape(segment), 1)
+			head, tail, _ = strings.Cut(op.path, "{"+parameter.name+"}")
+			segment = escape(segment)
 		case "query":
 			query = append(append(append(query, '&'), parameter.name...), '=')
 			if parameter.number {
@@ -560,15 +562,16 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 	if op.method == http.MethodPatch && changeable > 0 && changes == 0 {
 		return p, errors.New("nothing to change: every optional field is empty")
 	}
-	p.uri = path
 	if len(query) > 0 {
 		query[0] = '?'
-		var uri strings.Builder
-		uri.Grow(len(path) + len(query))
-		uri.WriteString(path)
-		uri.Write(query)
-		p.uri = uri.String()
 	}
+	var uri strings.Builder
+	uri.Grow(len(head) + len(segment) + len(tail) + len(query))
+	uri.WriteString(head)
+	uri.WriteString(segment)
+	uri.WriteString(tail)
+	uri.Write(query)
+	p.uri = uri.String()
 	if body != nil {
 		body[0] = '{'
 		p.body = append(body, '}')
@@ -646,6 +649,8 @@ type answer struct {
 	verified   bool
 	serial     string // of the key that verified it
 	retryAfter time.Duration
+	url        *url.URL
+	header     http.Header
 	signed     []byte // the message this attempt signed
 	signature  []byte // of it
 	trace      sentTrace
@@ -663,15 +668,14 @@ func (c *Client) send(ctx context.Context, p *preparedCall) (*answer, error) {
 	inDoubt := false // some attempt may have been carried out
 	for attempt := 1; ; attempt++ {
 		a := &answer{attempts: attempt}
-		request, err := c.sign(ctx, p, a)
-		if err != nil {
+		if err := c.sign(ctx, p, a); err != nil {
 			err = p.describe(ctx, a, "not sent", err)
 			if lastErr != nil {
 				err = join(lastErr, "; not repeated: ", err)
 			}
 			return nil, p.doubtIf(inDoubt, err)
 		}
-		c.exchange(ctx, p, a, request)
+		c.exchange(ctx, p, a)
 		if info := infoOf(ctx); info != nil {
 			*info = ResponseInfo{RequestID: a.requestID, Host: a.host, StatusCode: a.status, Attempts: attempt}
 		}
@@ -719,49 +723,46 @@ func (p *preparedCall) doubtIf(inDoubt bool, err error) error {
 	return err
 }
 
-// sign makes the request of one attempt, when the throttle hook lets it through. It signs after the
-// wait, so that no signature grows old in a queue, and signs what will be sent.
-func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Request, error) {
+// sign makes the URL and the header of one attempt, when the throttle hook lets it through. It signs after
+// the wait, so that no signature grows old in a queue, and signs what will be sent.
+func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) error {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	if c.throttle != nil && p.operation != downloadCertificates {
 		if err := c.throttle(ctx, p.name); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	base := c.primary
 	if a.onBackup = time.Now().UnixNano() < c.backupUntil.Load(); a.onBackup {
 		base = c.backup
 	}
-	var body io.Reader
-	if p.body != nil {
-		body = bytes.NewReader(p.body)
-	}
-	request, err := http.NewRequestWithContext(ctx, p.method, base+p.uri, body)
+	u, err := url.Parse(base + p.uri)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	nonce, err := apiv3.Nonce()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	timestamp := time.Now().Unix()
-	a.host = request.URL.Host
+	a.url, a.host = u, u.Host
 	signedBody, contentType := p.body, "application/json"
 	if p.upload != nil {
 		signedBody, contentType = p.upload.meta, p.upload.contentType
 	}
-	a.signed = apiv3.RequestMessage(p.method, request.URL.RequestURI(), timestamp, nonce, signedBody)
+	a.signed = apiv3.RequestMessage(p.method, u.RequestURI(), timestamp, nonce, signedBody)
 	signature, err := apiv3.Sign(c.signer, a.signed)
 	if err != nil {
-		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
+		return fmt.Errorf("sign with Config.PrivateKey: %w", err)
 	}
 	a.signature = signature
+	a.header = make(http.Header, 5)
 	values := make([]string, 0, 5)
 	set := func(name, value string) { // as Header.Set, all values in one array
 		values = append(values, value)
-		request.Header[name] = values[len(values)-1 : len(values) : len(values)]
+		a.header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	set("Accept", "application/json")
 	set("Authorization", apiv3.Authorization(c.mchID, c.certificateSerial, nonce, timestamp, signature))
@@ -772,16 +773,16 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) (*http.Re
 	if p.body != nil {
 		set("Content-Type", contentType)
 	}
-	return request, ctx.Err() // net/http reports nothing of a request whose context is over
+	return ctx.Err() // net/http reports nothing of a request whose context is over
 }
 
 // exchange sends a signed request, reads the answer, and verifies it before its body is looked at.
-func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, request *http.Request) {
+func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer) {
 	start := time.Now()
 	defer func() { c.log(ctx, p, a, time.Since(start)) }()
 	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
 	defer cancel()
-	response, err := c.http.Do(request.WithContext(httptrace.WithClientTrace(attemptCtx, a.trace.watch())))
+	response, err := c.http.Do(p.request(httptrace.WithClientTrace(attemptCtx, a.trace.watch()), a))
 	if err == nil {
 		a.status = response.StatusCode
 		a.requestID = response.Header.Get("Request-Id")
@@ -823,6 +824,19 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer, reque
 	}
 }
 
+// request returns what [http.NewRequestWithContext] would, of what was signed.
+func (p *preparedCall) request(ctx context.Context, a *answer) *http.Request {
+	r := (&http.Request{
+		Method: p.method, URL: a.url, Host: a.host, Header: a.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if p.body != nil {
+		r.ContentLength = int64(len(p.body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(p.body)), nil }
+		r.Body, _ = r.GetBody()
+	}
+	return r
+}
+
 const noAnswer = "sent, but no complete answer came"
 
 // readAll reads a body, at most one byte more than is allowed.
@@ -835,7 +849,7 @@ func readAll(response *http.Response) ([]byte, error) {
 	for len(body) <= maxBody {
 		n, err := response.Body.Read(body[len(body):min(cap(body), maxBody+1)])
 		body = body[:len(body)+n]
-		if err == io.EOF { //nolint:errorlint // a Reader returns it bare
+		if err == io.EOF {
 			return body, nil
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ require (
 	github.com/go-pay/gopay v1.5.114
 	github.com/wechatpay-apiv3/wechatpay-go v0.2.21
 	github.com/wechatpay-cards/membercard v0.0.0
+	golang.org/x/sys v0.49.0
 )
 
 require (

@@ -8,26 +8,23 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cpu is the processor time of this thread.
-func cpu() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(1, &usage); err != nil { // RUSAGE_THREAD
-		panic(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
+func cpu() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
 
 // processCPU is that of all threads.
-func processCPU() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+func processCPU() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+
+func clock(id int32) time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(id, &t); err != nil {
 		panic(err)
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return time.Duration(t.Nano())
 }
 
 // deep calls f at a random depth of the stack: the same RSA code is a few percent slower at an unlucky

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 )
 
 // withoutRSA builds and runs this program again with the standard library's RSA signing and verification
@@ -32,7 +33,7 @@ func withoutRSA(args ...string) error {
 		if len(pattern.FindAll(source, -1)) != 1 {
 			return fmt.Errorf("%s is not what this program knows", original)
 		}
-		source = pattern.ReplaceAllFunc(source, func(found []byte) []byte { return append(found, instead...) })
+		source = pattern.ReplaceAllFunc(source, func(found []byte) []byte { return append(slices.Clone(found), instead...) })
 	}
 	replaced := filepath.Join(dir, "fips.go")
 	if err := os.WriteFile(replaced, source, 0o600); err != nil {

@@ -71,8 +71,12 @@ func Verify(key *rsa.PublicKey, timestamp, nonce string, body []byte, signature 
 }
 
 func verifyDigest(key *rsa.PublicKey, digest []byte, signature string) bool {
-	decoded, err := base64.StdEncoding.DecodeString(signature)
-	return err == nil && rsa.VerifyPKCS1v15(key, crypto.SHA256, digest, decoded) == nil
+	var decoded [1024]byte // on the stack; more than any signature
+	if len(signature) > len(decoded) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(decoded[:], []byte(signature))
+	return err == nil && rsa.VerifyPKCS1v15(key, crypto.SHA256, digest, decoded[:n]) == nil
 }
 
 // Seal encrypts a field with RSAES-OAEP, SHA-1 and MGF1-SHA-1, and returns standard Base64.

@@ -77,6 +77,7 @@ func TestVerifyVectors(t *testing.T) {
 		assert.False(t, verify(key, v.Timestamp, v.Nonce+"0", v.Body, v.Signature), v.Name)
 		assert.False(t, verify(key, v.Timestamp, v.Nonce, v.Body+" ", v.Signature), v.Name)
 		assert.False(t, verify(key, v.Timestamp, v.Nonce, v.Body, "WECHATPAY/SIGNTEST/"+v.Signature), v.Name)
+		assert.False(t, verify(key, v.Timestamp, v.Nonce, v.Body, strings.Repeat("A", 2000)), v.Name)
 		assert.False(t, verify(&testKey().PublicKey, v.Timestamp, v.Nonce, v.Body, v.Signature), v.Name)
 	}
 }
