@@ -1,0 +1,162 @@
+// Bulk imports or updates the members of a CSV file as fast as the service permits, and no faster. It can
+// be interrupted at any time, also by kill -9 or a power cut of the network, and goes on where it was: no row
+// is carried out twice, none is forgotten.
+//
+//	cd examples/bulk
+//	go run .                              # a made-up file against the fake WeChat Pay
+//	go run . -keys FOLDER -mchid ... -public-key-id ... -brand 1004 -card pbLat... -rate 5 members.csv
+//
+// The columns are openid, user_card_code, level and phone_number. The results are in members.csv.results: the
+// row, its status, and why. Rows that are "later" or "begun" are for the next run.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/time/rate"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/examples/bulk/rows"
+	"github.com/wechatpay-cards/membercard/examples/internal/account"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bulk:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	flags := flag.NewFlagSet("bulk", flag.ContinueOnError)
+	whose := account.Register(flags)
+	brand := flags.String("brand", "1004", "`id` of the brand")
+	card := flags.String("card", "pbLatjvWOibDc5-TBnbUk1pD12o0", "`id` of the card template")
+	update := flags.Bool("update", false, "change members who are there, instead of importing new ones")
+	perSecond := flags.Float64("rate", 5, "requests a second that the service permits for one operation")
+	workers := flags.Int("workers", 8, "calls under way at the same time")
+	settle := flags.Duration("settle", 10*time.Second, "pause before the cards of interrupted rows are read")
+	results := flags.String("results", "", "`file` of results (default the input's name with .results)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	config, fake, err := whose.Open()
+	if err != nil {
+		return err
+	}
+	config.Throttle = NewThrottle(*perSecond)
+	client, err := membercard.New(config)
+	if err != nil {
+		return err
+	}
+	path := flags.Arg(0)
+	if fake != nil && path == "" {
+		defer fake.Close()
+		dir, err := os.MkdirTemp("", "bulk")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		if path, err = rehearse(fake, filepath.Join(dir, "members.csv"), *brand, *card, 5**perSecond); err != nil {
+			return err
+		}
+		fake.LimitRate(int(*perSecond))
+	}
+	input, err := os.ReadFile(path) //nolint:gosec // the user's own file
+	if err != nil {
+		return err
+	}
+	members, err := rows.Parse(input)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	journal, err := rows.OpenJournal(cmp.Or(*results, path+".results"), input)
+	if err != nil {
+		return err
+	}
+	job := &rows.Job{Client: client, BrandID: *brand, CardID: *card, Update: *update, Workers: *workers, Settle: *settle}
+	bar, wait := newBar(progress, len(members), journal)
+	job.Report = bar
+	start := time.Now()
+	summary, err := job.Run(ctx, members, journal)
+	wait()
+	fmt.Fprintf(out, "%d done, %d refused, %d for the next run, of %d rows, in %v\n",
+		summary[rows.Done], summary[rows.Refused], len(members)-summary[rows.Done]-summary[rows.Refused], len(members), time.Since(start).Round(time.Millisecond))
+	if err = errors.Join(err, journal.Close()); err == nil && summary[rows.Done]+summary[rows.Refused] < len(members) {
+		err = errors.New("run it again for the rest")
+	}
+	return err
+}
+
+// NewThrottle spaces the requests of each operation evenly, a little slower than permitted: the service
+// counts arrivals, and two that were sent 200 ms apart can arrive a few milliseconds closer.
+func NewThrottle(perSecond float64) func(context.Context, membercard.Operation) error {
+	const margin = 0.985
+	var mu sync.Mutex
+	limiters := map[membercard.Operation]*rate.Limiter{}
+	return func(ctx context.Context, operation membercard.Operation) error {
+		mu.Lock()
+		limiter := limiters[operation]
+		if limiter == nil {
+			limiter = rate.NewLimiter(rate.Limit(perSecond*margin), 1)
+			limiters[operation] = limiter
+		}
+		mu.Unlock()
+		return limiter.Wait(ctx)
+	}
+}
+
+// newBar shows progress, rate, time left and failures on a terminal, and nothing elsewhere.
+func newBar(out io.Writer, total int, journal *rows.Journal) (report func(rows.Status), wait func()) {
+	failures, finished := 0, 0
+	for row := range total {
+		if status := journal.Status(row + 1); status == rows.Done || status == rows.Refused {
+			finished++
+		}
+	}
+	progress := mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
+	bar := progress.AddBar(int64(total),
+		mpb.PrependDecorators(decor.CountersNoUnit("%d/%d")),
+		mpb.AppendDecorators(
+			decor.AverageSpeed(0, "%.1f/s, "), decor.AverageETA(decor.ET_STYLE_GO),
+			decor.Any(func(decor.Statistics) string { return fmt.Sprintf(" left, %d failures", failures) }),
+		))
+	bar.SetCurrent(int64(finished))
+	return func(status rows.Status) {
+			if status != rows.Done {
+				failures++
+			}
+			bar.Increment()
+		}, func() {
+			bar.Abort(false)
+			progress.Wait()
+		}
+}
+
+// rehearse makes a file of members for the fake.
+func rehearse(fake *membercardtest.Server, path, brand, card string, n float64) (string, error) {
+	fake.AddCard(membercard.Card{BrandID: brand, CardID: card})
+	var file bytes.Buffer
+	fmt.Fprintln(&file, "openid,user_card_code,level,phone_number")
+	for i := range int(n) {
+		fmt.Fprintf(&file, "openid-%04d,M-%04d,黄金会员,138%08d\n", i, i, i)
+	}
+	return path, os.WriteFile(path, file.Bytes(), 0o600)
+}

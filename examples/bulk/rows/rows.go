@@ -1,0 +1,170 @@
+// Package rows imports or updates the members of a CSV file, each exactly once, however often the program
+// is interrupted.
+//
+// Before a request is sent its row is marked as begun in the journal. What is found begun by the next run may
+// have been carried out or not, so its card is read first. That needs a pause, in which requests of a
+// program that was killed come to their end.
+package rows
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// Job says what is done with the rows.
+type Job struct {
+	Client  *membercard.Client
+	BrandID string
+	CardID  string
+	Update  bool          // change members who are there, instead of importing new ones
+	Workers int           // calls under way at the same time; rate times the time of a call is enough
+	Settle  time.Duration // waited before the cards of begun rows are read
+	Report  func(Status)  // called for each row that ends, by one goroutine at a time; may be nil
+}
+
+// Member is a row: openid, user_card_code, level, phone_number. The last two may be empty.
+type Member struct{ OpenID, UserCardCode, Level, PhoneNumber string }
+
+// Parse reads the rows. The first line names the columns.
+func Parse(input []byte) ([]Member, error) {
+	records, err := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(input, []byte("\xef\xbb\xbf")))).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	columns := []string{"openid", "user_card_code", "level", "phone_number"}
+	if len(records) == 0 || !slices.Equal(records[0], columns) {
+		return nil, fmt.Errorf("the first line must be %v", columns)
+	}
+	var members []Member
+	for _, r := range records[1:] {
+		members = append(members, Member{r[0], r[1], r[2], r[3]})
+	}
+	return members, nil
+}
+
+// Summary counts how the rows stand after a run.
+type Summary map[Status]int
+
+// Run works on all rows that are not done or refused. Its error says what kept it from going on.
+func (j *Job) Run(ctx context.Context, members []Member, journal *Journal) (Summary, error) {
+	inDoubt := false
+	for row := range members {
+		inDoubt = inDoubt || journal.Status(row+1) == Begun
+	}
+	if inDoubt {
+		select {
+		case <-time.After(j.Settle): //nolint:forbidigo // beside the context
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	next := make(chan int)
+	var workers sync.WaitGroup
+	var reporting sync.Mutex
+	for range max(j.Workers, 1) {
+		workers.Go(func() {
+			for row := range next {
+				status, err := j.one(ctx, row, members[row-1], journal)
+				if err != nil { // the journal cannot be written: nothing may be sent any more
+					stop(err)
+					continue
+				}
+				reporting.Lock()
+				if j.Report != nil {
+					j.Report(status)
+				}
+				reporting.Unlock()
+			}
+		})
+	}
+	for row := 1; row <= len(members) && ctx.Err() == nil; row++ {
+		if status := journal.Status(row); status == Done || status == Refused {
+			continue
+		}
+		select {
+		case next <- row:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	workers.Wait()
+	summary := Summary{}
+	for row := range members {
+		summary[journal.Status(row+1)]++
+	}
+	return summary, context.Cause(ctx)
+}
+
+// one works on one row and writes what came of it.
+func (j *Job) one(ctx context.Context, row int, m Member, journal *Journal) (Status, error) {
+	status, why := Later, ""
+	done := false
+	var err error
+	if journal.Status(row) == Begun {
+		done, err = j.isDone(ctx, m)
+	}
+	if err == nil && !done {
+		if err := journal.Set(row, Begun, ""); err != nil {
+			return "", err
+		}
+		err = j.send(ctx, m)
+		if errors.Is(err, membercard.ErrOutcomeUnknown) {
+			return Begun, nil // the next run reads the card
+		}
+	} else if err != nil {
+		return Begun, nil // still in doubt
+	}
+	switch {
+	case err == nil:
+		status = Done
+	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest), errors.Is(err, membercard.ErrNotFound):
+		status, why = Refused, err.Error()
+	default:
+		why = err.Error() // no permission, the limit, the limiter is away, interrupted
+	}
+	return status, journal.Set(row, status, why)
+}
+
+// send makes the one request that changes something.
+func (j *Job) send(ctx context.Context, m Member) error {
+	if j.Update {
+		request := membercard.UpdateUserCardRequest{
+			BrandID: j.BrandID, CardID: j.CardID, UserCardCode: m.UserCardCode, OpenID: m.OpenID, PhoneNumber: membercard.NewSensitive(m.PhoneNumber),
+		}
+		if m.Level != "" {
+			request.Level = &m.Level
+		}
+		_, err := j.Client.UpdateUserCard(ctx, request)
+		return err
+	}
+	_, err := j.Client.ImportUserCardByOpenID(ctx, membercard.ImportUserCardByOpenIDRequest{
+		BrandID: j.BrandID, CardID: j.CardID, UserCardCode: m.UserCardCode, OpenID: m.OpenID, Level: m.Level,
+		PhoneNumber: membercard.NewSensitive(m.PhoneNumber), PickupTime: membercard.Timestamp{Time: time.Now()},
+	})
+	return err
+}
+
+// isDone reads the card of a row that was begun.
+func (j *Job) isDone(ctx context.Context, m Member) (bool, error) {
+	card, err := j.Client.GetUserCard(ctx, membercard.GetUserCardRequest{
+		BrandID: j.BrandID, CardID: j.CardID, UserCardCode: m.UserCardCode, OpenID: m.OpenID,
+	})
+	if errors.Is(err, membercard.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || !j.Update {
+		return err == nil, err
+	}
+	phone, err := j.Client.Decrypt(card.PhoneNumber)
+	return (m.Level == "" || m.Level == card.Level) && (m.PhoneNumber == "" || m.PhoneNumber == phone), err
+}
