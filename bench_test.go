@@ -7,12 +7,15 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatpay-cards/membercard"
@@ -48,6 +51,28 @@ func BenchmarkGetUserCard(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestAllocations keeps what a call takes from growing. The race detector and coverage take some of their own,
+// so it is run by itself.
+func TestAllocations(t *testing.T) {
+	if os.Getenv("MEMBERCARD_GATE_ALLOCATIONS") == "" {
+		t.Skip("set MEMBERCARD_GATE_ALLOCATIONS=1, without -race and -cover")
+	}
+	var compact bytes.Buffer
+	require.NoError(t, json.Compact(&compact, readFile(t, "testdata/official/get-user-card.response.json")))
+	client := answering(t, compact.Bytes())
+	result := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := client.GetUserCard(b.Context(), getRequest); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	t.Log(result, result.MemString())
+	assert.LessOrEqual(t, result.AllocsPerOp(), int64(88))
+	assert.LessOrEqual(t, result.AllocedBytesPerOp(), int64(11<<10))
 }
 
 func BenchmarkUpdateUserCard(b *testing.B) {

@@ -1,7 +1,7 @@
 // Membercard-fake is the fake WeChat Pay of package membercardtest as a program, for tests of clients in
 // any language. It listens on loopback, and writes what a client needs into a folder:
 //
-//	membercard-fake [-addr 127.0.0.1:0] [-dir DIR] [-json] [-keep] [-allow-remote]
+//	membercard-fake [-addr 127.0.0.1:0] [-dir DIR] [-json] [-keep] [-rate N] [-allow-remote]
 //
 //	DIR/config.json         addresses, identities, and the names of the key files
 //	DIR/apiclient_key.pem   the merchant API private key (商户API私钥)
@@ -67,6 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	dir := flags.String("dir", "", "`folder` for config.json and the keys (default a new temporary one)")
 	asJSON := flags.Bool("json", false, "write the lines about requests as JSON")
 	keep := flags.Bool("keep", false, "leave the files when the program ends")
+	rate := flags.Int("rate", 0, "answer 429 beyond `N` requests a second for one operation (default no limit)")
 	allowRemote := flags.Bool("allow-remote", false, "listen on an address that other machines reach")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -81,6 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		server.ClearRequests() // they are reported, and the program may run for weeks
 	}))
 	defer server.Close()
+	server.LimitRate(*rate)
 	card := server.AddCard(membercard.Card{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0"})
 	userCard := server.AddUserCard(membercard.UserCard{
 		CardID: card.CardID, UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
