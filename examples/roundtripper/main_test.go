@@ -1,0 +1,15 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRoundTripper(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), nil, nil, &out))
+	assert.Contains(t, out.String(), "map[GET 200 OK:1 GET 404 Not Found:1] in ")
+}
