@@ -130,6 +130,23 @@ func TestOperationTable(t *testing.T) {
 	}
 }
 
+// TestEveryMethodHasAnExample: the iterators and the other methods that users call, too.
+func TestEveryMethodHasAnExample(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("example*_test.go")
+	require.NoError(t, err)
+	examples := ""
+	for _, file := range files {
+		examples += string(readFile(t, file))
+	}
+	for method := range reflect.TypeFor[*membercard.Client]().Methods() {
+		if method.Name == "Format" || method.Name == "LogValue" || method.Name == "MarshalJSON" {
+			continue
+		}
+		assert.Contains(t, examples, "func ExampleClient_"+method.Name+"()")
+	}
+}
+
 // TestPlacementIsDeclared: every field of every request says where it travels, and the contested ones are
 // those of the operations that have the choice.
 func TestPlacementIsDeclared(t *testing.T) {
