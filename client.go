@@ -627,11 +627,12 @@ func checkText(v reflect.Value) (where string, ok bool) {
 			}
 		}
 	case reflect.Struct:
-		for field, value := range v.Fields() {
-			if field.IsExported() {
-				if where, ok := checkText(value); !ok {
-					return "." + field.Name + where, false
-				}
+		for i := range v.NumField() {
+			if !v.Field(i).CanInterface() { // unexported
+				continue
+			}
+			if where, ok := checkText(v.Field(i)); !ok {
+				return "." + v.Type().Field(i).Name + where, false
 			}
 		}
 	}

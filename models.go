@@ -387,8 +387,8 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 	switch value := s.get(); value.state {
 	case "":
 		return []byte(`""`), nil
-	case stateSealed:
-		return json.Marshal(value.text)
+	case stateSealed: // Base64 needs no escaping
+		return []byte(`"` + value.text + `"`), nil
 	default:
 		return json.Marshal(redactedAs)
 	}

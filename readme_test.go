@@ -2,6 +2,7 @@ package membercard_test
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -9,28 +10,57 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeCodeIsCompiled: every block of Go in the README stands, line by line, in an Example or in
+// TestDocumentsAreCompiled: every block of Go in the documents stands, line by line, in an Example, a test or
 // the code under examples.
-func TestReadmeCodeIsCompiled(t *testing.T) {
+func TestDocumentsAreCompiled(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("examples/*/*.go")
-	require.NoError(t, err)
-	var compiled []string
-	for _, file := range append(files, "example_test.go") {
-		compiled = append(compiled, trimLines(string(readFile(t, file))))
-	}
-	readme := string(readFile(t, "README.md"))
-	assert.Less(t, strings.Count(readme, "\n"), 150, "the README is too long to be read")
-	blocks := strings.Split(readme, "```go\n")[1:]
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		code, _, closed := strings.Cut(block, "\n```")
-		require.True(t, closed)
-		found := false
-		for _, text := range compiled {
-			found = found || strings.Contains(text, trimLines(code))
+	compiled := ""
+	for _, pattern := range []string{"examples/*/*.go", "example*_test.go", "migrating_test.go"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			compiled += trimLines(string(readFile(t, file)))
 		}
-		assert.True(t, found, "not compiled anywhere:\n%s", code)
+	}
+	for document, least := range map[string]int{"README.md": 3, "README.zh-CN.md": 3, "MIGRATING.md": 2} {
+		blocks := strings.Split(string(readFile(t, document)), "```go\n")[1:]
+		require.GreaterOrEqual(t, len(blocks), least, document)
+		for _, block := range blocks {
+			code, _, closed := strings.Cut(block, "\n```")
+			require.True(t, closed)
+			assert.Contains(t, compiled, trimLines(code), "%s: not compiled anywhere", document)
+		}
+	}
+	recipes := trimLines(string(readFile(t, "membercardtest/recipes_test.go")))
+	found := 0
+	for block := range strings.SplitSeq(string(readFile(t, "membercardtest/doc.go")), "\n//\n") {
+		if strings.HasPrefix(block, "//\tfunc ") {
+			found++
+			code := strings.ReplaceAll(strings.ReplaceAll(block, "\n//", "\n"), "//\tfunc ", "func ")
+			assert.Contains(t, recipes, trimLines(code), "membercardtest/doc.go: not compiled anywhere")
+		}
+	}
+	assert.GreaterOrEqual(t, found, 4)
+}
+
+// TestReadmes have the same code, tables and links in both languages, and are short enough to be read.
+func TestReadmes(t *testing.T) {
+	t.Parallel()
+	english, chinese := string(readFile(t, "README.md")), string(readFile(t, "README.zh-CN.md"))
+	for _, readme := range []string{english, chinese} {
+		assert.Less(t, strings.Count(readme, "\n"), 150)
+		for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(readme, -1) {
+			assert.FileExists(t, link[1])
+		}
+		for _, path := range regexp.MustCompile("`(?:go run \\./)?((?:examples|cmd)/[a-z/-]+)").FindAllStringSubmatch(readme, -1) {
+			assert.DirExists(t, path[1])
+		}
+	}
+	for _, shared := range []*regexp.Regexp{
+		regexp.MustCompile("(?s)```go\n.*?```"), regexp.MustCompile("(?m)^## "), regexp.MustCompile(`(?m)^\|`), regexp.MustCompile(`(?m)^\* `),
+		regexp.MustCompile("Example[A-Za-z_]+"), regexp.MustCompile(`\d+\.\d+ / \d+\.\d+`), regexp.MustCompile(`\d{4}-\d\d-\d\d`),
+	} {
+		assert.ElementsMatch(t, shared.FindAllString(english, -1), shared.FindAllString(chinese, -1), shared)
 	}
 }
 

@@ -4,26 +4,76 @@
 //	func TestPromote(t *testing.T) {
 //		server := membercardtest.NewTestServer(t)
 //		card := server.AddUserCard(membercard.UserCard{OpenID: "o-1"})
-//		service := NewService(server.Client()) // yours
-//		...
+//		service := NewService(server.Client(), card)
+//		require.NoError(t, service.Promote(t.Context(), "钻石会员"))
 //		got, _ := server.UserCard(card.CardID, card.UserCardCode)
+//		assert.Equal(t, "钻石会员", got.Level)
 //	}
 //
-// [Server] is an http.RoundTripper, so no socket is involved and it works inside testing/synctest, where
-// repeats and expiry take no time. It is an http.Handler as well: [Server.Start] listens on loopback for
-// clients elsewhere. [Server.Inject] makes things go wrong; [Server.Requests] shows what was sent,
-// [Server.Effects] how often something was carried out.
+// [Server] is an http.RoundTripper, so no socket is involved. It is an http.Handler as well: [Server.Start]
+// listens on loopback for clients elsewhere. Cards that the server shows have their sensitive values in
+// clear, those that a client reads have them sealed, and both print as [sensitive]: compare what the client's
+// Decrypt returns. Keys are made once for each process, the merchant's identity is that of the constants.
 //
-// [Server.NotificationRequest] makes what WeChat Pay posts to a merchant, for a handler under test, and
-// [Server.Notify] delivers it to a NotifyURL on loopback, repeated and in copies if need be:
+// # Recipes
 //
-//	opened := server.OpenUserCard(card.CardID, "o-1")
-//	request := server.NotificationRequest(&membercard.UserCardCreated{UserCard: opened})
-//	recorder := httptest.NewRecorder()
-//	handler.ServeHTTP(recorder, request)
+// Repeats, expiry and rates take no time in a testing/synctest bubble:
 //
-// Cards that the server shows have their sensitive values in clear, those that a client reads have them
-// sealed, and both print as [sensitive]: compare what the client's Decrypt returns.
+//	func TestPromoteIsRepeated(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			server := membercardtest.NewTestServer(t)
+//			service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{}))
+//			server.Inject(membercardtest.Fault{
+//				Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED", Header: http.Header{"Retry-After": {"3"}},
+//			})
+//			start := time.Now()
+//			require.NoError(t, service.Promote(t.Context(), "钻石会员"))
+//			assert.Equal(t, 3*time.Second, time.Since(start)) // which took no time
+//		})
+//	}
+//
+// [Server.Inject] makes things go wrong, before or after the request was carried out. [Server.Effects] says
+// how often it was:
+//
+//	func TestLeaveWhenTheConnectionBreaks(t *testing.T) {
+//		server := membercardtest.NewTestServer(t)
+//		card := server.AddUserCard(membercard.UserCard{})
+//		service := NewService(server.Client(), card)
+//		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, AfterEffect: true})
+//		require.NoError(t, service.Leave(t.Context()))
+//		assert.Equal(t, 1, server.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode))
+//	}
+//
+// [Server.Requests] shows what was sent, as it arrived:
+//
+//	func TestPromoteSendsTheLevelAlone(t *testing.T) {
+//		server := membercardtest.NewTestServer(t)
+//		service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{OpenID: "o-1"}))
+//		require.NoError(t, service.Promote(t.Context(), "钻石会员"))
+//		request := server.Requests()[0]
+//		assert.Equal(t, membercard.OperationUpdateUserCard, request.Operation)
+//		assert.JSONEq(t, `{"brand_id":"1004","openid":"o-1","level":"钻石会员"}`, string(request.Body))
+//	}
+//
+// [Server.NotificationRequest] makes what WeChat Pay posts to a merchant, for a handler under test.
+// [NotificationFault] spoils it. [Server.Notify] delivers it to a NotifyURL on loopback instead, repeated and in
+// copies if need be:
+//
+//	func TestAnOpenedCardIsConfirmed(t *testing.T) {
+//		server := membercardtest.NewTestServer(t)
+//		template := server.AddCard(membercard.Card{})
+//		service := NewService(server.Client(), membercard.UserCard{})
+//		opened := server.OpenUserCard(template.CardID, "o-1") // what the user does
+//		answer := httptest.NewRecorder()
+//		server.Client().NotificationHandler(service.Notified).
+//			ServeHTTP(answer, server.NotificationRequest(&membercard.UserCardCreated{UserCard: opened}))
+//		assert.Equal(t, 204, answer.Code)
+//		card, _ := server.UserCard(template.CardID, opened.UserCardCode)
+//		assert.Equal(t, membercard.UserCardStateEffective, card.UserCardState)
+//	}
+//
+// [Server.LimitRate] refuses what comes too fast, [Server.RotateKey] takes the public key away,
+// [WithCertificates] makes the merchant number one with platform certificates.
 //
 // # The rules
 //
