@@ -14,12 +14,12 @@ import (
 // the code under examples.
 func TestDocumentsAreCompiled(t *testing.T) {
 	t.Parallel()
-	compiled := ""
+	var compiled strings.Builder
 	for _, pattern := range []string{"examples/*/*.go", "example*_test.go", "migrating_test.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, file := range files {
-			compiled += trimLines(string(readFile(t, file)))
+			compiled.WriteString(trimLines(string(readFile(t, file))))
 		}
 	}
 	for document, least := range map[string]int{"README.md": 3, "README.zh-CN.md": 3, "MIGRATING.md": 2} {
@@ -28,7 +28,7 @@ func TestDocumentsAreCompiled(t *testing.T) {
 		for _, block := range blocks {
 			code, _, closed := strings.Cut(block, "\n```")
 			require.True(t, closed)
-			assert.Contains(t, compiled, trimLines(code), "%s: not compiled anywhere", document)
+			assert.Contains(t, compiled.String(), trimLines(code), "%s: not compiled anywhere", document)
 		}
 	}
 	recipes := trimLines(string(readFile(t, "membercardtest/recipes_test.go")))

@@ -135,15 +135,15 @@ func TestEveryMethodHasAnExample(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("example*_test.go")
 	require.NoError(t, err)
-	examples := ""
+	var examples strings.Builder
 	for _, file := range files {
-		examples += string(readFile(t, file))
+		examples.WriteString(string(readFile(t, file)))
 	}
 	for method := range reflect.TypeFor[*membercard.Client]().Methods() {
 		if method.Name == "Format" || method.Name == "LogValue" || method.Name == "MarshalJSON" {
 			continue
 		}
-		assert.Contains(t, examples, "func ExampleClient_"+method.Name+"()")
+		assert.Contains(t, examples.String(), "func ExampleClient_"+method.Name+"()")
 	}
 }
 

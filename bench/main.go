@@ -33,7 +33,7 @@ import (
 )
 
 func main() {
-	rounds := flag.Int("rounds", 120, "`number` of rounds of blocks")
+	rounds := flag.Int("rounds", 400, "`number` of rounds of blocks")
 	stubbed := flag.Bool("without-rsa", false, "this build has no RSA; the program starts it by itself")
 	flag.Parse()
 	k := newKeys()
