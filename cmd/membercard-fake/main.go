@@ -5,7 +5,9 @@
 //
 //	DIR/config.json         addresses, identities, and the names of the key files
 //	DIR/apiclient_key.pem   the merchant API private key (商户API私钥)
+//	DIR/apiclient_cert.pem  the merchant API certificate (商户API证书)
 //	DIR/pub_key.pem         the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
+//	DIR/apiv3_key.txt       the APIv3 key (APIv3密钥)
 //
 // It has one card template and one user card, named in config.json. Nobody opens a card or asks for a
 // coupon there, so there is nothing for ConfirmUserCard and ConfirmPointsExchange to confirm. Its first
@@ -16,6 +18,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
@@ -24,6 +27,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -51,6 +55,7 @@ type config struct {
 	MchID             string `json:"mch_id"`
 	CertificateSerial string `json:"certificate_serial"`
 	PrivateKey        string `json:"private_key"`
+	Certificate       string `json:"certificate"`
 	PublicKeyID       string `json:"public_key_id"`
 	PublicKey         string `json:"public_key"`
 	APIv3Key          string `json:"apiv3_key"`
@@ -169,9 +174,11 @@ func report(out io.Writer, r membercardtest.Request, asJSON bool) {
 }
 
 const (
-	configFile     = "config.json"
-	privateKeyFile = "apiclient_key.pem"
-	publicKeyFile  = "pub_key.pem"
+	configFile      = "config.json"
+	privateKeyFile  = "apiclient_key.pem"
+	certificateFile = "apiclient_cert.pem"
+	publicKeyFile   = "pub_key.pem"
+	apiv3KeyFile    = "apiv3_key.txt"
 )
 
 // folder holds the files of one run.
@@ -190,7 +197,13 @@ func newFolder(dir string) (*folder, error) {
 }
 
 func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config) error {
-	c.PrivateKey, c.PublicKey = privateKeyFile, publicKeyFile
+	c.PrivateKey, c.Certificate, c.PublicKey = privateKeyFile, certificateFile, publicKeyFile
+	number, _ := new(big.Int).SetString(c.CertificateSerial, 16)
+	template := &x509.Certificate{SerialNumber: number, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(4, 0, 0)}
+	certificateDER, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		return err
+	}
 	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return err
@@ -208,6 +221,8 @@ func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config)
 		data []byte
 	}{
 		{privateKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER})},
+		{certificateFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateDER})},
+		{apiv3KeyFile, []byte(c.APIv3Key + "\n")},
 		{publicKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER})},
 		{configFile, append(text, '\n')}, // last, so that who waits for it finds the others
 	} {

@@ -78,8 +78,11 @@ func (p *program) client(t *testing.T) *membercard.Client {
 	require.NoError(t, err)
 	publicKey, err := membercard.ParsePublicKey(read(p.config.PublicKey))
 	require.NoError(t, err)
+	certificate, err := membercard.ParseCertificate(read(p.config.Certificate))
+	require.NoError(t, err)
+	assert.Equal(t, p.config.APIv3Key+"\n", string(read("apiv3_key.txt")))
 	client, err := membercard.New(membercard.Config{
-		MchID: p.config.MchID, CertificateSerial: p.config.CertificateSerial, PrivateKey: privateKey,
+		MchID: p.config.MchID, CertificateSerial: p.config.CertificateSerial, PrivateKey: privateKey, Certificate: certificate,
 		PublicKeyID: p.config.PublicKeyID, PublicKey: publicKey, APIv3Key: p.config.APIv3Key, BaseURL: p.config.BaseURL,
 	})
 	require.NoError(t, err)

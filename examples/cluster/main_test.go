@@ -20,7 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatpay-cards/membercard"
-	"github.com/wechatpay-cards/membercard/examples/internal/account"
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
@@ -104,25 +103,14 @@ func TestThreeProcesses(t *testing.T) {
 		BaseURL     string `json:"base_url"`
 		PublicKeyID string `json:"public_key_id"`
 		MchID       string `json:"mch_id"`
-		Serial      string `json:"certificate_serial"`
-		APIv3Key    string `json:"apiv3_key"`
 	}
 	data, err := os.ReadFile(filepath.Join(fakeDir, "config.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &config))
-	key, err := os.ReadFile(filepath.Join(fakeDir, "apiclient_key.pem"))
-	require.NoError(t, err)
-	private, err := membercard.ParsePrivateKey(key)
-	require.NoError(t, err)
-	public, err := os.ReadFile(filepath.Join(fakeDir, "pub_key.pem"))
-	require.NoError(t, err)
-	publicKey, err := membercard.ParsePublicKey(public)
-	require.NoError(t, err)
-	keys := t.TempDir()
-	require.NoError(t, account.Write(keys, membercard.Config{PrivateKey: private, CertificateSerial: config.Serial, PublicKey: publicKey, APIv3Key: config.APIv3Key}))
+	parts := t.TempDir()
 
 	begin := func(part int) (*exec.Cmd, *bytes.Buffer) {
-		path := filepath.Join(keys, fmt.Sprintf("part-%d.csv", part))
+		path := filepath.Join(parts, fmt.Sprintf("part-%d.csv", part))
 		var file strings.Builder
 		file.WriteString("openid,user_card_code,level,phone_number\n")
 		for i := range each {
@@ -131,7 +119,7 @@ func TestThreeProcesses(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(file.String()), 0o600))
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		t.Cleanup(cancel)
-		command := exec.CommandContext(ctx, os.Args[0], "-redis", redisAddr, "-rate", fmt.Sprint(perSecond), "-keys", keys,
+		command := exec.CommandContext(ctx, os.Args[0], "-redis", redisAddr, "-rate", fmt.Sprint(perSecond), "-keys", fakeDir,
 			"-mchid", config.MchID, "-public-key-id", config.PublicKeyID, "-base-url", config.BaseURL, "-settle", "300ms", path)
 		command.Env = append(os.Environ(), "CLUSTER_PROGRAM=1")
 		var out bytes.Buffer
