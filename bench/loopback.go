@@ -109,6 +109,9 @@ func overTLS(t *table, k *keys, a *answer) {
 		name string
 		make func() contender
 	}{
+		{"floor, our transport", func() contender {
+			return floor(k, &http.Client{Transport: s.trusting(membercard.NewTransport())}, s.URL)
+		}},
 		{"membercard", func() contender {
 			return ours(newOurs(k, k.merchant, &http.Client{Transport: s.trusting(membercard.NewTransport())}, s.URL), 0)
 		}},
