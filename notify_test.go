@@ -482,3 +482,23 @@ func TestOfficialNotifications(t *testing.T) {
 		assert.Equal(t, asJSON(t, official), asJSON(t, written.Event.(*membercard.UnknownEvent).Plaintext), suffix)
 	}
 }
+
+// countingReader is a body without an end.
+type countingReader struct{ read int }
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	r.read += len(p)
+	return len(p), nil
+}
+
+// TestNotificationsAreReadBounded: no more than a byte beyond the limit is read of a body that does not end.
+func TestNotificationsAreReadBounded(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	body := &countingReader{}
+	request := server.NotificationRequest(events()["USER_CARD.CREATE"])
+	request.Body = io.NopCloser(body)
+	_, err := server.Client().ParseNotification(request)
+	require.ErrorContains(t, err, "longer than 1048576 bytes")
+	assert.LessOrEqual(t, body.read, 1<<20+1)
+}
