@@ -187,23 +187,27 @@ func ExampleAPIError() {
 	})
 	switch {
 	case errors.Is(err, membercard.ErrOutcomeUnknown):
-		fmt.Println("it may have been carried out: see below")
+		// A write may have been carried out: read the card, then decide.
 	case errors.Is(err, membercard.ErrNotFound):
-		fmt.Println("no such card: is the user a member?")
+		fmt.Println("no such card") // Is the user a member? Is the openid of the template's AppID?
 	case errors.Is(err, membercard.ErrRateLimited):
-		fmt.Println("not carried out: slow down and repeat")
+		// Not carried out: slow down and repeat.
 	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest):
-		fmt.Println("the request is wrong, do not repeat it:", err)
+		// The request is wrong, the text says where; do not repeat it.
+	case errors.Is(err, membercard.ErrUnauthorized):
+		// MchID, CertificateSerial, PrivateKey or the clock is wrong: run examples/doctor.
+	case errors.Is(err, membercard.ErrForbidden):
+		// The merchant number lacks the permission for the product.
 	case errors.Is(err, membercard.ErrSignature):
-		fmt.Println("somebody between us and WeChat Pay, or a wrong key or clock:", err)
+		// The answer does not prove to be WeChat Pay's: wrong PublicKey or clock, or a proxy changed it.
 	case err != nil:
-		fmt.Println("look it up:", err)
+		log.Println(err) // fit for a log: one line, no personal data
 	}
 	if apiError, ok := errors.AsType[*membercard.APIError](err); ok {
 		fmt.Println(apiError.StatusCode, apiError.Code, apiError.Verified)
 	}
 	// Output:
-	// no such card: is the user a member?
+	// no such card
 	// 404 NOT_FOUND true
 }
 

@@ -17,6 +17,8 @@
 //
 // # Recipes
 //
+// NewService and its methods stand for the code under test; recipes_test.go has them.
+//
 // Repeats, expiry and rates take no time in a testing/synctest bubble:
 //
 //	func TestPromoteIsRepeated(t *testing.T) {

@@ -79,6 +79,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		fake.LimitRate(int(*perSecond))
 	}
+	if path == "" {
+		return errors.New("with -keys give the CSV file")
+	}
 	input, err := os.ReadFile(path) //nolint:gosec // the user's own file
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
@@ -34,7 +35,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	whose := account.Register(flags)
 	brand := flags.String("brand", "", "also read the card templates of the brand with this `id`")
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
 	problems := 0
@@ -46,6 +47,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			}
 		}
 	}
+	if !whose.Real() {
+		fmt.Fprintln(out, "no -keys: examining the fake WeChat Pay")
+	}
 	config, server, err := whose.Open()
 	if server != nil {
 		defer server.Close()
@@ -55,7 +59,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		client, err = membercard.New(config)
 	}
 	if err != nil {
-		report(membercard.Finding{Subject: "configuration", Text: err.Error()})
+		report(membercard.Finding{Subject: "configuration", Text: strings.TrimPrefix(err.Error(), "membercard: New: ")})
 		return fmt.Errorf("%d problem", problems)
 	}
 	report(client.Check(ctx)...)
@@ -72,8 +76,10 @@ func checkBrand(ctx context.Context, client *membercard.Client, brand string) me
 	cards, err := client.ListCards(ctx, membercard.ListCardsRequest{BrandID: brand})
 	advice := ""
 	switch {
+	case err == nil && cards.TotalCount == 0:
+		return membercard.Finding{Subject: "brand", Text: "has no card template: is this the right id?"}
 	case err == nil:
-		return membercard.Finding{Subject: "brand", OK: true, Text: fmt.Sprintf("has %d card templates", cards.TotalCount)}
+		return membercard.Finding{Subject: "brand", OK: true, Text: fmt.Sprintf("card templates: %d", cards.TotalCount)}
 	case errors.Is(err, membercard.ErrForbidden):
 		advice = "; apply for the product on the merchant platform, or the brand has not authorised this service provider"
 	case errors.Is(err, membercard.ErrInvalidRequest), errors.Is(err, membercard.ErrInvalidParameter):

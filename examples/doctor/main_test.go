@@ -159,7 +159,10 @@ func TestMisconfigurations(t *testing.T) {
 		}, says: "look at DNS, firewall and proxy on the way to 127.0.0.1:1"},
 		"a missing file": {plant: func(p *patient) {
 			require.NoError(t, os.Remove(filepath.Join(p.dir, account.CertificateFile)))
-		}, says: "apiclient_cert.pem: no such file"},
+		}, says: "apiclient_cert.pem: no such file or directory; it comes from the merchant platform"},
+		"another brand": {plant: func(p *patient) {
+			p.flags["brand"] = "1005"
+		}, says: "brand: has no card template: is this the right id?"},
 		"no permission": {plant: func(p *patient) {
 			p.flags["brand"] = "1004"
 			p.server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
@@ -189,5 +192,5 @@ func TestHealthy(t *testing.T) {
 	p.flags["brand"] = "1004"
 	text, err := p.examine()
 	require.NoError(t, err)
-	assert.Contains(t, text, "brand: has 1 card templates")
+	assert.Contains(t, text, "brand: card templates: 1")
 }

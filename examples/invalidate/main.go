@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	flags := flag.NewFlagSet("invalidate", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
 	reason := flags.String("reason", "", "why, at most 32 `characters`")
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
 	client, fake, err := whose.Client(member)

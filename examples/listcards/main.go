@@ -28,7 +28,7 @@ func main() {
 func run(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("listcards", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
 	client, fake, err := whose.Client(member)

@@ -32,7 +32,7 @@ func main() {
 func run(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("logging", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo}))

@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("notify", flag.ContinueOnError)
 	whose := account.Register(flags)
 	addr := flags.String("addr", "127.0.0.1:0", "`address` to listen on")
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
 	config, fake, err := whose.Open()

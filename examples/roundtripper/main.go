@@ -57,7 +57,7 @@ func (m *metrics) RoundTrip(request *http.Request) (*http.Response, error) {
 func run(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("roundtripper", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
 	m := &metrics{next: membercard.NewTransport(), seen: map[string]int{}}

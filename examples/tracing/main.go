@@ -40,7 +40,7 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("tracing", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(printer{out})) // in earnest a batch exporter

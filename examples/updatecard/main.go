@@ -30,8 +30,11 @@ func run(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
 	whose, member := account.Register(flags), account.RegisterMember(flags)
 	level := flags.String("level", "", "the new `level`, shown on the card")
 	phone := flags.String("phone", "", "the new phone `number`; it is sent encrypted")
-	if err := flags.Parse(args); err != nil {
+	if err := whose.Parse(flags, args); err != nil {
 		return err
+	}
+	if *level+*phone == "" {
+		return errors.New("give -level or -phone")
 	}
 	client, fake, err := whose.Client(member)
 	if fake != nil {

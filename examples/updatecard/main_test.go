@@ -6,13 +6,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/wechatpay-cards/membercard"
 )
 
 func TestUpdateCard(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-level", "钻石会员", "-phone", "13900000000"}, nil, &out))
 	assert.Equal(t, "level \"钻石会员\", phone number [sensitive]\n", out.String())
-	require.ErrorIs(t, run(t.Context(), nil, nil, &out), membercard.ErrInvalidParameter, "nothing to change")
+	require.ErrorContains(t, run(t.Context(), nil, nil, &out), "give -level or -phone")
+	require.ErrorContains(t, run(t.Context(), []string{"-mchid", "1"}, nil, &out), "go with -keys")
+	require.ErrorContains(t, run(t.Context(), []string{"now"}, nil, &out), `unexpected argument "now"`)
 }

@@ -36,11 +36,32 @@ func Register(flags *flag.FlagSet) *Flags {
 	return f
 }
 
+// Parse parses the arguments and refuses what no flag asked for, and flags that would be ignored.
+func (f *Flags) Parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return f.check()
+}
+
+func (f *Flags) check() error {
+	if !f.Real() && f.mchID+f.publicKeyID+f.baseURL != "" {
+		return errors.New("-mchid, -public-key-id and -base-url go with -keys; without it the fake WeChat Pay is asked")
+	}
+	return nil
+}
+
 // Real reports whether -keys was given: what is done then, is done in earnest.
 func (f *Flags) Real() bool { return f.keys != "" }
 
 // Open returns the client's configuration. server is the fake behind it, nil with -keys; close it.
 func (f *Flags) Open(options ...membercardtest.Option) (config membercard.Config, server *membercardtest.Server, err error) {
+	if err := f.check(); err != nil {
+		return config, nil, err
+	}
 	if !f.Real() {
 		server = membercardtest.NewServer(options...)
 		return server.Config(), server, nil
@@ -80,5 +101,9 @@ func (f *Flags) read() (membercard.Config, error) {
 }
 
 func (f *Flags) file(name string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(f.keys, name)) //nolint:gosec // whose folder it is, the user said
+	data, err := os.ReadFile(filepath.Join(f.keys, name)) //nolint:gosec // whose folder it is, the user said
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; it comes from the merchant platform, account centre, API security", err)
+	}
+	return data, err
 }
