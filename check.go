@@ -38,7 +38,7 @@ func (f Finding) String() string {
 // Permissions for the product show only when a method is called.
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}
-	p := &preparedCall{operation: downloadCertificates, uri: downloadCertificates.path, keyID: c.keys.public.id}
+	p := c.certificatesCall()
 	var a *answer
 	for range 2 { // a probe is answered properly the second time
 		a = &answer{attempts: 1}
@@ -53,6 +53,9 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		if untrusted, ok := errors.AsType[*SignatureError](a.err); !ok || untrusted.Reason != ReasonProbe {
 			break
 		}
+	}
+	if ctx.Err() != nil {
+		return append(findings, Finding{"service", false, a.err.Error()})
 	}
 	service := checkService(a)
 	findings = append(findings, service, c.checkPlatformKey(a, service.OK), c.checkAPIv3Key(a))

@@ -70,7 +70,7 @@ type Config struct {
 	PublicKey   *rsa.PublicKey
 	// APIv3Key (APIv3密钥), 32 characters, opens notifications and platform certificates. With it, the
 	// certificates are downloaded when an answer or a notification is signed with one that is not at hand,
-	// or, without a PublicKey, before the first call, and again when they are used and older than 12 hours. At
+	// or, without a PublicKey or with PreferCertificates, before the first call, and again when they are used and older than 12 hours. At
 	// most one download a second is begun, whatever comes in, and three in 30 s unless callers give up.
 	APIv3Key string
 	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
@@ -412,13 +412,9 @@ func resetInfo(ctx context.Context) {
 // answer.
 func call[Result any](ctx context.Context, c *Client, op *operation, request any) (*Result, error) {
 	resetInfo(ctx)
-	key, err := c.keys.seal(ctx)
+	p, err := c.prepare(ctx, op, request)
 	if err != nil {
-		return nil, (&preparedCall{operation: op}).describe(ctx, &answer{}, "not sent", err)
-	}
-	p, err := c.prepare(op, key, request)
-	if err != nil {
-		return nil, refuse(p, err)
+		return nil, err
 	}
 	return complete[Result](ctx, c, p)
 }
@@ -492,42 +488,68 @@ func parameters(request reflect.Type) []parameter {
 	return all
 }
 
-// prepare validates, seals and encodes a request. Beside an error it returns the values that the error's
-// text must not quote.
-func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedCall, error) {
-	p := &preparedCall{operation: op, keyID: key.id, idsInBody: slices.Contains(c.idsInBody, op.name), private: make([]string, 0, 3)}
-	declared := parameters(reflect.TypeOf(request))
-	for i, values := 0, reflect.ValueOf(request); i < len(declared); i++ {
-		if declared[i].private {
-			p.private = append(p.private, values.Field(i).String())
-		}
+// prepare validates, seals and encodes a request. Its errors are ready to be returned.
+func (c *Client) prepare(ctx context.Context, op *operation, request any) (*preparedCall, error) {
+	p := &preparedCall{operation: op, idsInBody: slices.Contains(c.idsInBody, op.name), private: make([]string, 0, 3)}
+	if err := p.validate(reflect.ValueOf(request)); err != nil {
+		return nil, refuse(p, err)
 	}
+	key, err := c.keys.seal(ctx)
+	if err != nil {
+		return nil, p.describe(ctx, &answer{}, "not sent", err)
+	}
+	p.keyID = key.id
 	if r, ok := request.(sealable); ok {
 		s := &sealer{client: c, key: key.key}
 		request = r.seal(s)
 		if p.private = append(p.private, s.plaintexts...); s.err != nil {
-			return p, s.err
+			return nil, refuse(p, s.err)
 		}
 	}
-	values := reflect.ValueOf(request)
-	head, segment, tail := op.path, "", "" // of the path
-	query, body := make([]byte, 0, 256), []byte(nil)
-	changeable, changes := 0, 0
+	if err := p.encode(reflect.ValueOf(request)); err != nil {
+		return nil, refuse(p, err)
+	}
+	return p, nil
+}
+
+// validate refuses what cannot be meant. It collects the values that no error text may quote.
+func (p *preparedCall) validate(request reflect.Value) error {
+	declared := parameters(request.Type())
 	for i, parameter := range declared {
-		value := values.Field(i)
-		if parameter.optional {
-			changeable++
+		if parameter.private {
+			p.private = append(p.private, request.Field(i).String())
 		}
-		if isZero(value) {
-			if parameter.optional {
-				continue
-			}
-			if !parameter.mayBeZero {
-				return p, fmt.Errorf("%s (%s) is required", parameter.field, parameter.name)
-			}
+	}
+	for i, parameter := range declared {
+		value := request.Field(i)
+		if !parameter.optional && !parameter.mayBeZero && isZero(value) {
+			return fmt.Errorf("%s (%s) is required", parameter.field, parameter.name)
 		}
 		if where, ok := checkText(value); !ok {
-			return p, fmt.Errorf("%s%s holds an emoji or another character of four UTF-8 bytes, or invalid UTF-8, which the service does not take", parameter.field, where)
+			return fmt.Errorf("%s%s holds an emoji or another character of four UTF-8 bytes, or invalid UTF-8, which the service does not take", parameter.field, where)
+		}
+		if parameter.place != "path" {
+			continue
+		}
+		if segment := value.String(); segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
+			return fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", parameter.field, parameter.name)
+		}
+	}
+	return nil
+}
+
+// encode makes URI and body of a request that was validated and sealed.
+func (p *preparedCall) encode(request reflect.Value) error {
+	head, segment, tail := p.path, "", "" // of the path
+	query, body := make([]byte, 0, 256), []byte(nil)
+	changeable, changes := 0, 0
+	for i, parameter := range parameters(request.Type()) {
+		value := request.Field(i)
+		if parameter.optional {
+			changeable++
+			if isZero(value) {
+				continue
+			}
 		}
 		place := parameter.place
 		if p.idsInBody {
@@ -535,12 +557,8 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 		}
 		switch place {
 		case "path":
-			segment = value.String()
-			if segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
-				return p, fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", parameter.field, parameter.name)
-			}
-			head, tail, _ = strings.Cut(op.path, "{"+parameter.name+"}")
-			segment = escape(segment)
+			head, tail, _ = strings.Cut(p.path, "{"+parameter.name+"}")
+			segment = escape(value.String())
 		case "query":
 			query = append(append(append(query, '&'), parameter.name...), '=')
 			if parameter.number {
@@ -551,7 +569,7 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 		case "body":
 			member, err := json.Marshal(value.Interface())
 			if err != nil {
-				return p, fmt.Errorf("%s (%s): %w", parameter.field, parameter.name, err)
+				return fmt.Errorf("%s (%s): %w", parameter.field, parameter.name, err)
 			}
 			body = append(append(body, `,"`+parameter.name+`":`...), member...)
 			if parameter.optional {
@@ -559,8 +577,8 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 			}
 		}
 	}
-	if op.method == http.MethodPatch && changeable > 0 && changes == 0 {
-		return p, errors.New("nothing to change: every optional field is empty")
+	if p.method == http.MethodPatch && changeable > 0 && changes == 0 {
+		return errors.New("nothing to change: every optional field is empty")
 	}
 	if len(query) > 0 {
 		query[0] = '?'
@@ -577,9 +595,9 @@ func (c *Client) prepare(op *operation, key sealingKey, request any) (*preparedC
 		p.body = append(body, '}')
 	}
 	if bytes.Contains(p.body, []byte(redactedAs)) { // a forgotten seal must not send clear text, nor this
-		return p, fmt.Errorf("the body holds the text %s, which stands for a value that must not be sent", redactedAs)
+		return fmt.Errorf("the body holds the text %s, which stands for a value that must not be sent", redactedAs)
 	}
-	return p, nil
+	return nil
 }
 
 // escape escapes whatever may mean something in a path or a query. A space is %20 and a plus sign %2B, so
@@ -761,7 +779,7 @@ func (c *Client) sign(ctx context.Context, p *preparedCall, a *answer) error {
 	a.signature = signature
 	a.header = make(http.Header, 5)
 	values := make([]string, 0, 5)
-	set := func(name, value string) { // as Header.Set, all values in one array
+	set := func(name, value string) { // as Header.Set, but all values in one array: four allocations less in every call
 		values = append(values, value)
 		a.header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
@@ -825,7 +843,7 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer) {
 	}
 }
 
-// request returns what [http.NewRequestWithContext] would, of what was signed.
+// request is [http.NewRequestWithContext] for a URL that was parsed to be signed.
 func (p *preparedCall) request(ctx context.Context, a *answer) *http.Request {
 	r := (&http.Request{
 		Method: p.method, URL: a.url, Host: a.host, Header: a.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -844,7 +862,7 @@ const noAnswer = "sent, but no complete answer came"
 func readAll(response *http.Response) ([]byte, error) {
 	size := int64(bytes.MinRead)
 	if n := response.ContentLength; n >= 0 && n <= maxBody {
-		size = n + 1 // so that the end is seen without growing
+		size = min(n+1, 64<<10) // so that the end is seen without growing; nobody has proven the length
 	}
 	body := make([]byte, 0, size)
 	for len(body) <= maxBody {
@@ -913,7 +931,7 @@ func (c *Client) verify(ctx context.Context, p *preparedCall, header http.Header
 		a.verified, a.serial = true, header.Get("Wechatpay-Serial")
 		return nil
 	}
-	if p.operation == downloadCertificates && untrusted.Reason == ReasonUnknownSerial && a.status != http.StatusOK && !strings.HasPrefix(untrusted.Serial, publicKeyPrefix) {
+	if p.operation == downloadCertificates && untrusted.Reason == ReasonUnknownSerial && a.status >= 300 && !strings.HasPrefix(untrusted.Serial, publicKeyPrefix) {
 		return nil // signed with a certificate that only a success would have brought: an error, unverified
 	}
 	untrusted.Operation, untrusted.StatusCode, untrusted.RequestID = p.name, a.status, a.requestID

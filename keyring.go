@@ -119,8 +119,8 @@ var (
 	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
 )
 
-// verify returns the key an answer or a notification says it was signed with, or what is in the way.
-func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, error) {
+// configured returns the public key, if it is the one that is named, or why it cannot be a certificate's.
+func (r *keyRing) configured(serial string) (*rsa.PublicKey, error) {
 	switch {
 	case r.public.key != nil && serial == r.public.id:
 		return r.public.key, nil
@@ -128,6 +128,14 @@ func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, er
 		return nil, errOtherPublicKey
 	case r.apiv3Key == "":
 		return nil, errNoAPIv3Key
+	}
+	return nil, nil
+}
+
+// verify returns the key an answer or a notification says it was signed with, or what is in the way.
+func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, error) {
+	if key, err := r.configured(serial); key != nil || err != nil {
+		return key, err
 	}
 	set, err := r.current(ctx, serial)
 	if certificate := set.find(serial); certificate != nil {
@@ -145,13 +153,8 @@ func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, er
 // verifyDownload is verify for the download of certificates itself, whose signature may be of a
 // certificate that is in it. Who knows the APIv3 key has encrypted that.
 func (r *keyRing) verifyDownload(serial string, body []byte) (*rsa.PublicKey, error) {
-	switch {
-	case r.public.key != nil && serial == r.public.id:
-		return r.public.key, nil
-	case strings.HasPrefix(serial, publicKeyPrefix):
-		return nil, errOtherPublicKey
-	case r.apiv3Key == "":
-		return nil, errNoAPIv3Key
+	if key, err := r.configured(serial); key != nil || err != nil {
+		return key, err
 	}
 	if known := r.certificates.Load().find(serial); known != nil {
 		return known.PublicKey.(*rsa.PublicKey), nil
@@ -203,7 +206,7 @@ func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, 
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	if err := r.load(ctx); err != nil { // the old ones do for a while
-		r.gaveUp = false
+		r.gaveUp, r.lastErr = false, errors.New("the platform certificates could not be downloaded in time")
 		r.certificates.Store(&certificateSet{bySerial: set.bySerial, loaded: time.Now().Add(refreshPause - certificatesAge)})
 	}
 	return r.certificates.Load(), nil
@@ -218,7 +221,8 @@ func (r *keyRing) load(ctx context.Context) error {
 			return err
 		}
 	} else if time.Since(r.recent[0]) < downloadsPeriod {
-		if r.certificates.Load() != nil || time.Since(r.recent[2]) < downloadsPause {
+		needed := r.certificates.Load() == nil && (r.public.key == nil || r.preferCertificates) // no call can do without
+		if !needed || time.Since(r.recent[2]) < downloadsPause {
 			return r.lastErr
 		}
 	}
@@ -298,10 +302,13 @@ func validity(certificate *x509.Certificate) string {
 	return fmt.Sprintf("from %s to %s only", certificate.NotBefore.In(beijing).Format(time.DateTime), certificate.NotAfter.In(beijing).Format(time.DateTime))
 }
 
+func (c *Client) certificatesCall() *preparedCall {
+	return &preparedCall{operation: downloadCertificates, uri: downloadCertificates.path, keyID: c.keys.public.id}
+}
+
 // downloadCertificates downloads the platform certificates. Its answer is verified like any other.
 func (c *Client) downloadCertificates(ctx context.Context) ([]*x509.Certificate, error) {
-	p := &preparedCall{operation: downloadCertificates, uri: downloadCertificates.path, keyID: c.keys.public.id}
-	a, err := c.send(WithResponseInfo(ctx, nil), p) // what the caller is told is about the call
+	a, err := c.send(WithResponseInfo(ctx, nil), c.certificatesCall()) // what the caller is told is about the call
 	if err != nil {
 		return nil, err
 	}

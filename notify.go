@@ -194,7 +194,7 @@ func openNotification(body []byte, apiv3Key string) (*Notification, error) {
 		Resource   *apiv3.Resource `json:"resource"`
 	}
 	if err := json.Unmarshal(body, &envelope); err != nil {
-		return nil, fmt.Errorf("%w it cannot be decoded: %w", errContent, err)
+		return nil, fmt.Errorf("%w it cannot be decoded: %w", errContent, withoutValue(err))
 	}
 	if envelope.Resource == nil {
 		return nil, fmt.Errorf("%w its resource is missing", errContent)
@@ -216,9 +216,17 @@ func openNotification(body []byte, apiv3Key string) (*Notification, error) {
 		err = errNoObject
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w its content cannot be decoded: %w", errContent, err)
+		return nil, fmt.Errorf("%w its content cannot be decoded: %w", errContent, withoutValue(err))
 	}
 	return n, nil
+}
+
+// withoutValue leaves the value out of a decoder's error.
+func withoutValue(err error) error {
+	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("the value of %s is not a %v", mismatch.Field, mismatch.Type)
+	}
+	return err
 }
 
 // NotificationHandler returns a handler for a template's NotifyURL. It parses each notification, calls
@@ -232,7 +240,8 @@ func openNotification(body []byte, apiv3Key string) (*Notification, error) {
 // its own. The same notification may come several times, also at the same time: act once for each
 // Notification.ID, and return nil for one that was dealt with.
 //
-// What goes wrong is logged to [Config].Logger, without the content of the request.
+// What goes wrong is logged to [Config].Logger, without openid, card code, attach and sensitive values, also
+// where an error or a panic of handle quotes them.
 func (c *Client) NotificationHandler(handle func(context.Context, *Notification) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		start := time.Now()
@@ -272,15 +281,14 @@ func (c *Client) notified(request *http.Request, handle func(context.Context, *N
 	case errors.Is(err, errBody):
 		return http.StatusBadRequest, nil, nil, err
 	case err == nil:
-		err = request.Context().Err() // the body took too long
+		err = request.Context().Err() // the body or a download took too long
 	}
 	if err != nil {
 		return http.StatusInternalServerError, nil, nil, err
 	}
 	private = n.private()
-	err = handle(request.Context(), n)
-	private = append(private, n.private()...) // handle may have changed n, and has opened values
-	if err != nil {
+	defer func() { private = append(private, n.private()...) }() // handle may change n, opens values, and may panic
+	if err = handle(request.Context(), n); err != nil {
 		return http.StatusInternalServerError, n, private, err
 	}
 	return http.StatusNoContent, n, private, nil

@@ -114,8 +114,8 @@ func (s *Server) signingKey(named string) (key *rsa.PrivateKey, id string) {
 	return c.key, c.serial
 }
 
-// sealingKey returns the private half of the key that a request names, nil when it names none that is
-// valid. A request that names none is taken to mean the public key.
+// sealingKey returns the private half of the key that a request names, nil when it names none that is in
+// the list. A request that names none is taken to mean the public key.
 func (s *Server) sealingKey(named string) *rsa.PrivateKey {
 	if named == "" || named == s.keyID {
 		return s.key

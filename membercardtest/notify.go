@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -64,12 +65,7 @@ func NotificationDuplicates(n int) NotificationOption {
 // needed.
 func (s *Server) NotificationRequest(event membercard.Event, options ...NotificationOption) *http.Request {
 	n := newNotification(event, options)
-	target := "https://www.weixin.qq.com/wxpay/notify.php"
-	s.mu.Lock()
-	if c := s.findCard(cardOf(event)); c != nil {
-		target = c.NotifyURL
-	}
-	s.mu.Unlock()
+	target := cmp.Or(s.notifyURL(event), "https://www.weixin.qq.com/wxpay/notify.php")
 	return s.notificationRequest(context.Background(), target, n, event, n.fault)
 }
 
@@ -78,14 +74,9 @@ func (s *Server) NotificationRequest(event membercard.Event, options ...Notifica
 // fails when no delivery was accepted with 200 or 204.
 func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...NotificationOption) ([]int, error) {
 	n := newNotification(event, options)
-	target := ""
-	s.mu.Lock()
-	if c := s.findCard(cardOf(event)); c != nil {
-		target = c.NotifyURL
-	}
-	s.mu.Unlock()
+	target := s.notifyURL(event)
 	if target == "" {
-		return nil, fmt.Errorf("membercardtest: Notify: there is no template of the event's CardID")
+		return nil, errors.New("membercardtest: Notify: there is no template of the event's CardID")
 	}
 	if err := requireLoopback(target); err != nil {
 		return nil, fmt.Errorf("membercardtest: Notify: %w", err)
@@ -127,6 +118,9 @@ func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...
 			}
 		}
 		deliver(Fault{})
+	}
+	if !accepted && ctx.Err() != nil {
+		return statuses, ctx.Err()
 	}
 	if !accepted {
 		return statuses, fmt.Errorf("membercardtest: Notify: the notification was not accepted: %v", statuses)
@@ -174,6 +168,16 @@ func newNotification(event membercard.Event, options []NotificationOption) *noti
 		panic(fmt.Sprintf("membercardtest: a notification about %T", event))
 	}
 	return n
+}
+
+// notifyURL returns where notifications about an event go, "" when there is no such template.
+func (s *Server) notifyURL(event membercard.Event) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.findCard(cardOf(event)); c != nil {
+		return c.NotifyURL
+	}
+	return ""
 }
 
 // cardOf returns the template an event is about.
