@@ -1,6 +1,7 @@
 package membercard_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/aes"
@@ -16,8 +17,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -236,13 +239,16 @@ func TestAnErrorOfTheDownload(t *testing.T) {
 // TestForgedSerialsCauseNoFlood, neither when they come at once nor for hours, nor when downloads fail.
 func TestForgedSerialsCauseNoFlood(t *testing.T) {
 	t.Parallel()
-	for _, failing := range []bool{false, true} {
+	for _, how := range []string{"certificates", "failing downloads", "public key alone"} {
 		synctest.Test(t, func(t *testing.T) {
 			server := newServer(t, membercardtest.WithCertificates())
+			if how == "public key alone" {
+				server = newServer(t)
+			}
 			client := newClient(t, server, noRepeats)
 			_, err := client.GetUserCard(t.Context(), getRequest)
 			require.NoError(t, err)
-			if failing {
+			if how == "failing downloads" {
 				server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultStatus, Status: 500, Times: -1})
 			}
 			var group sync.WaitGroup
@@ -266,7 +272,7 @@ func TestForgedSerialsCauseNoFlood(t *testing.T) {
 			}
 			most := 3*int(time.Since(start)/(30*time.Second)) + 4
 			assert.LessOrEqual(t, downloads(server), most)
-			assert.Greater(t, downloads(server), most/2, "they go on")
+			assert.Greater(t, downloads(server), most/2, "they go on: "+how)
 			server.ClearFaults()
 			_, err = client.GetUserCard(t.Context(), getRequest)
 			require.NoError(t, err)
@@ -297,7 +303,7 @@ func TestWaitersObeyTheirContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newServer(t, membercardtest.WithCertificates())
 		client := server.Client()
-		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent})
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent, Times: 2})
 		start := time.Now()
 		call := func(timeout time.Duration) error {
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -315,14 +321,18 @@ func TestWaitersObeyTheirContexts(t *testing.T) {
 			assert.ErrorIs(t, call(2*time.Second), context.DeadlineExceeded)
 			assert.Equal(t, 2*time.Second, time.Since(start))
 		})
+		group.Go(func() { // begins the second download after the first caller has given up, and gives up itself
+			assert.ErrorIs(t, call(8*time.Second), context.DeadlineExceeded)
+		})
+		synctest.Wait()
 		for range 10 {
 			group.Go(func() {
 				assert.NoError(t, call(time.Minute))
-				assert.LessOrEqual(t, time.Since(start), 7*time.Second)
+				assert.LessOrEqual(t, time.Since(start), 10*time.Second)
 			})
 		}
 		group.Wait()
-		assert.Equal(t, 2, downloads(server))
+		assert.Equal(t, 3, downloads(server))
 		assert.Equal(t, 10, count(server, membercard.OperationGetUserCard), "nothing is sent without a key")
 	})
 }
@@ -468,7 +478,7 @@ func TestTheListMustProveItself(t *testing.T) {
 	t.Parallel()
 	for kind, says := range map[membercardtest.FaultKind]string{
 		membercardtest.FaultBadSignature:    "the signature does not match",
-		membercardtest.FaultForgedBody:      "",
+		membercardtest.FaultForgedBody:      "could not be downloaded: 200: the answer cannot be trusted",
 		membercardtest.FaultProbe:           "a probe of WeChat Pay's",
 		membercardtest.FaultStaleTimestamp:  "not within five minutes",
 		membercardtest.FaultUnknownSerial:   "which is not among the certificates in the answer, or not valid now",
@@ -497,6 +507,105 @@ func TestTheListMustProveItself(t *testing.T) {
 	client := newClient(t, server, func(c *membercard.Config) { c.APIv3Key = strings.Repeat("k", 32) })
 	_, err := client.GetUserCard(t.Context(), getRequest)
 	require.ErrorContains(t, err, "it does not decrypt with the APIv3 key")
+}
+
+// signedList is the answer of a download, signed with a certificate that is in it.
+func signedList(t *testing.T, serial string, items ...any) http.RoundTripper {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"data": items})
+	require.NoError(t, err)
+	return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		header := signedHeader(t, newKey(), time.Now(), string(body))
+		header.Set("Wechatpay-Serial", serial)
+		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r}, nil
+	})
+}
+
+// TestAnExpiredCertificateProvesNothing, not even the list it is in.
+func TestAnExpiredCertificateProvesNothing(t *testing.T) {
+	t.Parallel()
+	own, now := newKey(), time.Now()
+	item := func(notAfter time.Time) any {
+		return certificateItem(t, "AA", membercardtest.APIv3Key, &own.PublicKey, own, now.Add(-2*time.Hour), notAfter)
+	}
+	server := newServer(t)
+	for expired, says := range map[bool]string{
+		true:  "which is not among the certificates in the answer, or not valid now",
+		false: "it is signed with a key", // by the same transport, which answers everything with the list
+	} {
+		notAfter := now.Add(time.Hour)
+		if expired {
+			notAfter = now.Add(-time.Hour)
+		}
+		client := newClient(t, server, noRepeats, withTransport(signedList(t, "AA", item(notAfter))), func(c *membercard.Config) {
+			c.PublicKey, c.PublicKeyID = nil, ""
+		})
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		if expired {
+			require.ErrorContains(t, err, says)
+		} else {
+			require.NoError(t, err)
+		}
+	}
+}
+
+// TestOlderCertificatesAreKept while they are valid, also when a later list leaves them out.
+func TestOlderCertificatesAreKept(t *testing.T) {
+	t.Parallel()
+	own := newKey()
+	server := newServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		item := func(serial string, notAfter time.Duration) any {
+			return certificateItem(t, serial, membercardtest.APIv3Key, &own.PublicKey, own, now.Add(-time.Hour), now.Add(notAfter))
+		}
+		list := signedList(t, "AA", item("AA", 48*time.Hour))
+		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return list.RoundTrip(r)
+		})), func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = nil, "" })
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		time.Sleep(13 * time.Hour)
+		list = signedList(t, "BB", item("BB", 100*time.Hour))
+		_, err = client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		parse := func() error {
+			request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{}`))
+			request.Header = signedHeader(t, own, time.Now(), `{}`)
+			request.Header.Set("Wechatpay-Serial", "AA")
+			_, err := client.ParseNotification(request)
+			return err
+		}
+		require.ErrorContains(t, parse(), "it is signed by WeChat Pay"[3:], "AA still verifies")
+		time.Sleep(48 * time.Hour)
+		require.ErrorIs(t, parse(), membercard.ErrSignature, "AA has expired")
+	})
+}
+
+// TestValidationComesFirst: a request that cannot be meant needs no key.
+func TestValidationComesFirst(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithCertificates())
+	_, err := server.Client().GetUserCard(t.Context(), membercard.GetUserCardRequest{})
+	require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+	assert.Empty(t, server.Requests())
+}
+
+// TestTheBodyCanBeRewound: net/http sends a request again by itself when a kept connection turns out to be
+// closed before anything was sent, and needs the body anew.
+func TestTheBodyCanBeRewound(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		again, err := r.GetBody()
+		require.NoError(t, err)
+		body, err := io.ReadAll(again)
+		require.NoError(t, err)
+		require.Len(t, body, int(r.ContentLength))
+		return server.RoundTrip(r)
+	})))
+	_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
+	require.NoError(t, err)
 }
 
 // TestTheSwitch from certificates to the public key: whatever the client prefers, it verifies both.

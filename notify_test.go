@@ -1,6 +1,7 @@
 package membercard_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -14,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -184,6 +186,7 @@ var refusals = map[string]struct {
 	"null content":  {500, "it is not an object", content("null")},
 	"odd content":   {500, "its content cannot be decoded", content(`{"openid":13800000000}`)},
 	"an odd time":   {500, "its content cannot be decoded", content(`{"pickup_time":"13800000000"}`)},
+	"odd points":    {500, "the value of deduct_points is not a int64", numbers},
 	"empty content": {500, "its content cannot be decoded", content(" ")},
 }
 
@@ -242,6 +245,12 @@ func content(plaintext string) func(*testing.T, *membercardtest.Server) *http.Re
 	}
 }
 
+// numbers is an event whose number is too large.
+func numbers(_ *testing.T, server *membercardtest.Server) *http.Request {
+	return server.NotificationRequest(&membercard.UnknownEvent{Plaintext: []byte(`{"deduct_points":13800000000138000000001}`)},
+		membercardtest.NotificationEventType("BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON"))
+}
+
 // TestNotificationsThatAreRefused: each by ParseNotification with an error that says what to look for, and by
 // the handler with a status of 400 or more, never reaching the merchant's code, and without a word of the
 // content.
@@ -295,10 +304,10 @@ func TestNotificationHandler(t *testing.T) {
 	server := newServer(t)
 	var log bytes.Buffer
 	client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
-	serve := func(handle func(context.Context, *membercard.Notification) error) *httptest.ResponseRecorder {
+	serve := func(handle func(context.Context, *membercard.Notification) error, options ...membercardtest.NotificationOption) *httptest.ResponseRecorder {
 		log.Reset()
 		recorder := httptest.NewRecorder()
-		client.NotificationHandler(handle).ServeHTTP(recorder, server.NotificationRequest(events()["USER_CARD.CREATE"]))
+		client.NotificationHandler(handle).ServeHTTP(recorder, server.NotificationRequest(events()["USER_CARD.CREATE"], options...))
 		return recorder
 	}
 	recorder := serve(func(ctx context.Context, n *membercard.Notification) error {
@@ -327,32 +336,42 @@ func TestNotificationHandler(t *testing.T) {
 	})
 	assertHidden(t, openID, log.String(), "a changed event")
 
-	for name, handle := range map[string]func(context.Context, *membercard.Notification) error{
-		"error": func(_ context.Context, n *membercard.Notification) error {
+	for name, test := range map[string]struct {
+		handle func(context.Context, *membercard.Notification) error
+		stack  bool
+	}{
+		"error": {func(_ context.Context, n *membercard.Notification) error {
 			created := n.Event.(*membercard.UserCardCreated)
 			opened, err := client.Decrypt(created.PhoneNumber)
 			require.NoError(t, err)
-			return fmt.Errorf("no member %s %s %s %s", created.OpenID, created.UserCardCode, opened, "男性用户答案")
-		},
-		"panic": func(_ context.Context, n *membercard.Notification) error {
-			panic("no member " + n.Event.(*membercard.UserCardCreated).OpenID)
-		},
-		"panic of the runtime": func(context.Context, *membercard.Notification) error {
+			answer, err := client.Decrypt(created.UserInformation.CommonFieldList[0].Value)
+			require.NoError(t, err)
+			return fmt.Errorf("no member %s %s %s %s", created.OpenID, created.UserCardCode, opened, answer)
+		}, false},
+		"panic": {func(_ context.Context, n *membercard.Notification) error {
+			opened, _ := client.Decrypt(n.Event.(*membercard.UserCardCreated).PhoneNumber)
+			panic("no member " + n.Event.(*membercard.UserCardCreated).OpenID + opened)
+		}, true},
+		"panic of the runtime": {func(context.Context, *membercard.Notification) error {
 			return errors.New((*membercard.UserCardCreated)(nil).OpenID) // no member
-		},
-		"a nil event": func(_ context.Context, n *membercard.Notification) error {
+		}, true},
+		"a nil event": {func(_ context.Context, n *membercard.Notification) error {
 			n.Event = (*membercard.UserCardCreated)(nil)
 			return nil
-		},
-		"abort": func(context.Context, *membercard.Notification) error { panic(http.ErrAbortHandler) },
+		}, false},
+		"abort": {func(context.Context, *membercard.Notification) error { panic(http.ErrAbortHandler) }, true},
 	} {
-		recorder := serve(handle)
-		assert.Equal(t, http.StatusInternalServerError, recorder.Code, name)
-		assert.JSONEq(t, `{"code":"FAIL","message":"Internal Server Error"}`, recorder.Body.String(), name)
-		assert.Contains(t, log.String(), `"level":"ERROR"`, name)
-		assert.Equal(t, strings.HasPrefix(name, "panic") || name == "abort", name != "a nil event" && strings.Contains(log.String(), "notify_test.go"), "the stack says where: "+name)
-		for _, secret := range []string{phone, openID, code, "男性用户答案"} {
-			assertHidden(t, secret, log.String(), name)
+		for _, option := range [][]membercardtest.NotificationOption{nil, {membercardtest.NotificationSealed()}} {
+			recorder := serve(test.handle, option...)
+			assert.Equal(t, http.StatusInternalServerError, recorder.Code, name)
+			assert.JSONEq(t, `{"code":"FAIL","message":"Internal Server Error"}`, recorder.Body.String(), name)
+			assert.Contains(t, log.String(), `"level":"ERROR"`, name)
+			if test.stack {
+				assert.Contains(t, log.String(), "notify_test.go", name)
+			}
+			for _, secret := range []string{phone, openID, code, "男性用户答案"} {
+				assertHidden(t, secret, log.String(), name)
+			}
 		}
 	}
 }
@@ -383,6 +402,75 @@ func TestTheHandlersTime(t *testing.T) {
 		assert.Equal(t, http.StatusUnauthorized, recorder.Code)
 		assert.Less(t, time.Since(start), 5*time.Second)
 	})
+}
+
+// TestASlowBody: one that takes longer than WeChat Pay waits is not handled, and over a socket it is given
+// up.
+func TestASlowBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		client := server.Client()
+		called := false
+		handler := client.NotificationHandler(func(context.Context, *membercard.Notification) error {
+			called = true
+			return nil
+		})
+		request := server.NotificationRequest(events()["USER_CARD.CREATE"])
+		body := request.Body
+		request.Body = io.NopCloser(io.MultiReader(readerFunc(func([]byte) (int, error) {
+			time.Sleep(10 * time.Second)
+			return 0, io.EOF
+		}), body))
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		assert.Equal(t, http.StatusInternalServerError, recorder.Code)
+		assert.False(t, called)
+
+		near, far := net.Pipe()
+		listener := &oneConnection{connection: far, closed: make(chan struct{})}
+		merchant := &http.Server{Handler: handler}
+		go func() { _ = merchant.Serve(listener) }()
+		start := time.Now()
+		_, err := io.WriteString(near, "POST /notify HTTP/1.1\r\nHost: merchant\r\nContent-Length: 1000\r\n\r\n{")
+		require.NoError(t, err)
+		response, err := http.ReadResponse(bufio.NewReader(near), nil)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+		assert.Less(t, time.Since(start), 5*time.Second)
+		require.NoError(t, near.Close())
+		require.NoError(t, merchant.Close())
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// oneConnection is a listener in memory, so that its time is the bubble's.
+type oneConnection struct {
+	connection net.Conn
+	closed     chan struct{}
+}
+
+func (l *oneConnection) Accept() (net.Conn, error) {
+	if connection := l.connection; connection != nil {
+		l.connection = nil
+		return connection, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *oneConnection) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *oneConnection) Close() error {
+	select {
+	case <-l.closed:
+	default:
+		close(l.closed)
+	}
+	return nil
 }
 
 // TestTheFullLoop over loopback: a user opens a card, WeChat Pay notifies, the merchant confirms, and the

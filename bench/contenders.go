@@ -46,7 +46,7 @@ const (
 // keys are made when the program starts.
 type keys struct{ merchant, platform *rsa.PrivateKey }
 
-// operations counts what is done with the merchant's private key.
+// countingKey counts what is done with the merchant's private key.
 type countingKey struct {
 	*rsa.PrivateKey
 	operations atomic.Int64
@@ -126,10 +126,11 @@ func (a *answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body)
 }
 
-// contender makes one call and returns what it read. opened says whether the phone number is in clear.
+// contender makes one call and returns what it read.
 type contender struct {
-	name string
-	call func(context.Context) (result, error)
+	name   string
+	call   func(context.Context) (result, error)
+	opened bool // whether the phone number is in the result
 }
 
 // result is compared before anything is timed.
@@ -202,7 +203,7 @@ func floor(k *keys, client *http.Client, base string) contender {
 			return result{}, err
 		}
 		return result{card.UserCardState, card.OpenID, ""}, nil
-	}}
+	}, false}
 }
 
 func verifyByHand(k *keys, header http.Header, body []byte) error {
@@ -244,7 +245,7 @@ func ours(client *membercard.Client, open int) contender {
 			}
 		}
 		return r, nil
-	}}
+	}, open > 0}
 }
 
 func newOurs(k *keys, key crypto.Signer, client *http.Client, base string) *membercard.Client {
@@ -261,9 +262,7 @@ func newOurs(k *keys, key crypto.Signer, client *http.Client, base string) *memb
 // official is wechatpay-go's core client, which opens all values or none.
 func official(k *keys, client *http.Client, base string, open bool) contender {
 	options := []core.ClientOption{option.WithWechatPayPublicKeyAuthCipher(mchID, serial, k.merchant, keyID, &k.platform.PublicKey)}
-	if client != nil {
-		options = append(options, option.WithHTTPClient(client))
-	}
+	options = append(options, option.WithHTTPClient(client))
 	c, err := core.NewClient(context.Background(), options...)
 	if err != nil {
 		panic(err)
@@ -288,7 +287,7 @@ func official(k *keys, client *http.Client, base string, open bool) contender {
 			return result{}, err
 		}
 		return result{card.UserCardState, card.OpenID, card.PhoneNumber}, nil
-	}}
+	}, open}
 }
 
 // other is gopay. It has no call for member cards, so it queries an order; the same answer is decoded into
@@ -310,11 +309,9 @@ func other(k *keys, client *http.Client, base string) contender {
 		panic(err)
 	}
 	c.SetProxyHost(base)
-	if client != nil {
-		h := xhttp.NewClient()
-		h.HttpClient = client
-		c.SetHttpClient(h)
-	}
+	h := xhttp.NewClient()
+	h.HttpClient = client
+	c.SetHttpClient(h)
 	return contender{"gopay, an order's query", func(ctx context.Context) (result, error) {
 		answered, err := c.V3TransactionQueryOrder(ctx, gopay.OutTradeNo, "1217752501201407033233368018")
 		if err != nil {
@@ -324,5 +321,5 @@ func other(k *keys, client *http.Client, base string) contender {
 			return result{}, errors.New("another answer")
 		}
 		return result{"EFFECTIVE", openID, ""}, nil
-	}}
+	}, false}
 }

@@ -1,6 +1,7 @@
 // Bulk imports or updates the members of a CSV file as fast as the service permits, and no faster. It can
-// be interrupted at any time, also by kill -9 or a power cut of the network, and goes on where it was: no row
-// is carried out twice, none is forgotten.
+// be interrupted at any time, by kill -9 or an outage of the network, and goes on where it was: no row is
+// carried out twice, none is forgotten. Two runs must not share a file of results, and the machine must not
+// lose power, since a result is not synced to the disk one by one.
 //
 //	cd examples/bulk
 //	go run .                              # a made-up file against the fake WeChat Pay
@@ -12,7 +13,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,6 +22,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -61,14 +62,21 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if fake != nil {
+		defer fake.Close()
+	}
 	config.Throttle = NewThrottle(*perSecond)
 	client, err := membercard.New(config)
 	if err != nil {
 		return err
 	}
 	path := flags.Arg(0)
-	if fake != nil && path == "" {
-		defer fake.Close()
+	switch {
+	case fake != nil && path != "":
+		return errors.New("give -keys with a file of yours; without them a made-up one goes to the fake WeChat Pay")
+	case fake == nil && path == "":
+		return errors.New("with -keys give the CSV file")
+	case fake != nil:
 		dir, err := os.MkdirTemp("", "bulk")
 		if err != nil {
 			return err
@@ -79,32 +87,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		fake.LimitRate(int(*perSecond))
 	}
-	if path == "" {
-		return errors.New("with -keys give the CSV file")
-	}
-	input, err := os.ReadFile(path) //nolint:gosec // the user's own file
-	if err != nil {
-		return err
-	}
-	members, err := rows.Parse(input)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	journal, err := rows.OpenJournal(cmp.Or(*results, path+".results"), input)
-	if err != nil {
-		return err
-	}
 	job := &rows.Job{Client: client, BrandID: *brand, CardID: *card, Update: *update, Workers: *workers, Settle: *settle}
-	bar, wait := newBar(progress, len(members), journal)
-	job.Report = bar
-	start := time.Now()
-	summary, err := job.Run(ctx, members, journal)
-	wait()
-	fmt.Fprintf(out, "%d done, %d refused, %d for the next run, of %d rows, in %v\n",
-		summary[rows.Done], summary[rows.Refused], len(members)-summary[rows.Done]-summary[rows.Refused], len(members), time.Since(start).Round(time.Millisecond))
-	if err = errors.Join(err, journal.Close()); err == nil && summary[rows.Done]+summary[rows.Refused] < len(members) {
-		err = errors.New("run it again for the rest")
-	}
+	bar := &bar{out: progress}
+	err = job.Work(ctx, path, *results, out, bar.begin)
+	bar.end()
 	return err
 }
 
@@ -126,31 +112,40 @@ func NewThrottle(perSecond float64) func(context.Context, membercard.Operation) 
 	}
 }
 
-// newBar shows progress, rate, time left and failures on a terminal, and nothing elsewhere.
-func newBar(out io.Writer, total int, journal *rows.Journal) (report func(rows.Status), wait func()) {
-	failures, finished := 0, 0
-	for row := range total {
-		if status := journal.Status(row + 1); status == rows.Done || status == rows.Refused {
-			finished++
-		}
-	}
-	progress := mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
-	bar := progress.AddBar(int64(total),
+// bar shows progress, rate, time left and failures on a terminal, and nothing elsewhere.
+type bar struct {
+	out      io.Writer
+	progress *mpb.Progress
+	bar      *mpb.Bar
+	failures atomic.Int64
+}
+
+func (b *bar) begin(total int, journal *rows.Journal) func(rows.Status) {
+	b.progress = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(40))
+	b.bar = b.progress.AddBar(int64(total),
 		mpb.PrependDecorators(decor.CountersNoUnit("%d/%d")),
 		mpb.AppendDecorators(
 			decor.AverageSpeed(0, "%.1f/s, "), decor.AverageETA(decor.ET_STYLE_GO),
-			decor.Any(func(decor.Statistics) string { return fmt.Sprintf(" left, %d failures", failures) }),
+			decor.Any(func(decor.Statistics) string { return fmt.Sprintf(" left, %d failures", b.failures.Load()) }),
 		))
-	bar.SetCurrent(int64(finished))
-	return func(status rows.Status) {
-			if status != rows.Done {
-				failures++
-			}
-			bar.Increment()
-		}, func() {
-			bar.Abort(false)
-			progress.Wait()
+	for row := range total {
+		if status := journal.Status(row + 1); status == rows.Done || status == rows.Refused {
+			b.bar.Increment()
 		}
+	}
+	return func(status rows.Status) {
+		if status != rows.Done {
+			b.failures.Add(1)
+		}
+		b.bar.Increment()
+	}
+}
+
+func (b *bar) end() {
+	if b.bar != nil {
+		b.bar.Abort(false)
+		b.progress.Wait()
+	}
 }
 
 // rehearse makes a file of members for the fake.

@@ -188,7 +188,13 @@ func TestTheJournal(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(path, whole, 0o600))
 	_, err = rows.OpenJournal(path, []byte("b"))
-	require.ErrorContains(t, err, "the results of another input")
+	require.ErrorContains(t, err, "these are not the results of this input")
+	require.NoError(t, os.WriteFile(path, []byte("somebody's file\nwithout an end"), 0o600))
+	_, err = rows.OpenJournal(path, []byte("a"))
+	require.ErrorContains(t, err, "these are not the results of this input")
+	left, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "somebody's file\nwithout an end", string(left))
 
 	server := newServer(t)
 	closed, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), nil)
@@ -227,6 +233,10 @@ func TestBadInput(t *testing.T) {
 	}
 	assert.Error(t, run(t.Context(), []string{"nowhere.csv"}, &bytes.Buffer{}, &bytes.Buffer{}))
 	assert.Error(t, run(t.Context(), []string{"-keys", t.TempDir(), "nowhere.csv"}, &bytes.Buffer{}, &bytes.Buffer{}))
+	own := filepath.Join(t.TempDir(), "members.csv")
+	require.NoError(t, os.WriteFile(own, []byte(file(3)), 0o600))
+	require.ErrorContains(t, run(t.Context(), []string{own}, &bytes.Buffer{}, &bytes.Buffer{}), "give -keys")
+	assert.NoFileExists(t, own+".results")
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-rate", "50"}, &out, &bytes.Buffer{}))
 	assert.Contains(t, out.String(), "250 done, 0 refused")

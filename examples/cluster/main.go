@@ -9,7 +9,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -17,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -63,25 +63,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	input, err := os.ReadFile(flags.Arg(0)) //nolint:gosec // the user's own file
-	if err != nil {
-		return err
-	}
-	members, err := rows.Parse(input)
-	if err != nil {
-		return err
-	}
-	journal, err := rows.OpenJournal(cmp.Or(*results, flags.Arg(0)+".results"), input)
-	if err != nil {
-		return err
-	}
 	job := &rows.Job{Client: client, BrandID: *brand, CardID: *card, Workers: 4, Settle: *settle}
-	summary, err := job.Run(ctx, members, journal)
-	fmt.Fprintf(out, "%d done, %d refused, of %d rows\n", summary[rows.Done], summary[rows.Refused], len(members))
-	if err = errors.Join(err, journal.Close()); err == nil && summary[rows.Done]+summary[rows.Refused] < len(members) {
-		err = errors.New("run it again for the rest; the results say what was in the way")
-	}
-	return err
+	return job.Work(ctx, flags.Arg(0), *results, out, nil)
 }
 
 // Connect returns a client of Redis that gives up quickly, so that a Redis that is away is noticed.
@@ -104,32 +87,58 @@ func (silent) Printf(context.Context, string, ...any) {}
 func NewThrottle(shared *redis.Client, mchID string, perSecond int) func(context.Context, membercard.Operation) error {
 	limiter := redis_rate.NewLimiter(shared)
 	limit := redis_rate.Limit{Rate: perSecond, Burst: 1, Period: 1040 * time.Millisecond}
-	asking := make(chan struct{}, 1) // one caller of this process at a time asks Redis, the others queue here
+	var mu sync.Mutex
+	queues := map[membercard.Operation]*queue{}
 	return func(ctx context.Context, operation membercard.Operation) error {
-		select {
-		case asking <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
+		mu.Lock()
+		q := queues[operation]
+		if q == nil {
+			q = &queue{asking: make(chan struct{}, 1)}
+			queues[operation] = q
 		}
-		defer func() { <-asking }()
-		for {
-			granted, err := limiter.Allow(ctx, "membercard:"+mchID+":"+string(operation), limit)
-			if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
-				return context.DeadlineExceeded // Redis may well be there
-			}
-			if err != nil {
-				return fmt.Errorf("nothing is sent, since the rate that is shared through Redis cannot be asked for: %w", err)
-			}
-			if granted.Allowed > 0 {
-				return nil
-			}
-			timer := time.NewTimer(granted.RetryAfter)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return ctx.Err()
-			}
+		mu.Unlock()
+		return q.wait(ctx, func() (*redis_rate.Result, error) {
+			return limiter.Allow(ctx, "membercard:"+mchID+":"+string(operation), limit)
+		})
+	}
+}
+
+// queue has one caller of this process at a time ask Redis; the others wait behind it.
+type queue struct {
+	asking chan struct{} // one place; whoever has it may touch the rest
+	failed time.Time
+	err    error
+}
+
+func (q *queue) wait(ctx context.Context, ask func() (*redis_rate.Result, error)) error {
+	select {
+	case q.asking <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-q.asking }()
+	if time.Since(q.failed) < 100*time.Millisecond { // so that those behind do not wait for the same answer
+		return q.err
+	}
+	for {
+		granted, err := ask()
+		if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
+			return context.DeadlineExceeded // Redis may well be there
+		}
+		if err != nil {
+			q.failed = time.Now()
+			q.err = fmt.Errorf("nothing is sent, since the rate that is shared through Redis cannot be asked for: %w", err)
+			return q.err
+		}
+		if granted.Allowed > 0 {
+			return nil
+		}
+		timer := time.NewTimer(granted.RetryAfter)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
 		}
 	}
 }

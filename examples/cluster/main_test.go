@@ -136,7 +136,7 @@ func TestThreeProcesses(t *testing.T) {
 	third, thirdOut := begin(3)
 	for command, out := range map[*exec.Cmd]*bytes.Buffer{first: firstOut, second: secondOut, third: thirdOut} {
 		require.NoError(t, command.Wait(), out.String())
-		assert.Contains(t, out.String(), fmt.Sprintf("%d done, 0 refused, of %d rows", each, each))
+		assert.Contains(t, out.String(), fmt.Sprintf("%d done, 0 refused, 0 for the next run, of %d rows", each, each))
 	}
 	require.Eventually(t, func() bool { return len(arrived()) >= 3*each }, 10*time.Second, 10*time.Millisecond)
 	var imports []request
@@ -179,6 +179,19 @@ func TestRedisIsAway(t *testing.T) {
 		require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
 		assert.Less(t, time.Since(start), 500*time.Millisecond)
 	}
+	hanging, err := net.Listen("tcp", "127.0.0.1:0") // a Redis that accepts and says nothing
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = hanging.Close() })
+	silent := Connect(hanging.Addr().String())
+	t.Cleanup(func() { _ = silent.Close() })
+	throttle := NewThrottle(silent, "1", 100)
+	var group sync.WaitGroup
+	start := time.Now()
+	for range 16 {
+		group.Go(func() { assert.ErrorContains(t, throttle(t.Context(), "Get"), "nothing is sent") })
+	}
+	group.Wait()
+	assert.Less(t, time.Since(start), 500*time.Millisecond, "all of them")
 	assert.Zero(t, server.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode))
 }
 

@@ -1,6 +1,6 @@
 // Package consumer is a stranger's program: a module of its own that requires the SDK as users do, without
-// its test framework. It uses something of everything that is exported, so that a change that breaks
-// users breaks it first.
+// its test framework. It uses the core calls, every kind of field of Config, and the errors, so that a
+// change that breaks users breaks it first.
 package consumer
 
 import (

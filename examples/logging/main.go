@@ -23,13 +23,13 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "logging:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("logging", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
 	if err := whose.Parse(flags, args); err != nil {

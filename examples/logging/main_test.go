@@ -11,7 +11,7 @@ import (
 
 func TestLogging(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, nil, &out))
+	require.NoError(t, run(t.Context(), nil, &out))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	require.Len(t, lines, 4)
 	assert.Contains(t, lines[0], `"level":"WARN","msg":"wechatpay attempt","merchant":"1900009191","operation":"ListUserCards"`)

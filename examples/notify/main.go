@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	members := &members{client: client, done: map[string]bool{}}
+	members := newMembers(client)
 	mux := http.NewServeMux()
 	mux.Handle("POST /notify", client.NotificationHandler(members.handle))
 	server := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second}
@@ -76,8 +76,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	select {
 	case err := <-served:
 		return err
-	case <-ctx.Done():
-		return nil
+	case <-ctx.Done(): // the notifications under way are answered
+		shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return server.Shutdown(shutdownCtx)
 	}
 }
 
@@ -86,17 +88,35 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 type members struct {
 	client *membercard.Client
 	mu     sync.Mutex
-	done   map[string]bool
+	known  map[string]bool // true: done, false: under way
+}
+
+func newMembers(client *membercard.Client) *members {
+	return &members{client: client, known: map[string]bool{}}
 }
 
 // handle acts once for each notification. An error makes WeChat Pay send it again.
 func (m *members) handle(ctx context.Context, n *membercard.Notification) error {
-	m.mu.Lock() // copies come at the same time
-	defer m.mu.Unlock()
-	if m.done[n.ID] {
+	m.mu.Lock()
+	done, known := m.known[n.ID]
+	if !known {
+		m.known[n.ID] = false
+	}
+	m.mu.Unlock()
+	switch {
+	case done:
 		return nil
+	case known: // copies come at the same time
+		return errors.New("a copy of it is under way")
 	}
 	var err error
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.known[n.ID] = err == nil; err != nil {
+			delete(m.known, n.ID)
+		}
+	}()
 	switch event := n.Event.(type) {
 	case *membercard.UserCardCreated:
 		if event.UserCardCode == "" { // CodeModeMerchantAllocate: the merchant's own number, the same at each repeat
@@ -115,7 +135,6 @@ func (m *members) handle(ctx context.Context, n *membercard.Notification) error 
 	case *membercard.UnknownEvent:
 		// New to this version. An error would only make it come again.
 	}
-	m.done[n.ID] = err == nil
 	return err
 }
 

@@ -47,7 +47,7 @@ func TestConfirmIsSettled(t *testing.T) {
 	merchants := server.AddCard(membercard.Card{CodeMode: membercard.CodeModeMerchantAllocate})
 	withoutCode := server.OpenUserCard(merchants.CardID, "o-2")
 	require.Empty(t, withoutCode.UserCardCode)
-	service := &members{client: server.Client(), done: map[string]bool{}}
+	service := newMembers(server.Client())
 	require.NoError(t, service.handle(t.Context(), &membercard.Notification{ID: "8b33f79f-8869-5ae5-b41b-3c0b59f957d0", Event: &membercard.UserCardCreated{UserCard: withoutCode}}))
 	allocated, ok := server.UserCard(merchants.CardID, "8b33f79f88695ae5b41b3c0b59f957d0")
 	require.True(t, ok)
@@ -55,7 +55,7 @@ func TestConfirmIsSettled(t *testing.T) {
 
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultCut, AfterEffect: true})
 	for range 2 {
-		service := &members{client: server.Client(), done: map[string]bool{}}
+		service := newMembers(server.Client())
 		require.NoError(t, service.handle(t.Context(), n))
 	}
 	card, _ := server.UserCard(template.CardID, opened.UserCardCode)
@@ -66,7 +66,7 @@ func TestFailuresMakeItComeAgain(t *testing.T) {
 	server := membercardtest.NewTestServer(t)
 	template := server.AddCard(membercard.Card{})
 	opened := server.OpenUserCard(template.CardID, "o-1")
-	service := &members{client: server.Client(), done: map[string]bool{}}
+	service := newMembers(server.Client())
 	n := &membercard.Notification{ID: "1", Event: &membercard.UserCardCreated{UserCard: opened}}
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
 	require.ErrorIs(t, service.handle(t.Context(), n), membercard.ErrForbidden)

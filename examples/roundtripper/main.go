@@ -1,5 +1,5 @@
-// Roundtripper shows a RoundTripper of one's own: this one counts requests and their time by operation, as
-// a metrics library would.
+// Roundtripper shows a RoundTripper of one's own: this one counts requests by method and status, and
+// their time, as a metrics library would.
 //
 //	go run ./examples/roundtripper
 //	go run ./examples/roundtripper -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand ... -card ... -code ... -openid ...
@@ -25,7 +25,7 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "roundtripper:", err)
 		os.Exit(1)
 	}
@@ -54,7 +54,7 @@ func (m *metrics) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-func run(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("roundtripper", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
 	if err := whose.Parse(flags, args); err != nil {

@@ -10,6 +10,6 @@ import (
 
 func TestRoundTripper(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, nil, &out))
+	require.NoError(t, run(t.Context(), nil, &out))
 	assert.Contains(t, out.String(), "map[GET 200 OK:1 GET 404 Not Found:1] in ")
 }

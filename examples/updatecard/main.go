@@ -19,13 +19,13 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "updatecard:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("updatecard", flag.ContinueOnError)
 	whose, member := account.Register(flags), account.RegisterMember(flags)
 	level := flags.String("level", "", "the new `level`, shown on the card")

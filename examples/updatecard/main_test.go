@@ -10,9 +10,9 @@ import (
 
 func TestUpdateCard(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-level", "钻石会员", "-phone", "13900000000"}, nil, &out))
+	require.NoError(t, run(t.Context(), []string{"-level", "钻石会员", "-phone", "13900000000"}, &out))
 	assert.Equal(t, "level \"钻石会员\", phone number [sensitive]\n", out.String())
-	require.ErrorContains(t, run(t.Context(), nil, nil, &out), "give -level or -phone")
-	require.ErrorContains(t, run(t.Context(), []string{"-mchid", "1"}, nil, &out), "go with -keys")
-	require.ErrorContains(t, run(t.Context(), []string{"now"}, nil, &out), `unexpected argument "now"`)
+	require.ErrorContains(t, run(t.Context(), nil, &out), "give -level or -phone")
+	require.ErrorContains(t, run(t.Context(), []string{"-mchid", "1"}, &out), "go with -keys")
+	require.ErrorContains(t, run(t.Context(), []string{"now"}, &out), `unexpected argument "now"`)
 }

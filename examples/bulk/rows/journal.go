@@ -52,6 +52,9 @@ func (j *Journal) read(head string) error {
 	if err != nil {
 		return err
 	}
+	if !bytes.HasPrefix(data, []byte(head+"\n")) && !strings.HasPrefix(head, string(data)) {
+		return errors.New("these are not the results of this input; give another -results")
+	}
 	complete := data[:bytes.LastIndexByte(data, '\n')+1] // the last line of a program that was killed may be torn
 	if err := j.file.Truncate(int64(len(complete))); err != nil {
 		return err
@@ -74,9 +77,6 @@ func (j *Journal) read(head string) error {
 			return err
 		}
 		if i == 0 {
-			if record[0] != head {
-				return errors.New("these are the results of another input; give another -results")
-			}
 			continue
 		}
 		row, err := strconv.Atoi(record[0])

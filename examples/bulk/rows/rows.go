@@ -8,10 +8,13 @@ package rows
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +35,35 @@ type Job struct {
 
 // Member is a row: openid, user_card_code, level, phone_number. The last two may be empty.
 type Member struct{ OpenID, UserCardCode, Level, PhoneNumber string }
+
+// Work does the job on the file of members at path, with its results in a journal, and says on out how
+// the rows stand. report, which may be nil, is called with the number of rows and their journal before the
+// work, and returns what Job.Report is to be.
+func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, report func(total int, journal *Journal) func(Status)) error {
+	input, err := os.ReadFile(path) //nolint:gosec // the user's own file
+	if err != nil {
+		return err
+	}
+	members, err := Parse(input)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	journal, err := OpenJournal(cmp.Or(results, path+".results"), input)
+	if err != nil {
+		return err
+	}
+	if report != nil {
+		j.Report = report(len(members), journal)
+	}
+	start := time.Now()
+	summary, err := j.Run(ctx, members, journal)
+	fmt.Fprintf(out, "%d done, %d refused, %d for the next run, of %d rows, in %v\n",
+		summary[Done], summary[Refused], len(members)-summary[Done]-summary[Refused], len(members), time.Since(start).Round(time.Millisecond))
+	if err = errors.Join(err, journal.Close()); err == nil && summary[Done]+summary[Refused] < len(members) {
+		err = errors.New("run it again for the rest; the results say what was in the way")
+	}
+	return err
+}
 
 // Parse reads the rows. The first line names the columns.
 func Parse(input []byte) ([]Member, error) {
@@ -61,7 +93,7 @@ func (j *Job) Run(ctx context.Context, members []Member, journal *Journal) (Summ
 	}
 	if inDoubt {
 		select {
-		case <-time.After(j.Settle): //nolint:forbidigo // beside the context
+		case <-time.After(j.Settle):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -119,10 +151,10 @@ func (j *Job) one(ctx context.Context, row int, m Member, journal *Journal) (Sta
 		}
 		err = j.send(ctx, m)
 		if errors.Is(err, membercard.ErrOutcomeUnknown) {
-			return Begun, nil // the next run reads the card
+			return Begun, journal.Set(row, Begun, err.Error()) // the next run reads the card
 		}
-	} else if err != nil {
-		return Begun, nil // still in doubt
+	} else if err != nil { // still in doubt
+		return Begun, journal.Set(row, Begun, err.Error())
 	}
 	switch {
 	case err == nil:

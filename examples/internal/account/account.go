@@ -58,12 +58,12 @@ func (f *Flags) check() error {
 func (f *Flags) Real() bool { return f.keys != "" }
 
 // Open returns the client's configuration. server is the fake behind it, nil with -keys; close it.
-func (f *Flags) Open(options ...membercardtest.Option) (config membercard.Config, server *membercardtest.Server, err error) {
+func (f *Flags) Open() (config membercard.Config, server *membercardtest.Server, err error) {
 	if err := f.check(); err != nil {
 		return config, nil, err
 	}
 	if !f.Real() {
-		server = membercardtest.NewServer(options...)
+		server = membercardtest.NewServer()
 		return server.Config(), server, nil
 	}
 	config, err = f.read()
