@@ -549,6 +549,20 @@ func TestAnExpiredCertificateProvesNothing(t *testing.T) {
 	}
 }
 
+// TestAnOddSuccessIsNotBelieved: only errors of the download may stay unverified, not a 201.
+func TestAnOddSuccessIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	own, now := newKey(), time.Now()
+	list := signedList(t, "BB", certificateItem(t, "AA", membercardtest.APIv3Key, &own.PublicKey, own, now.Add(-time.Hour), now.Add(time.Hour)))
+	client := newClient(t, newServer(t), noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		response, err := list.RoundTrip(r)
+		response.StatusCode = http.StatusCreated
+		return response, err
+	})), func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = nil, "" })
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "201: the answer cannot be trusted: it is signed with a key that is not known")
+}
+
 // TestOlderCertificatesAreKept while they are valid, also when a later list leaves them out.
 func TestOlderCertificatesAreKept(t *testing.T) {
 	t.Parallel()
