@@ -71,7 +71,7 @@ func TestAllocations(t *testing.T) {
 		}
 	})
 	t.Log(result, result.MemString())
-	assert.LessOrEqual(t, result.AllocsPerOp(), int64(88))
+	assert.LessOrEqual(t, result.AllocsPerOp(), int64(82))
 	assert.LessOrEqual(t, result.AllocedBytesPerOp(), int64(11<<10))
 }
 
