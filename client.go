@@ -69,9 +69,10 @@ type Config struct {
 	PublicKeyID string
 	PublicKey   *rsa.PublicKey
 	// APIv3Key (APIv3密钥), 32 characters, opens notifications and platform certificates. With it, the
-	// certificates are downloaded when an answer or a notification is signed with one that is not at hand,
-	// or, without a PublicKey or with PreferCertificates, before the first call, and again when they are used and older than 12 hours. At
-	// most one download a second is begun, whatever comes in, and three in 30 s unless callers give up.
+	// certificates are downloaded when an answer or a notification is signed with one that is not at hand;
+	// without a PublicKey, or with PreferCertificates, before the first call; and again when they are used and
+	// older than 12 hours. Whatever comes in, at most three downloads are begun within 30 s, or one a second
+	// while their callers give up or no call can do without.
 	APIv3Key string
 	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
 	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun

@@ -37,17 +37,17 @@ type Notification struct {
 // *[PointsExchangeRequested], *[PointsSyncRequested] or *[UnknownEvent].
 type Event interface{ event() }
 
-// UserCardCreated: a user opened a card (用户开通会员卡通知). Answer with [Client.ConfirmUserCard], also when
+// UserCardCreated says that a user opened a card (用户开通会员卡通知). Answer with [Client.ConfirmUserCard], also when
 // the merchant cannot serve the user; until then the card is unactivated. With CodeModeMerchantAllocate it
 // has no UserCardCode, the confirm gives it one. Document 4015283692.
 //
 // The personal data may be sealed or in clear, the sources disagree: [Client.Decrypt] takes both.
 type UserCardCreated struct{ UserCard }
 
-// UserCardDeleted: a user deleted a card (用户删除会员卡通知). Document 4015283692.
+// UserCardDeleted says that a user deleted a card (用户删除会员卡通知). Document 4015283692.
 type UserCardDeleted struct{ UserCard }
 
-// PointsExchangeRequested: a user wants to swap points for a coupon (用户积分兑券通知). Take the points off
+// PointsExchangeRequested says that a user wants to swap points for a coupon (用户积分兑券通知). Take the points off
 // and answer with [Client.ConfirmPointsExchange]. Act once for each RecordID. Document 4015878622.
 type PointsExchangeRequested struct {
 	RecordID                 string `json:"record_id"` // the swap
@@ -63,7 +63,7 @@ type PointsExchangeRequested struct {
 	StockID                  string `json:"stock_id"`
 }
 
-// PointsSyncRequested: WeChat Pay asks for the points balance of a card (同步用户积分通知). Answer with
+// PointsSyncRequested says that WeChat Pay asks for the points balance of a card (同步用户积分通知). Answer with
 // [Client.SyncUserPoints]. Document 4016096820.
 type PointsSyncRequested struct {
 	BrandID      string `json:"brand_id"`
