@@ -45,6 +45,7 @@ func ExampleNew() {
 	client, err := membercard.New(membercard.Config{
 		MchID:             "1900009191", // the service provider's
 		CertificateSerial: membercard.CertificateSerial(certificate),
+		Certificate:       certificate,
 		PrivateKey:        privateKey,
 		PublicKeyID:       "PUB_KEY_ID_0119000091912026112200000000000001",
 		PublicKey:         publicKey,

@@ -17,6 +17,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		fmt.Fprintln(os.Stderr, "quickstart takes no arguments; it uses the fake WeChat Pay in its own process")
+		os.Exit(2)
+	}
 	server := membercardtest.NewServer()
 	defer server.Close()
 	if err := run(context.Background(), os.Stdout, server); err != nil {
