@@ -560,7 +560,7 @@ func TestAnOddSuccessIsNotBelieved(t *testing.T) {
 		return response, err
 	})), func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = nil, "" })
 	_, err := client.GetUserCard(t.Context(), getRequest)
-	require.ErrorContains(t, err, "201: the answer cannot be trusted: it is signed with a key that is not known")
+	require.ErrorContains(t, err, "GetUserCard: not sent: the platform certificates could not be downloaded: 201: the answer cannot be trusted")
 }
 
 // TestOlderCertificatesAreKept while they are valid, also when a later list leaves them out.
