@@ -153,6 +153,7 @@ func TestProgramRefuses(t *testing.T) {
 		"not a loopback address":        {"-addr", "0.0.0.0:0"},
 		":0 is not a loopback address":  {"-addr", ":0"},
 		"unexpected argument":           {"start"},
+		"-rate must not be negative":    {"-rate", "-3"},
 		"flag provided but not defined": {"-port", "1"},
 		"missing port":                  {"-addr", "127.0.0.1"},
 	} {

@@ -58,6 +58,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if *perSecond <= 0 || *workers <= 0 {
+		return errors.New("-rate and -workers must be more than 0")
+	}
 	config, fake, err := whose.Open()
 	if err != nil {
 		return err

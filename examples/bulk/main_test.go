@@ -233,6 +233,7 @@ func TestBadInput(t *testing.T) {
 	}
 	assert.Error(t, run(t.Context(), []string{"nowhere.csv"}, &bytes.Buffer{}, &bytes.Buffer{}))
 	assert.Error(t, run(t.Context(), []string{"-keys", t.TempDir(), "nowhere.csv"}, &bytes.Buffer{}, &bytes.Buffer{}))
+	require.ErrorContains(t, run(t.Context(), []string{"-rate", "0"}, &bytes.Buffer{}, &bytes.Buffer{}), "must be more than 0")
 	own := filepath.Join(t.TempDir(), "members.csv")
 	require.NoError(t, os.WriteFile(own, []byte(file(3)), 0o600))
 	require.ErrorContains(t, run(t.Context(), []string{own}, &bytes.Buffer{}, &bytes.Buffer{}), "give -keys")

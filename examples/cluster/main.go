@@ -49,6 +49,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if *perSecond <= 0 {
+		return errors.New("-rate must be more than 0")
+	}
 	if !whose.Real() || flags.NArg() != 1 {
 		return errors.New("give -keys and the file of this machine's members")
 	}

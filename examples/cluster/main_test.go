@@ -215,7 +215,7 @@ func TestWaitersLeave(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	for _, args := range [][]string{nil, {"-keys", t.TempDir()}, {"-keys", t.TempDir(), "x.csv"}} {
+	for _, args := range [][]string{nil, {"-keys", t.TempDir()}, {"-keys", t.TempDir(), "x.csv"}, {"-rate", "0"}} {
 		require.Error(t, run(t.Context(), args, &bytes.Buffer{}), args)
 	}
 }
