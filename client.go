@@ -443,11 +443,12 @@ var errNoObject = errors.New("it is not an object")
 // signature.
 type preparedCall struct {
 	*operation
-	uri     string   // escaped path and query
-	body    []byte   // nil for none
-	upload  *upload  // with a body that is no JSON
-	keyID   string   // for Wechatpay-Serial: the key that sealed
-	private []string // values that no error text may quote
+	uri     string    // escaped path and query
+	body    []byte    // nil for none
+	upload  *upload   // with a body that is no JSON
+	keyID   string    // for Wechatpay-Serial: the key that sealed
+	private []string  // values that no error text may quote
+	ids     [2]string // room for the first of them: the openid and the card code
 
 	idsInBody bool // fields marked query|body are in the body
 }
@@ -491,7 +492,7 @@ func parameters(request reflect.Type) []parameter {
 
 // prepare validates, seals and encodes a request. Its errors are ready to be returned.
 func (c *Client) prepare(ctx context.Context, op *operation, request any) (*preparedCall, error) {
-	p := &preparedCall{operation: op, idsInBody: slices.Contains(c.idsInBody, op.name), private: make([]string, 0, 3)}
+	p := &preparedCall{operation: op, idsInBody: slices.Contains(c.idsInBody, op.name)}
 	if err := p.validate(reflect.ValueOf(request)); err != nil {
 		return nil, refuse(p, err)
 	}
@@ -516,6 +517,7 @@ func (c *Client) prepare(ctx context.Context, op *operation, request any) (*prep
 // validate refuses what cannot be meant. It collects the values that no error text may quote.
 func (p *preparedCall) validate(request reflect.Value) error {
 	declared := parameters(request.Type())
+	p.private = p.ids[:0]
 	for i, parameter := range declared {
 		if parameter.private {
 			p.private = append(p.private, request.Field(i).String())
@@ -802,7 +804,11 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer) {
 	defer func() { c.log(ctx, p, a, time.Since(start)) }()
 	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
 	defer cancel()
-	response, err := c.http.Do(p.request(httptrace.WithClientTrace(attemptCtx, a.trace.watch()), a))
+	sendCtx := attemptCtx
+	if p.repeat != read { // nothing depends on whether a read was sent
+		sendCtx = httptrace.WithClientTrace(attemptCtx, a.trace.watch())
+	}
+	response, err := c.http.Do(p.request(sendCtx, a))
 	if err == nil {
 		a.status = response.StatusCode
 		a.requestID = response.Header.Get("Request-Id")
@@ -822,7 +828,7 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer) {
 		if a.status == 0 && a.trace.notSent() {
 			a.err, a.failure = p.describe(ctx, a, "not sent", err), notSent
 		} else {
-			a.err, a.failure, a.inDoubt = p.describe(ctx, a, noAnswer, err), uncertain, true
+			a.err, a.failure, a.inDoubt = p.describe(ctx, a, p.noAnswer(), err), uncertain, true
 		}
 		if badCertificate {
 			a.failure = final
@@ -830,7 +836,7 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer) {
 			c.switchHost(!a.onBackup)
 		}
 	case len(a.body) > maxBody:
-		a.err, a.inDoubt = p.describe(ctx, a, noAnswer, fmt.Errorf("the answer is longer than %d bytes", maxBody)), true
+		a.err, a.inDoubt = p.describe(ctx, a, p.noAnswer(), fmt.Errorf("the answer is longer than %d bytes", maxBody)), true
 	default:
 		a.err = c.verify(ctx, p, response.Header, a)
 		if untrusted, ok := errors.AsType[*SignatureError](a.err); ok {
@@ -857,7 +863,13 @@ func (p *preparedCall) request(ctx context.Context, a *answer) *http.Request {
 	return r
 }
 
-const noAnswer = "sent, but no complete answer came"
+// noAnswer says what is known of a request without a complete answer.
+func (p *preparedCall) noAnswer() string {
+	if p.repeat == read {
+		return "no complete answer came"
+	}
+	return "sent, but no complete answer came"
+}
 
 // readAll reads a body, at most one byte more than is allowed.
 func readAll(response *http.Response) ([]byte, error) {
