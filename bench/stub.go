@@ -7,8 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
+	"strings"
 )
 
 // withoutRSA builds and runs this program again with the standard library's RSA signing and verification
@@ -20,7 +20,11 @@ func withoutRSA(args ...string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	original := filepath.Join(runtime.GOROOT(), "src", "crypto", "rsa", "fips.go") //nolint:staticcheck // the toolchain at hand
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return err
+	}
+	original := filepath.Join(strings.TrimSpace(string(root)), "src", "crypto", "rsa", "fips.go")
 	source, err := os.ReadFile(original)
 	if err != nil {
 		return err

@@ -112,7 +112,7 @@ func (p printer) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) e
 	for _, span := range spans {
 		fmt.Fprintf(p.out, "span %q", span.Name())
 		for _, attribute := range span.Attributes() {
-			fmt.Fprintf(p.out, " %s=%s", attribute.Key, attribute.Value.Emit())
+			fmt.Fprintf(p.out, " %s=%s", attribute.Key, attribute.Value.String())
 		}
 		fmt.Fprintln(p.out)
 	}
