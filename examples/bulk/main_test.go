@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/vbauerster/mpb/v8"
 
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/examples/bulk/rows"
@@ -51,7 +53,16 @@ func file(n int) string {
 	return b.String()
 }
 
-// TestTheQuotaIsUsed: 98 % of it, and the fake, which counts arrivals, never says 429.
+// onTheWay delays each request by up to 10 ms.
+type onTheWay struct{ next http.RoundTripper }
+
+func (w onTheWay) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(rand.N(10 * time.Millisecond))
+	return w.next.RoundTrip(r)
+}
+
+// TestTheQuotaIsUsed: 98 % of it, and the fake, which counts arrivals, never says 429, though some requests take
+// longer to get there than others.
 func TestTheQuotaIsUsed(t *testing.T) {
 	for _, perSecond := range []int{5, 20, 50} {
 		synctest.Test(t, func(t *testing.T) {
@@ -59,12 +70,13 @@ func TestTheQuotaIsUsed(t *testing.T) {
 			server.LimitRate(perSecond)
 			config := server.Config()
 			config.Throttle = NewThrottle(float64(perSecond))
+			config.HTTPClient.Transport = onTheWay{server}
 			client, err := membercard.New(config)
 			require.NoError(t, err)
 			input := []byte(file(perSecond * 20))
 			members, err := rows.Parse(input)
 			require.NoError(t, err)
-			journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), input)
+			journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", input)
 			require.NoError(t, err)
 			job := &rows.Job{Client: client, BrandID: brandID, CardID: cardID, Workers: 8}
 			start := time.Now()
@@ -83,8 +95,8 @@ func TestTheQuotaIsUsed(t *testing.T) {
 	}
 }
 
-// TestKilledTenTimes: the program is killed without warning, ten times, and started again; every row is
-// carried out exactly once.
+// TestKilledTenTimes: the program is killed without warning, ten times, in the midst of its work, and started
+// again; every row is carried out exactly once.
 func TestKilledTenTimes(t *testing.T) {
 	const n = 400
 	server := newServer(t)
@@ -94,7 +106,7 @@ func TestKilledTenTimes(t *testing.T) {
 	path := filepath.Join(dir, "members.csv")
 	require.NoError(t, os.WriteFile(path, []byte(file(n)), 0o600))
 	start := func() (*exec.Cmd, *bytes.Buffer) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		t.Cleanup(cancel)
 		command := exec.CommandContext(ctx, os.Args[0], "-keys", dir, "-mchid", membercardtest.MchID, "-public-key-id", membercardtest.PublicKeyID,
 			"-base-url", baseURL, "-rate", "200", "-settle", "200ms", path)
@@ -104,19 +116,43 @@ func TestKilledTenTimes(t *testing.T) {
 		require.NoError(t, command.Start())
 		return command, &out
 	}
+	inDoubt := 0
 	for range 10 {
-		command, _ := start()
-		time.Sleep(time.Duration(100+rand.IntN(400)) * time.Millisecond)
-		_ = command.Process.Kill()
+		before, most := len(server.Requests()), 1+rand.IntN(25)
+		command, out := start()
+		require.Eventually(t, func() bool { return len(server.Requests()) >= before+most }, time.Minute, time.Millisecond, "%s", out)
+		require.NoError(t, command.Process.Kill())
 		_ = command.Wait()
+		inDoubt += begun(t, path+".results")
 	}
-	t.Logf("%d rows were carried out before the last start", imports(server, n))
+	require.Less(t, imports(server, n), n, "there is something left for the last start")
+	assert.Positive(t, inDoubt, "some rows were under way")
+	t.Logf("%d rows were carried out before the last start, %d were in doubt after the kills", imports(server, n), inDoubt)
 	command, out := start()
 	require.NoError(t, command.Wait(), out.String())
 	assert.Contains(t, out.String(), fmt.Sprintf("%d done, 0 refused, 0 for the next run", n))
 	for i := range n {
 		assert.Equal(t, 1, server.Effects(membercard.OperationImportUserCardByOpenID, fmt.Sprintf("M-%04d", i)))
 	}
+}
+
+// begun counts the rows that the results leave in doubt.
+func begun(t *testing.T, path string) (n int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	last := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.SplitN(line, ",", 3); len(fields) == 3 && strings.HasSuffix(line, "\n") {
+			last[fields[0]] = fields[1]
+		}
+	}
+	for _, status := range last {
+		if status == "begun" {
+			n++
+		}
+	}
+	return n
 }
 
 func imports(server *membercardtest.Server, n int) (done int) {
@@ -132,43 +168,58 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	input := []byte(file(10))
 	members, err := rows.Parse(input)
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "results")
+	dir := t.TempDir()
 	run := func(job *rows.Job) rows.Summary {
-		journal, err := rows.OpenJournal(path, input)
+		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Update)), "a test", input)
 		require.NoError(t, err)
 		summary, err := job.Run(t.Context(), members, journal)
 		require.NoError(t, err)
 		require.NoError(t, journal.Close())
 		return summary
 	}
-	job := &rows.Job{Client: server.Client(), BrandID: brandID, CardID: cardID, Workers: 1}
-	cut := membercardtest.Fault{Operation: membercard.OperationImportUserCardByOpenID, Kind: membercardtest.FaultCut, Times: 2}
-	server.Inject(cut)
-	cut.AfterEffect = true
-	server.Inject(cut)
+	config := server.Config()
+	config.Retry.MaxAttempts = 1
+	client, err := membercard.New(config)
+	require.NoError(t, err)
+	job := &rows.Job{Client: client, BrandID: brandID, CardID: cardID, Workers: 1}
+	cut := func(operation membercard.Operation) {
+		fault := membercardtest.Fault{Operation: operation, Kind: membercardtest.FaultCut, Times: 2}
+		server.Inject(fault)
+		fault.AfterEffect = true
+		server.Inject(fault)
+	}
+	cut(membercard.OperationImportUserCardByOpenID)
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationImportUserCardByOpenID, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationImportUserCardByOpenID, Kind: membercardtest.FaultStatus, Status: 400, Code: "PARAM_ERROR"})
 	assert.Equal(t, rows.Summary{rows.Begun: 4, rows.Later: 1, rows.Refused: 1, rows.Done: 4}, run(job))
 	assert.Equal(t, rows.Summary{rows.Refused: 1, rows.Done: 9}, run(job))
 	assert.Equal(t, 9, imports(server, 10))
 
-	// The same file as an update, of which two fail on the way, and the reading of one of them, too.
-	path = filepath.Join(t.TempDir(), "results")
+	// The same file as an update. Of the rows in doubt one cannot be read, and one is refused when it is read.
+	for i := range members {
+		members[i].Level = "钻石会员"
+	}
 	job.Update = true
-	cut.Operation, cut.Times = membercard.OperationUpdateUserCard, 6
-	server.Inject(cut)
-	summary := run(job)
-	assert.Equal(t, 2, summary[rows.Begun])
+	cut(membercard.OperationUpdateUserCard)
+	assert.Equal(t, rows.Summary{rows.Begun: 4, rows.Refused: 1, rows.Done: 5}, run(job), "one has no card: its import was refused")
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationGetUserCard, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
-	assert.Equal(t, 1, run(job)[rows.Begun])
-	assert.Equal(t, rows.Summary{rows.Refused: 1, rows.Done: 9}, run(job), "one has no card: its import was refused")
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationGetUserCard, Kind: membercardtest.FaultStatus, Status: 400, Code: "INVALID_REQUEST"})
+	assert.Equal(t, rows.Summary{rows.Begun: 1, rows.Refused: 2, rows.Done: 7}, run(job))
+	assert.Equal(t, rows.Summary{rows.Refused: 2, rows.Done: 8}, run(job))
+	updates := 0
+	for _, m := range members {
+		n := server.Effects(membercard.OperationUpdateUserCard, m.UserCardCode)
+		assert.LessOrEqual(t, n, 1)
+		updates += n
+	}
+	assert.Equal(t, 8, updates)
 }
 
 // TestTheJournal: a torn last line is dropped, another input is refused, and when it cannot be written nothing is
 // sent.
 func TestTheJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results")
-	journal, err := rows.OpenJournal(path, []byte("a"))
+	journal, err := rows.OpenJournal(path, "a test", []byte("a"))
 	require.NoError(t, err)
 	require.NoError(t, journal.Set(1, rows.Done, ""))
 	require.NoError(t, journal.Set(2, rows.Refused, "field \"x\",\nline two"))
@@ -177,27 +228,32 @@ func TestTheJournal(t *testing.T) {
 	require.NoError(t, err)
 	for cut := range whole {
 		require.NoError(t, os.WriteFile(path, whole[:cut], 0o600))
-		journal, err := rows.OpenJournal(path, []byte("a"))
+		journal, err := rows.OpenJournal(path, "a test", []byte("a"))
 		require.NoError(t, err)
 		require.NoError(t, journal.Set(3, rows.Done, ""))
 		require.NoError(t, journal.Close())
-		journal, err = rows.OpenJournal(path, []byte("a"))
+		journal, err = rows.OpenJournal(path, "a test", []byte("a"))
 		require.NoError(t, err)
 		assert.Equal(t, rows.Done, journal.Status(3))
 		require.NoError(t, journal.Close())
 	}
 	require.NoError(t, os.WriteFile(path, whole, 0o600))
-	_, err = rows.OpenJournal(path, []byte("b"))
-	require.ErrorContains(t, err, "these are not the results of this input")
+	for task, input := range map[string]string{"a test": "b", "another test": "a"} {
+		_, err = rows.OpenJournal(path, task, []byte(input))
+		require.ErrorContains(t, err, "these are the results of another task or another input")
+	}
+	require.NoError(t, os.WriteFile(path, append(whole, "3,do4,done,\n"...), 0o600))
+	_, err = rows.OpenJournal(path, "a test", []byte("a"))
+	require.ErrorContains(t, err, "is not a result")
 	require.NoError(t, os.WriteFile(path, []byte("somebody's file\nwithout an end"), 0o600))
-	_, err = rows.OpenJournal(path, []byte("a"))
-	require.ErrorContains(t, err, "these are not the results of this input")
+	_, err = rows.OpenJournal(path, "a test", []byte("a"))
+	require.ErrorContains(t, err, "these are the results of another task or another input")
 	left, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "somebody's file\nwithout an end", string(left))
 
 	server := newServer(t)
-	closed, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), nil)
+	closed, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", nil)
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	members, err := rows.Parse([]byte(file(3)))
@@ -205,13 +261,66 @@ func TestTheJournal(t *testing.T) {
 	_, err = (&rows.Job{Client: server.Client(), BrandID: brandID, CardID: cardID}).Run(t.Context(), members, closed)
 	require.ErrorIs(t, err, os.ErrClosed)
 	assert.Empty(t, server.Requests())
+	require.ErrorIs(t, closed.Set(1, rows.Done, ""), os.ErrClosed, "nothing follows a line that may be torn")
+}
+
+// TestTheBar shows this run: its rows, its rate, its failures.
+func TestTheBar(t *testing.T) {
+	var out bytes.Buffer
+	b := &bar{out: &out, options: []mpb.ContainerOption{mpb.WithAutoRefresh()}}
+	report := b.begin(3)
+	report(rows.Done)
+	report(rows.Refused)
+	report(rows.Done)
+	b.end()
+	assert.Contains(t, out.String(), "3/3")
+	assert.Contains(t, out.String(), " left, 1 failures")
+	(&bar{}).end() // it was never begun
+}
+
+// TestResults are of one task and one account: those of a rehearsal, or of an import, are not taken for others.
+func TestResults(t *testing.T) {
+	server := newServer(t)
+	path := filepath.Join(t.TempDir(), "members.csv")
+	require.NoError(t, os.WriteFile(path, []byte(file(3)), 0o600))
+	job := &rows.Job{Client: server.Client(), Account: "1", BrandID: brandID, CardID: cardID}
+	var out bytes.Buffer
+	todo := []int{}
+	count := func(n int) func(rows.Status) {
+		todo = append(todo, n)
+		return nil
+	}
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
+	require.ErrorContains(t, job.Work(t.Context(), path, "", &out, count), "run it again for the rest")
+	require.NoError(t, job.Work(t.Context(), path, "", &out, count))
+	assert.Equal(t, []int{3, 1}, todo)
+	for _, other := range []rows.Job{
+		{Account: "2", BrandID: brandID, CardID: cardID},
+		{Account: "1", BrandID: brandID, CardID: cardID, Update: true},
+		{Account: "1", BrandID: brandID, CardID: "another"},
+		{Account: "1", BrandID: "1005", CardID: cardID},
+	} {
+		require.ErrorContains(t, other.Work(t.Context(), path, "", &out, nil), "these are the results of another task")
+	}
+
+	require.NoError(t, os.WriteFile(path, []byte(file(3)), 0o600))
+	journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", nil)
+	require.NoError(t, err)
+	require.NoError(t, journal.Set(1, rows.Done, ""))
+	require.NoError(t, journal.Set(2, rows.Begun, ""))
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	job.Settle = time.Hour
+	summary, err := job.Run(ctx, make([]rows.Member, 3), journal)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, rows.Summary{rows.Done: 1, rows.Begun: 1, "": 1}, summary, "interrupted in the pause")
 }
 
 func TestInterrupted(t *testing.T) {
 	server := newServer(t)
 	members, err := rows.Parse([]byte(file(100)))
 	require.NoError(t, err)
-	journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), nil)
+	journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", nil)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	job := &rows.Job{Client: server.Client(), BrandID: brandID, CardID: cardID, Workers: 4, Report: func(rows.Status) {
@@ -233,7 +342,10 @@ func TestBadInput(t *testing.T) {
 	}
 	assert.Error(t, run(t.Context(), []string{"nowhere.csv"}, &bytes.Buffer{}, &bytes.Buffer{}))
 	assert.Error(t, run(t.Context(), []string{"-keys", t.TempDir(), "nowhere.csv"}, &bytes.Buffer{}, &bytes.Buffer{}))
-	require.ErrorContains(t, run(t.Context(), []string{"-rate", "0"}, &bytes.Buffer{}, &bytes.Buffer{}), "must be more than 0")
+	for _, rate := range []string{"0", "-1", "NaN", "Inf", "1e9"} {
+		require.ErrorContains(t, run(t.Context(), []string{"-rate", rate}, &bytes.Buffer{}, &bytes.Buffer{}), "must be more than 0", rate)
+	}
+	require.ErrorContains(t, run(t.Context(), []string{"members.csv", "-update"}, &bytes.Buffer{}, &bytes.Buffer{}), `unexpected argument "-update"`)
 	own := filepath.Join(t.TempDir(), "members.csv")
 	require.NoError(t, os.WriteFile(own, []byte(file(3)), 0o600))
 	require.ErrorContains(t, run(t.Context(), []string{own}, &bytes.Buffer{}, &bytes.Buffer{}), "give -keys")

@@ -49,10 +49,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *perSecond <= 0 {
+	switch {
+	case *perSecond <= 0:
 		return errors.New("-rate must be more than 0")
-	}
-	if !whose.Real() || flags.NArg() != 1 {
+	case flags.NArg() > 1:
+		return fmt.Errorf("unexpected argument %q; there is one file, and flags come before it", flags.Arg(1))
+	case !whose.Real() || flags.NArg() == 0:
 		return errors.New("give -keys and the file of this machine's members")
 	}
 	config, _, err := whose.Open()
@@ -66,7 +68,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	job := &rows.Job{Client: client, BrandID: *brand, CardID: *card, Workers: 4, Settle: *settle}
+	job := &rows.Job{Client: client, Account: whose.Name(), BrandID: *brand, CardID: *card, Workers: 4, Settle: *settle}
 	return job.Work(ctx, flags.Arg(0), *results, out, nil)
 }
 
@@ -125,8 +127,11 @@ func (q *queue) wait(ctx context.Context, ask func() (*redis_rate.Result, error)
 	}
 	for {
 		granted, err := ask()
-		if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
-			return context.DeadlineExceeded // Redis may well be there
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err() // Redis may well be there
+		}
+		if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) { // as its timer will say in a moment
+			return context.DeadlineExceeded
 		}
 		if err != nil {
 			q.failed = time.Now()

@@ -1,7 +1,6 @@
 package rows
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
@@ -9,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,16 +32,18 @@ type Journal struct {
 	mu     sync.Mutex
 	file   *os.File
 	status map[int]Status
+	err    error // of a line that could not be written; it may be torn, so no other may follow it
 }
 
-// OpenJournal opens or creates the results of an input. It refuses those of another input.
-func OpenJournal(path string, input []byte) (*Journal, error) {
+// OpenJournal opens or creates the results of a task, such as an import into a template, on an input. It
+// refuses those of another.
+func OpenJournal(path, task string, input []byte) (*Journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the user's own file
 	if err != nil {
 		return nil, err
 	}
 	j := &Journal{file: file, status: map[int]Status{}}
-	if err := j.read(fmt.Sprintf("input %x", sha256.Sum256(input))); err != nil {
+	if err := j.read(fmt.Sprintf("%s of %x", task, sha256.Sum256(input))); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
 	return j, nil
@@ -53,7 +55,7 @@ func (j *Journal) read(head string) error {
 		return err
 	}
 	if !bytes.HasPrefix(data, []byte(head+"\n")) && !strings.HasPrefix(head, string(data)) {
-		return errors.New("these are not the results of this input; give another -results")
+		return errors.New("these are the results of another task or another input; give another -results")
 	}
 	complete := data[:bytes.LastIndexByte(data, '\n')+1] // the last line of a program that was killed may be torn
 	if err := j.file.Truncate(int64(len(complete))); err != nil {
@@ -66,9 +68,9 @@ func (j *Journal) read(head string) error {
 		_, err := fmt.Fprintln(j.file, head)
 		return err
 	}
-	reader := csv.NewReader(bufio.NewReader(bytes.NewReader(complete)))
+	reader := csv.NewReader(bytes.NewReader(complete[len(head)+1:]))
 	reader.FieldsPerRecord = -1
-	for i := 0; ; i++ {
+	for line := 2; ; line++ {
 		record, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -76,12 +78,9 @@ func (j *Journal) read(head string) error {
 		if err != nil {
 			return err
 		}
-		if i == 0 {
-			continue
-		}
 		row, err := strconv.Atoi(record[0])
-		if err != nil || len(record) < 2 {
-			return fmt.Errorf("line %d is not a result", i+1)
+		if err != nil || len(record) != 3 || !slices.Contains([]Status{Begun, Done, Refused, Later}, Status(record[1])) {
+			return fmt.Errorf("line %d is not a result", line)
 		}
 		j.status[row] = Status(record[1])
 	}
@@ -98,12 +97,15 @@ func (j *Journal) Status(row int) Status {
 func (j *Journal) Set(row int, status Status, why string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.err != nil {
+		return j.err
+	}
 	var line bytes.Buffer
 	w := csv.NewWriter(&line)
 	_ = w.Write([]string{strconv.Itoa(row), string(status), strings.ReplaceAll(why, "\n", " ")}) // a result is one line
 	w.Flush()
-	if _, err := j.file.Write(line.Bytes()); err != nil { // one write, so that lines do not mix
-		return err
+	if _, j.err = j.file.Write(line.Bytes()); j.err != nil { // one write, so that lines do not mix
+		return j.err
 	}
 	j.status[row] = status
 	return nil

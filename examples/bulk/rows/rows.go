@@ -22,9 +22,11 @@ import (
 	"github.com/wechatpay-cards/membercard"
 )
 
-// Job says what is done with the rows.
+// Job says what is done with the rows. With Update the client must make no repeats of its own
+// (RetryPolicy.MaxAttempts 1): a row whose outcome is unknown is read back first.
 type Job struct {
 	Client  *membercard.Client
+	Account string // whose client it is: results are of one account
 	BrandID string
 	CardID  string
 	Update  bool          // change members who are there, instead of importing new ones
@@ -37,9 +39,9 @@ type Job struct {
 type Member struct{ OpenID, UserCardCode, Level, PhoneNumber string }
 
 // Work does the job on the file of members at path, with its results in a journal, and says on out how
-// the rows stand. report, which may be nil, is called with the number of rows and their journal before the
-// work, and returns what Job.Report is to be.
-func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, report func(total int, journal *Journal) func(Status)) error {
+// the rows stand. report, which may be nil, is called before the work with the number of rows that are to be
+// done, and returns what Job.Report is to be.
+func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, report func(rows int) func(Status)) error {
 	input, err := os.ReadFile(path) //nolint:gosec // the user's own file
 	if err != nil {
 		return err
@@ -48,12 +50,13 @@ func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, rep
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	journal, err := OpenJournal(cmp.Or(results, path+".results"), input)
+	journal, err := OpenJournal(cmp.Or(results, path+".results"), j.task(), input)
 	if err != nil {
 		return err
 	}
 	if report != nil {
-		j.Report = report(len(members), journal)
+		before := journal.summary(len(members))
+		j.Report = report(len(members) - before[Done] - before[Refused])
 	}
 	start := time.Now()
 	summary, err := j.Run(ctx, members, journal)
@@ -82,20 +85,33 @@ func Parse(input []byte) ([]Member, error) {
 	return members, nil
 }
 
-// Summary counts how the rows stand after a run.
+// task names what is done, so that the results of one task are not taken for those of another.
+func (j *Job) task() string {
+	what := "import"
+	if j.Update {
+		what = "update"
+	}
+	return fmt.Sprintf("%s, account %s, brand %q, template %q", what, j.Account, j.BrandID, j.CardID)
+}
+
+// Summary counts how the rows stand.
 type Summary map[Status]int
+
+func (j *Journal) summary(rows int) Summary {
+	s := Summary{}
+	for row := range rows {
+		s[j.Status(row+1)]++
+	}
+	return s
+}
 
 // Run works on all rows that are not done or refused. Its error says what kept it from going on.
 func (j *Job) Run(ctx context.Context, members []Member, journal *Journal) (Summary, error) {
-	inDoubt := false
-	for row := range members {
-		inDoubt = inDoubt || journal.Status(row+1) == Begun
-	}
-	if inDoubt {
+	if before := journal.summary(len(members)); before[Begun] > 0 {
 		select {
 		case <-time.After(j.Settle):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return before, ctx.Err()
 		}
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -130,19 +146,14 @@ func (j *Job) Run(ctx context.Context, members []Member, journal *Journal) (Summ
 	}
 	close(next)
 	workers.Wait()
-	summary := Summary{}
-	for row := range members {
-		summary[journal.Status(row+1)]++
-	}
-	return summary, context.Cause(ctx)
+	return journal.summary(len(members)), context.Cause(ctx)
 }
 
 // one works on one row and writes what came of it.
 func (j *Job) one(ctx context.Context, row int, m Member, journal *Journal) (Status, error) {
-	status, why := Later, ""
-	done := false
-	var err error
-	if journal.Status(row) == Begun {
+	inDoubt := journal.Status(row) == Begun
+	done, err := false, error(nil)
+	if inDoubt {
 		done, err = j.isDone(ctx, m)
 	}
 	if err == nil && !done {
@@ -150,19 +161,21 @@ func (j *Job) one(ctx context.Context, row int, m Member, journal *Journal) (Sta
 			return "", err
 		}
 		err = j.send(ctx, m)
-		if errors.Is(err, membercard.ErrOutcomeUnknown) {
-			return Begun, journal.Set(row, Begun, err.Error()) // the next run reads the card
-		}
-	} else if err != nil { // still in doubt
-		return Begun, journal.Set(row, Begun, err.Error())
+		inDoubt = errors.Is(err, membercard.ErrOutcomeUnknown)
 	}
-	switch {
-	case err == nil:
-		status = Done
-	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest), errors.Is(err, membercard.ErrNotFound):
-		status, why = Refused, err.Error()
-	default:
-		why = err.Error() // no permission, the limit, the limiter is away, interrupted
+	status, why := Done, ""
+	if err != nil {
+		why = err.Error()
+		switch {
+		case errors.Is(err, membercard.ErrOutcomeUnknown):
+			status = Begun // the next run reads the card
+		case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest), errors.Is(err, membercard.ErrNotFound):
+			status = Refused
+		case inDoubt: // the card could not be read
+			status = Begun
+		default: // no permission, the limit, the limiter is away, interrupted
+			status = Later
+		}
 	}
 	return status, journal.Set(row, status, why)
 }

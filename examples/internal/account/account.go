@@ -57,6 +57,14 @@ func (f *Flags) check() error {
 // Real reports whether -keys was given: what is done then, is done in earnest.
 func (f *Flags) Real() bool { return f.keys != "" }
 
+// Name says whose client it is and of which service.
+func (f *Flags) Name() string {
+	if !f.Real() {
+		return "of the fake"
+	}
+	return strings.TrimSpace(f.mchID + " " + f.baseURL)
+}
+
 // Open returns the client's configuration. server is the fake behind it, nil with -keys; close it.
 func (f *Flags) Open() (config membercard.Config, server *membercardtest.Server, err error) {
 	if err := f.check(); err != nil {
