@@ -46,6 +46,8 @@ type ratio struct{ median, low, high float64 }
 
 func (r ratio) String() string { return fmt.Sprintf("%.3f [%.3f, %.3f]", r.median, r.low, r.high) }
 
+func (r ratio) inverse() ratio { return ratio{1 / r.median, 1 / r.high, 1 / r.low} }
+
 func newRatio(values []float64) ratio {
 	slices.Sort(values)
 	n := float64(len(values))
