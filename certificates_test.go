@@ -481,7 +481,7 @@ func TestTheListMustProveItself(t *testing.T) {
 		membercardtest.FaultForgedBody:      "could not be downloaded: 200: the answer cannot be trusted",
 		membercardtest.FaultProbe:           "a probe of WeChat Pay's",
 		membercardtest.FaultStaleTimestamp:  "not within five minutes",
-		membercardtest.FaultUnknownSerial:   "which is not among the certificates in the answer, or not valid now",
+		membercardtest.FaultUnknownSerial:   "it is not among the certificates in the answer, or not valid now",
 		membercardtest.FaultHTML:            "502, not signed by WeChat Pay",
 		membercardtest.FaultMissingHeader:   "a signature header is missing",
 		membercardtest.FaultTruncated:       "no complete answer",
@@ -530,7 +530,7 @@ func TestAnExpiredCertificateProvesNothing(t *testing.T) {
 	}
 	server := newServer(t)
 	for expired, says := range map[bool]string{
-		true:  "which is not among the certificates in the answer, or not valid now",
+		true:  "it is not among the certificates in the answer, or not valid now",
 		false: "it is signed with a key", // by the same transport, which answers everything with the list
 	} {
 		notAfter := now.Add(time.Hour)

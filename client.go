@@ -89,7 +89,7 @@ type Config struct {
 	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from
 	// [NewTransport], so clients that are to share connections must be given the same Transport. One that
 	// reports no httptrace events leaves it unknown whether a failed request was sent; one that sends a
-	// request again by itself must report those of the last time. Redirects are never followed.
+	// request again by itself must report the events of its last try. Redirects are never followed.
 	HTTPClient *http.Client
 	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
 	// of a call bounds all attempts together.
@@ -113,7 +113,7 @@ type Config struct {
 // and writes that may be done twice, whenever that can help; other writes when the service refused
 // them for their rate or nothing was sent; irreversible ones only when nothing was sent. Every attempt
 // is signed anew. Retry-After is obeyed up to a minute; a wait that would outlast the context is not
-// begun. A certificate that does not verify is final.
+// begun. A failed check of the TLS certificate is not repeated.
 type RetryPolicy struct {
 	MaxAttempts int           // 0: 3; 1: no repeats
 	MinBackoff  time.Duration // before the first repeat, then doubled, with jitter; 0: 200 ms
@@ -316,7 +316,11 @@ func checkURL(name, value string) (string, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.ContainsAny(value, "?#") {
 		return "", fmt.Errorf("%s must be a URL such as %s, without user, query or fragment", name, primaryURL)
 	}
-	return strings.TrimRight(value, "/"), nil
+	value = strings.TrimRight(value, "/")
+	if strings.HasSuffix(value, "/v3") {
+		return "", fmt.Errorf("%s must not end in /v3, with which the path of every operation begins", name)
+	}
+	return value, nil
 }
 
 // userAgent names this module, its version as far as the build knows it, and Go.
@@ -846,7 +850,7 @@ func (c *Client) exchange(ctx context.Context, p *preparedCall, a *answer) {
 			}
 			return
 		}
-		c.classify(p, a)
+		p.classify(a)
 	}
 }
 
@@ -979,7 +983,7 @@ func verifySignature(header http.Header, body []byte, keyOf func(serial string) 
 }
 
 // classify decides what a complete answer means for the call.
-func (c *Client) classify(p *preparedCall, a *answer) {
+func (p *preparedCall) classify(a *answer) {
 	status := a.status
 	if status >= 200 && status < 300 && status != http.StatusAccepted && status != http.StatusNoContent && len(a.body) > 0 {
 		return

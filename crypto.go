@@ -1,6 +1,7 @@
 package membercard
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
@@ -69,7 +70,7 @@ func (c *Client) Decrypt(s Sensitive) (string, error) {
 
 var errNotOpened = errors.New("the value does not open with the merchant key; was it sealed for another certificate?")
 
-func (c *Client) open(s Sensitive) (_ string, err error) {
+func (c *Client) open(s Sensitive) (string, error) {
 	value := s.get()
 	switch value.state {
 	case "", statePlaintext:
@@ -83,24 +84,20 @@ func (c *Client) open(s Sensitive) (_ string, err error) {
 	if len(c.decrypters) == 0 {
 		return "", errors.New("Config.PrivateKey can only sign; give one that is also a crypto.Decrypter")
 	}
-	if _, canOpen := c.signer.(crypto.Decrypter); !canOpen {
-		defer func() {
-			if err != nil {
-				err = fmt.Errorf("%w; Config.PrivateKey can only sign, so only PreviousKeys were tried", err)
-			}
-		}()
-	}
-	var failures []error
+	var first error // the current key's failure says more than an old one's
 	for _, key := range c.decrypters {
 		plaintext, err := apiv3.Open(key, value.text)
 		if err == nil {
 			value.opened.Store(&plaintext)
 			return plaintext, nil
 		}
-		failures = append(failures, err)
+		first = cmp.Or(first, err)
 	}
-	// The current key's failure says more than an old one's.
-	return "", fmt.Errorf("%w (%s)", errNotOpened, oneLine(failures[0].Error(), nil)) // whose chain may hold a foreign context's error
+	err := fmt.Errorf("%w (%s)", errNotOpened, oneLine(first.Error(), nil)) // as text: its chain may hold a foreign context's error
+	if _, canOpen := c.signer.(crypto.Decrypter); !canOpen {
+		err = fmt.Errorf("%w; Config.PrivateKey can only sign, so only PreviousKeys were tried", err)
+	}
+	return "", err
 }
 
 // sealer seals the sensitive values of one request under one key. The first failure stays in err.

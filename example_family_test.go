@@ -3,6 +3,11 @@ package membercard_test
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"log"
 	"sync/atomic"
@@ -376,7 +381,7 @@ func ExampleClient_Decrypt() {
 	// Output: [sensitive] 13800000000
 }
 
-// For a server of another kind than net/http, and whoever wants to answer by himself.
+// For a server of another kind than net/http, and for programs that answer themselves.
 func ExampleClient_ParseNotification() {
 	server := newExampleServer()
 	defer server.Close()
@@ -425,16 +430,35 @@ func ExampleConfig_previousKeys() {
 	var client atomic.Pointer[membercard.Client]
 	client.Store(server.Client())
 
+	stored := storedCard() // read from WeChat Pay and kept as JSON, before the change
+
 	config := server.Config() // with the new key and serial number
 	config.PreviousKeys = []crypto.Decrypter{oldKey}
 	renewed, err := membercard.New(config)
 	if err != nil {
 		log.Fatal(err)
 	}
+	_, err = client.Load().Decrypt(stored.PhoneNumber)
+	fmt.Println("before:", err != nil)
 	client.Store(renewed) // calls under way end with the old one
-	_, err = client.Load().ListCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"})
-	fmt.Println(err)
-	// Output: <nil>
+	phone, err := client.Load().Decrypt(stored.PhoneNumber)
+	fmt.Println("after:", phone, err)
+	// Output:
+	// before: true
+	// after: 13800000000 <nil>
+}
+
+// storedCard returns a card whose phone number was sealed for oldKey.
+func storedCard() *membercard.UserCard {
+	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &oldKey.PublicKey, []byte("13800000000"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var card membercard.UserCard
+	if err := json.Unmarshal(fmt.Appendf(nil, `{"phone_number":%q}`, base64.StdEncoding.EncodeToString(sealed)), &card); err != nil {
+		log.Fatal(err)
+	}
+	return &card
 }
 
 var oldKey = newKey()

@@ -2,6 +2,8 @@ package membercard_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log"
@@ -67,6 +69,15 @@ func ExampleNew() {
 	}
 	fmt.Println(card.UserCardState, card.Level, len(phone))
 }
+
+// exampleKey is a merchant's private key that the fake does not know.
+var exampleKey = func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return key
+}()
 
 // newExampleServer returns the fake with the member of the examples.
 func newExampleServer() *membercardtest.Server {
@@ -249,17 +260,22 @@ func ExampleNewTransport() {
 	configs := []membercard.Config{server.Config(), server.Config()}
 
 	shared := &http.Client{Transport: membercard.NewTransport()}
-	var clients []*membercard.Client
 	for _, config := range configs { // one for each merchant number
 		config.HTTPClient = shared
+		config.BaseURL = server.Start() // of the fake; leave it out
 		client, err := membercard.New(config)
 		if err != nil {
 			log.Fatal(err)
 		}
-		clients = append(clients, client)
+		page, err := client.ListCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(page.TotalCount)
 	}
-	fmt.Println(len(clients))
-	// Output: 2
+	// Output:
+	// 1
+	// 1
 }
 
 // The Request-ID of a successful call.
@@ -303,7 +319,7 @@ func ExampleConfig_throttle() {
 }
 
 // Too many requests: the call was not carried out, so it may be made again, later.
-func ExampleConfig_rateLimited() {
+func Example_rateLimited() {
 	server := newExampleServer()
 	defer server.Close()
 	client := server.Client()
@@ -327,6 +343,72 @@ func ExampleConfig_rateLimited() {
 	}
 	fmt.Println(card.UserCardState)
 	// Output: INVALID
+}
+
+// What is wrong with a parameter: the error names it, Detail says why.
+func ExampleErrorDetail() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	_, err := client.UpdateUserCard(context.Background(), membercard.UpdateUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+		Level: new("a level of more than ten characters"),
+	})
+	if apiError, ok := errors.AsType[*membercard.APIError](err); ok && apiError.Detail != nil {
+		fmt.Println(apiError.Code, apiError.Detail.Location, apiError.Detail.Field, apiError.Detail.Issue)
+	}
+	// What the client is sure of it refuses itself: there is no APIError then.
+	_, err = client.UpdateUserCard(context.Background(), membercard.UpdateUserCardRequest{BrandID: "1004"})
+	fmt.Println(err, errors.Is(err, membercard.ErrInvalidParameter))
+	// Output:
+	// PARAM_ERROR body /level must have at most 10 characters
+	// UpdateUserCard: UserCardCode (user_card_code) is required true
+}
+
+// The service did not accept the signature: Diagnosis says what differs, as far as can be told.
+func Example_unauthorized() {
+	server := newExampleServer()
+	defer server.Close()
+	config := server.Config()
+	config.PrivateKey = exampleKey // of another certificate than CertificateSerial names
+	client, err := membercard.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	_, err = client.ListCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"})
+	if apiError, ok := errors.AsType[*membercard.APIError](err); ok && errors.Is(err, membercard.ErrUnauthorized) {
+		fmt.Println(apiError.Diagnosis)
+	}
+	// Output: the service verified the very message that was signed, so PrivateKey and CertificateSerial do not belong together
+}
+
+// No answer in time: whose time it was, Config.AttemptTimeout's or the context's.
+func Example_timeout() {
+	server := newExampleServer()
+	defer server.Close()
+	config := server.Config()
+	config.AttemptTimeout = 10 * time.Millisecond // 10 s when it is not set
+	config.Retry.MaxAttempts = 1
+	client, err := membercard.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSilent})
+
+	_, err = client.GetUserCard(context.Background(), membercard.GetUserCardRequest{
+		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
+		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+	})
+	switch {
+	case errors.Is(err, membercard.ErrAttemptTimeout):
+		fmt.Println("the service is slow")
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Println("the caller's time is over")
+	}
+	// Output: the service is slow
 }
 
 // An answer that cannot be trusted: nothing of it is used, and the reason says where to look.

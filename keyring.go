@@ -51,7 +51,7 @@ type keyRing struct {
 	certificates atomic.Pointer[certificateSet] // nil until they are needed
 	begun        atomic.Int64                   // downloads
 	slot         chan struct{}                  // one place: whoever takes it downloads
-	recent       [3]time.Time                   // when the last downloads began; this and what follows is for who has the slot
+	recent       [3]time.Time                   // when the last downloads began; this and what follows is for the holder of the slot
 	lastErr      error                          // of the last download
 	gaveUp       bool                           // whose caller went away
 }
@@ -164,7 +164,7 @@ func (r *keyRing) verifyDownload(serial string, body []byte) (*rsa.PublicKey, er
 		return own.PublicKey.(*rsa.PublicKey), nil
 	}
 	if err == nil {
-		err = errors.New("which is not among the certificates in the answer, or not valid now")
+		err = errors.New("it is not among the certificates in the answer, or not valid now")
 	}
 	return nil, err
 }
@@ -211,7 +211,7 @@ func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, 
 	return r.certificates.Load(), nil
 }
 
-// load downloads the certificates and keeps those at hand that have not expired. Only who has the slot
+// load downloads the certificates and keeps those at hand that have not expired. Only the holder of the slot
 // calls it.
 func (r *keyRing) load(ctx context.Context) error {
 	if r.gaveUp {

@@ -47,6 +47,10 @@ func TestMain(m *testing.M) {
 		serveKey(os.Stdin, os.Stdout)
 		return
 	}
+	if os.Getenv("MEMBERCARD_FIRST_PROGRAM") != "" {
+		ExampleNew()
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -231,9 +231,9 @@ func withoutValue(err error) error {
 
 // NotificationHandler returns a handler for a template's NotifyURL. It parses each notification, calls
 // handle, and answers as WeChat Pay expects: 204 when handle returns nil, 500 when it returns an error or
-// panics, 401 to what does not prove to come from WeChat Pay, 400 to what cannot be read. After any status
-// but 200 and 204, and after 5 s without an answer, WeChat Pay sends the notification again, first after
-// 15 s, some 15 times within a day.
+// panics, 401 to what does not prove to come from WeChat Pay, 400 to what cannot be read, 405 to what is no
+// POST. After any status but 200 and 204, and after 5 s without an answer, WeChat Pay sends the notification
+// again, first after 15 s, some 15 times within a day.
 //
 // The context given to handle ends 4.5 s after the request came. handle must obey it, since nothing
 // answers before it returns; work that takes longer is to be stored and done afterwards, with a context of
@@ -321,7 +321,7 @@ func (c *Client) logNotification(ctx context.Context, n *Notification, private [
 	level := slog.LevelInfo
 	attributes := []slog.Attr{slog.Int("status", status), slog.Duration("duration", took)}
 	if n != nil {
-		attributes = append(attributes, slog.String("id", redact(n.ID, private, 6)), slog.String("event_type", redact(n.EventType, private, 6)))
+		attributes = append(attributes, slog.String("id", oneLine(n.ID, private)), slog.String("event_type", oneLine(n.EventType, private)))
 	}
 	if err != nil {
 		level = slog.LevelError

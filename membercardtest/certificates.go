@@ -46,6 +46,31 @@ func certificateKey(i int) *rsa.PrivateKey {
 	return certificateKeys.keys[i]
 }
 
+// KeyFiles returns the files of a merchant of this server, by the names that the merchant platform gives
+// them: apiclient_key.pem, apiclient_cert.pem and, unless the merchant number has platform certificates
+// only, pub_key.pem. For tests of programs that read them.
+func (s *Server) KeyFiles() map[string][]byte {
+	config := s.Config()
+	number, _ := new(big.Int).SetString(CertificateSerial, 16)
+	template := &x509.Certificate{SerialNumber: number, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(4, 0, 0)}
+	files := map[string][]byte{}
+	add := func(name, blockType string, der []byte, err error) {
+		if err != nil {
+			panic(err)
+		}
+		files[name] = pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der})
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(merchantKey())
+	add("apiclient_key.pem", "PRIVATE KEY", der, err)
+	der, err = x509.CreateCertificate(rand.Reader, template, template, &merchantKey().PublicKey, merchantKey())
+	add("apiclient_cert.pem", "CERTIFICATE", der, err)
+	if config.PublicKey != nil {
+		der, err = x509.MarshalPKIXPublicKey(config.PublicKey)
+		add("pub_key.pem", "PUBLIC KEY", der, err)
+	}
+	return files
+}
+
 // WithCertificates makes the merchant number one that still uses platform certificates (平台证书): there is
 // one, answers and notifications are signed with it, and Config has no PublicKey. [Server.AddCertificate]
 // adds others, [Server.StartSwitch] begins the switch to the public key. Without this option there are none,

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -75,7 +76,7 @@ type Server struct {
 	userCards    []*userCard
 	nonces       map[string]*usedNonce
 	pruned       time.Time // when old nonces were dropped last
-	requests     []Request
+	requests     []*Request
 	effects      map[effect]int
 	numbers      map[effect]numbered // by operation and request number
 	exchanges    []*pointsExchange
@@ -167,7 +168,7 @@ func NewTestServer(tb testing.TB, options ...Option) *Server {
 
 // Config returns the configuration of a client of this server, in memory: no listener is involved. For
 // a client that goes through the listener set BaseURL to what [Server.Start] returns, and HTTPClient
-// to nil.
+// to nil. With [NewTestServer] its Logger writes what goes wrong to the test's log.
 func (s *Server) Config() membercard.Config {
 	config := membercard.Config{
 		MchID:             MchID,
@@ -181,11 +182,26 @@ func (s *Server) Config() membercard.Config {
 	}
 	s.mu.Lock()
 	certificatesOnly := len(s.certificates) > 0 && !s.switching
+	if s.tb != nil {
+		config.Logger = slog.New(slog.NewTextHandler(testLog{s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
 	s.mu.Unlock()
 	if certificatesOnly {
 		config.PublicKey, config.PublicKeyID = nil, ""
 	}
 	return config
+}
+
+// testLog is the log of the test, while it goes on.
+type testLog struct{ s *Server }
+
+func (l testLog) Write(line []byte) (int, error) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if l.s.tb != nil {
+		_, _ = l.s.tb.Output().Write(line)
+	}
+	return len(line), nil
 }
 
 // Client returns a client made from Config.
@@ -261,7 +277,7 @@ type Request struct {
 	RequestURI string // path and query as they stand on the request line
 	Header     http.Header
 	Body       []byte
-	Status     int    // 0 when no answer was given
+	Status     int    // 0 when no answer was given, or not yet
 	Code       string // the error code, when it was refused
 	Reason     string // why it was refused, or the fault that struck
 	Violation  bool   // a correct client never sends this
@@ -274,11 +290,15 @@ func (s *Server) ClearRequests() {
 	s.requests = nil
 }
 
-// Requests returns all requests in the order of their arrival.
+// Requests returns all requests in the order of their arrival, those under way included.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.requests)
+	var requests []Request
+	for _, r := range s.requests {
+		requests = append(requests, *r)
+	}
+	return requests
 }
 
 // Effects returns how often an operation was carried out on the user card with this code, or would have
@@ -391,11 +411,12 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		Operation: route.operation, Method: request.Method, Host: request.Host, RequestURI: request.RequestURI,
 		Header: request.Header.Clone(), Body: body,
 	}
+	entry := s.enter(record)
 	fault := s.takeFault(route.operation, true)
 	if fault != nil {
 		record.Reason = "fault: " + string(fault.Kind)
 		if err := fault.strike(request.Context(), s.closed); err != nil {
-			s.record(record, nil)
+			s.record(entry, record, nil)
 			return nil, err
 		}
 	}
@@ -410,7 +431,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	}
 	if fault != nil {
 		if err := fault.afterEffect(request.Context(), s.closed); err != nil {
-			s.record(record, nil)
+			s.record(entry, record, nil)
 			return nil, err
 		}
 		fault.spoil(&a)
@@ -419,7 +440,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	if fault != nil {
 		fault.spoilSigned(response, &a)
 	}
-	s.record(record, &a)
+	s.record(entry, record, &a)
 	return response, nil
 }
 
@@ -473,13 +494,21 @@ func (s *Server) exceedsRate(operation membercard.Operation) bool {
 	return exceeds
 }
 
-// record keeps a request, reports it, and fails the test where that is due.
-func (s *Server) record(r Request, a *reply) {
+// enter keeps a request that arrived.
+func (s *Server) enter(r Request) *Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, &r)
+	return &r
+}
+
+// record keeps what became of a request, reports it, and fails the test where that is due.
+func (s *Server) record(entry *Request, r Request, a *reply) {
 	if a != nil {
 		r.Status, r.Code = a.status, a.code
 	}
 	s.mu.Lock()
-	s.requests = append(s.requests, r)
+	*entry = r
 	if s.tb != nil {
 		s.judge(r)
 	}

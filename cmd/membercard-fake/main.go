@@ -3,31 +3,27 @@
 //
 //	membercard-fake [-addr 127.0.0.1:0] [-dir DIR] [-json] [-keep] [-rate N] [-allow-remote]
 //
-//	DIR/config.json         addresses, identities, and the names of the key files
+//	DIR/config.json         the base URL, identities, the APIv3 key, and the names of the key files
 //	DIR/apiclient_key.pem   the merchant API private key (商户API私钥)
 //	DIR/apiclient_cert.pem  the merchant API certificate (商户API证书)
 //	DIR/pub_key.pem         the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
 //	DIR/apiv3_key.txt       the APIv3 key (APIv3密钥)
 //
 // It has one card template and one user card, named in config.json. Nobody opens a card or asks for a
-// coupon there, so there is nothing for ConfirmUserCard and ConfirmPointsExchange to confirm. Its first
+// coupon there, so there is nothing for ConfirmUserCard and ConfirmPointsExchange to confirm, and no
+// notifications are sent; faults and notifications are for Go tests, with package membercardtest. Its first
 // line of output begins with "listening " and the base URL; then comes one line for each request, with
 // the reason in words when it was refused. It ends on SIGINT or SIGTERM and removes what it wrote,
-// unless -keep is given.
+// unless -keep is given. In scripts build it first: go run does not pass SIGTERM on.
 package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -109,10 +105,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if !*keep {
 		defer func() { err = errors.Join(err, files.remove()) }()
 	}
-	own := server.Config()
-	if err := files.write(own.PrivateKey.(*rsa.PrivateKey), own.PublicKey, config{
-		BaseURL: baseURL(listener), MchID: own.MchID, CertificateSerial: own.CertificateSerial,
-		PublicKeyID: own.PublicKeyID, APIv3Key: own.APIv3Key,
+	if err := files.write(server.KeyFiles(), config{
+		BaseURL: baseURL(listener), MchID: membercardtest.MchID, CertificateSerial: membercardtest.CertificateSerial,
+		PublicKeyID: membercardtest.PublicKeyID, APIv3Key: membercardtest.APIv3Key,
 		BrandID: card.BrandID, CardID: card.CardID, UserCardCode: userCard.UserCardCode, OpenID: userCard.OpenID,
 	}); err != nil {
 		return err
@@ -127,7 +122,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	case <-ctx.Done():
 	}
-	server.Close() // ends the answers that a fault keeps waiting
 	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return httpServer.Shutdown(shutdownCtx)
@@ -199,22 +193,8 @@ func newFolder(dir string) (*folder, error) {
 	return &folder{dir: dir, temporary: true}, err
 }
 
-func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config) error {
+func (f *folder) write(keys map[string][]byte, c config) error {
 	c.PrivateKey, c.Certificate, c.PublicKey = privateKeyFile, certificateFile, publicKeyFile
-	number, _ := new(big.Int).SetString(c.CertificateSerial, 16)
-	template := &x509.Certificate{SerialNumber: number, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(4, 0, 0)}
-	certificateDER, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		return err
-	}
-	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return err
-	}
-	publicDER, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return err
-	}
 	text, err := json.MarshalIndent(c, "", "  ") //nolint:gosec // the field holds the name of a file
 	if err != nil {
 		return err
@@ -223,17 +203,17 @@ func (f *folder) write(private *rsa.PrivateKey, public *rsa.PublicKey, c config)
 		name string
 		data []byte
 	}{
-		{privateKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER})},
-		{certificateFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateDER})},
+		{privateKeyFile, keys[privateKeyFile]},
+		{certificateFile, keys[certificateFile]},
+		{publicKeyFile, keys[publicKeyFile]},
 		{apiv3KeyFile, []byte(c.APIv3Key + "\n")},
-		{publicKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER})},
-		{configFile, append(text, '\n')}, // last, so that who waits for it finds the others
+		{configFile, append(text, '\n')}, // last, so that whoever waits for it finds the others
 	} {
 		path := filepath.Join(f.dir, file.name)
 		// Never over a file that is there: it may be a real key of this name.
 		created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user named the folder
 		if err != nil {
-			return fmt.Errorf("%w; give -dir a folder of its own", err)
+			return fmt.Errorf("%w; give -dir a folder of its own, or remove what an earlier run left that was killed", err)
 		}
 		f.written = append(f.written, path)
 		if _, err := created.Write(file.data); err != nil {

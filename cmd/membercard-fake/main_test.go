@@ -162,7 +162,7 @@ func TestProgramRefuses(t *testing.T) {
 	}
 }
 
-func TestProgramStopsWithAnAnswerPending(t *testing.T) {
+func TestProgramEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	done := make(chan error, 1)

@@ -102,7 +102,7 @@ func TestKilledTenTimes(t *testing.T) {
 	server := newServer(t)
 	baseURL := server.Start()
 	dir := t.TempDir()
-	require.NoError(t, account.Write(dir, server.Config()))
+	require.NoError(t, account.Write(dir, server))
 	path := filepath.Join(dir, "members.csv")
 	require.NoError(t, os.WriteFile(path, []byte(file(n)), 0o600))
 	start := func() (*exec.Cmd, *bytes.Buffer) {

@@ -58,6 +58,7 @@ func CertificateSerial(certificate *x509.Certificate) string {
 
 // decodePEM returns the first PEM block, which must be of one of the types, or says what it is instead.
 func decodePEM(data []byte, wanted string, types ...string) (*pem.Block, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // which some editors put in front
 	block, _ := pem.Decode(data)
 	what := "no PEM file"
 	switch {
@@ -65,6 +66,8 @@ func decodePEM(data []byte, wanted string, types ...string) (*pem.Block, error) 
 		what = "an empty file"
 	case block == nil && data[0] == 0x30: // an ASN.1 sequence: DER
 		what = "a binary file, perhaps the PKCS#12 archive apiclient_cert.p12"
+	case block == nil && bytes.Contains(data, []byte("-----BEGIN")):
+		what = "a damaged PEM file: its line breaks or its END line are missing"
 	case block == nil:
 	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
 		what = "an encrypted private key (openssl pkey decrypts it)"
