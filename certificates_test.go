@@ -139,6 +139,54 @@ func TestTheNewestEffectiveCertificateSeals(t *testing.T) {
 	})
 }
 
+// TestAWithdrawnCertificate is not sealed with any more, but what it signed is believed until it expires; the case of
+// a serial number does not matter.
+func TestAWithdrawnCertificate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates(), membercardtest.AllowViolations())
+		own, now := newKey(), time.Now()
+		list := func(serials map[string]time.Time) {
+			var data []any
+			for serial, notBefore := range serials {
+				data = append(data, certificateItem(t, serial, membercardtest.APIv3Key, &own.PublicKey, own, notBefore, now.AddDate(4, 0, 0)))
+			}
+			body, err := json.Marshal(map[string]any{"data": data})
+			require.NoError(t, err)
+			server.ClearFaults()
+			server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: body, Times: -1})
+		}
+		sealedWith := ""
+		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			response, err := server.RoundTrip(r)
+			if err != nil {
+				return nil, err
+			}
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			serial := "aa"
+			if r.URL.Path != "/v3/certificates" {
+				sealedWith, serial = r.Header.Get("Wechatpay-Serial"), "bb"
+			}
+			response.Body, response.Header = io.NopCloser(bytes.NewReader(body)), signedHeader(t, own, time.Now(), string(body))
+			response.Header.Set("Wechatpay-Serial", serial)
+			return response, nil
+		})))
+		call := func() {
+			_, err := client.ListCards(t.Context(), listCardsRequest)
+			require.ErrorIs(t, err, membercard.ErrInvalidRequest, "it is no key of the fake's, which says so: the answer was believed")
+		}
+		list(map[string]time.Time{"AA": now.Add(-2 * time.Hour), "BB": now.Add(-time.Hour)})
+		call()
+		assert.Equal(t, "BB", sealedWith, "the newest")
+		list(map[string]time.Time{"AA": now.Add(-2 * time.Hour)})
+		time.Sleep(13 * time.Hour)
+		call()
+		call()
+		assert.Equal(t, "AA", sealedWith, "the other was withdrawn")
+	})
+}
+
 // TestOneDownloadAtATime: 64 callers at the start, and again when the certificates are old, make one
 // download; while it goes on the callers use the old ones.
 func TestOneDownloadAtATime(t *testing.T) {
@@ -481,7 +529,7 @@ func TestTheListMustProveItself(t *testing.T) {
 		membercardtest.FaultForgedBody:      "could not be downloaded: 200: the answer cannot be trusted",
 		membercardtest.FaultProbe:           "a probe of WeChat Pay's",
 		membercardtest.FaultStaleTimestamp:  "not within five minutes",
-		membercardtest.FaultUnknownSerial:   "it is not among the certificates in the answer, or not valid now",
+		membercardtest.FaultUnknownSerial:   "it is not among the certificates in the answer",
 		membercardtest.FaultHTML:            "502, not signed by WeChat Pay",
 		membercardtest.FaultMissingHeader:   "a signature header is missing",
 		membercardtest.FaultTruncated:       "no complete answer",
@@ -530,7 +578,7 @@ func TestAnExpiredCertificateProvesNothing(t *testing.T) {
 	}
 	server := newServer(t)
 	for expired, says := range map[bool]string{
-		true:  "it is not among the certificates in the answer, or not valid now",
+		true:  "that platform certificate is valid from",
 		false: "it is signed with a key", // by the same transport, which answers everything with the list
 	} {
 		notAfter := now.Add(time.Hour)

@@ -2,6 +2,7 @@ package membercard
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,19 +19,29 @@ const (
 
 // Finding is one thing that [Client.Check] looked at.
 type Finding struct {
-	Subject string // what was looked at: a field of [Config], the clock, the service
-	OK      bool
+	Subject string // what was looked at: a field of Config, the clock, the service
+	OK      bool   // whether there is nothing to be done
+	Untried bool   // whether it could not be tried; it is OK as far as is known
 	Text    string // what was found and, when it is not OK, what to do; fit to print
 }
 
 // String returns the finding on one line.
 func (f Finding) String() string {
 	mark := "ok     "
-	if !f.OK {
+	switch {
+	case !f.OK:
 		mark = "PROBLEM"
+	case f.Untried:
+		mark = "untried"
 	}
 	return mark + " " + f.Subject + ": " + f.Text
 }
+
+func good(subject, text string) Finding { return Finding{Subject: subject, OK: true, Text: text} }
+func untried(subject, text string) Finding {
+	return Finding{Subject: subject, OK: true, Untried: true, Text: text}
+}
+func problem(subject, text string) Finding { return Finding{Subject: subject, Text: text} }
 
 // Check looks at the configuration and makes one signed read, the download of the platform certificates,
 // which every merchant number may make. It is for the start of a program or a doctor's command: when
@@ -45,19 +56,19 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		if err := c.sign(ctx, p, a); err != nil {
 			text := p.describe(ctx, a, "not sent", err).Error()
 			if ctx.Err() != nil {
-				return append(findings, Finding{"service", false, text})
+				return append(findings, problem("service", text))
 			}
-			return append(findings, Finding{"PrivateKey", false, text + "; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"})
+			return append(findings, problem("PrivateKey", text+"; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"))
 		}
 		c.exchange(ctx, p, a)
 		if untrusted, ok := errors.AsType[*SignatureError](a.err); !ok || untrusted.Reason != ReasonProbe {
 			break
 		}
 	}
-	if ctx.Err() != nil {
-		return append(findings, Finding{"service", false, a.err.Error()})
+	service := c.checkService(a)
+	if a.status == 0 {
+		return append(findings, service) // nothing else can be said
 	}
-	service := checkService(a)
 	findings = append(findings, service, c.checkPlatformKey(a, service.OK), c.checkAPIv3Key(a))
 	if !a.date.IsZero() {
 		findings = append(findings, checkClock(a.date))
@@ -69,37 +80,51 @@ func (c *Client) Check(ctx context.Context) []Finding {
 func (c *Client) checkCertificate() Finding {
 	const subject = "Certificate"
 	if c.certificate == nil {
-		return Finding{subject, true, "not given, so whether PrivateKey and CertificateSerial belong together is for the service to say"}
+		return untried(subject, "not given, so whether PrivateKey and CertificateSerial belong together is for the service to say")
 	}
 	expiry := c.certificate.NotAfter.In(beijing).Format(time.DateOnly)
 	switch left := time.Until(c.certificate.NotAfter); {
 	case left <= 0:
-		return Finding{subject, false, "expired on " + expiry + "; apply for a new one on the merchant platform and use its key and serial number"}
+		return problem(subject, "expired on "+expiry+"; apply for a new one on the merchant platform and use its key and serial number")
 	case time.Now().Before(c.certificate.NotBefore):
-		return Finding{subject, false, "is valid " + validity(c.certificate) + "; check the clock"}
+		return problem(subject, "is valid "+validity(c.certificate)+"; check the clock")
 	case left < expiryNotice:
-		return Finding{subject, false, "expires on " + expiry + "; apply for a new one on the merchant platform now"}
+		return problem(subject, "expires on "+expiry+"; apply for a new one on the merchant platform now")
 	}
-	return Finding{subject, true, "belongs to PrivateKey and CertificateSerial, expires on " + expiry}
+	return good(subject, "belongs to PrivateKey and CertificateSerial, expires on "+expiry)
+}
+
+// noCertificates reports whether the service said that the merchant number has no platform certificates, as it
+// does where there is a public key.
+func noCertificates(a *answer) bool {
+	apiError, refused := errors.AsType[*APIError](a.err)
+	return refused && apiError.StatusCode == http.StatusNotFound && apiError.Code == "RESOURCE_NOT_EXISTS"
 }
 
 // checkService says whether the service accepted the signature.
-func checkService(a *answer) Finding {
+func (c *Client) checkService(a *answer) Finding {
 	const subject = "service"
 	apiError, refused := errors.AsType[*APIError](a.err)
+	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](a.err)
 	switch {
+	case badCertificate:
+		return problem(subject, a.err.Error()+"; is this machine's clock right, or does a proxy put its own certificate in between?")
 	case a.status == 0:
-		return Finding{subject, false, a.err.Error() + "; look at DNS, firewall and proxy on the way to " + a.host}
+		return problem(subject, a.err.Error()+"; look at DNS, firewall and proxy on the way to "+a.host)
 	case refused && apiError.Code == "" && a.status >= 300:
-		return Finding{subject, false, a.err.Error() + "; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's"}
+		return problem(subject, a.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
+	case a.status == http.StatusUnauthorized && c.certificate != nil:
+		return problem(subject, a.err.Error()+"; PrivateKey and Certificate belong together, so MchID is that of another merchant number, the certificate is no longer in use, or the clock is wrong")
 	case a.status == http.StatusUnauthorized:
-		return Finding{subject, false, a.err.Error() + "; MchID, CertificateSerial and PrivateKey must be of one merchant number, the certificate the one in use, and the clock right"}
+		return problem(subject, a.err.Error()+"; MchID, CertificateSerial and PrivateKey must be of one merchant number, the certificate the one in use, and the clock right")
 	case errors.Is(a.err, ErrSignature):
-		return Finding{subject, true, "answers; whether it is WeChat Pay is the next question"}
-	case a.err == nil, errors.Is(a.err, ErrNotFound): // there are no certificates where there is a public key
-		return Finding{subject, true, "accepts the signature of MchID and PrivateKey"}
+		return untried(subject, "answers; whether it is WeChat Pay is the next question")
+	case a.err == nil, noCertificates(a):
+		return good(subject, "accepts the signature of MchID and PrivateKey")
+	case errors.Is(a.err, ErrNotFound):
+		return problem(subject, a.err.Error()+"; the service does not know this address: does BaseURL have a path?")
 	}
-	return Finding{subject, false, a.err.Error()}
+	return problem(subject, a.err.Error())
 }
 
 // checkPlatformKey says whether the answer could be verified. accepted: it should have been signed.
@@ -108,46 +133,50 @@ func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
 	if c.keys.public.key == nil {
 		subject = "platform certificates"
 	}
-	untrusted, _ := errors.AsType[*SignatureError](a.err)
+	unverified, _ := errors.AsType[*SignatureError](a.err)
 	switch {
-	case errors.Is(a.err, ErrNotFound) && c.keys.public.key == nil:
-		return Finding{subject, false, "there are none; does this merchant number use the WeChat Pay public key? Then give PublicKey and PublicKeyID"}
-	case errors.Is(a.err, ErrNotFound) && c.keys.preferCertificates:
-		return Finding{subject, false, "PreferCertificates is set, but this merchant number has no platform certificates; leave it out"}
+	case noCertificates(a) && c.keys.public.key == nil:
+		return problem(subject, "there are none; does this merchant number use the WeChat Pay public key? Then give PublicKey and PublicKeyID")
+	case noCertificates(a) && c.keys.preferCertificates:
+		return problem(subject, "PreferCertificates is set, but this merchant number has no platform certificates; leave it out")
 	case a.verified && c.keys.public.key != nil && a.serial != c.keys.public.id:
-		return Finding{subject, true, "could not be tried: WeChat Pay signs with platform certificates, the switch to the public key has not begun. If calls with sensitive values are refused, set PreferCertificates until it has"}
+		return untried(subject, "WeChat Pay signs with platform certificates, the switch to the public key has not begun. If calls with sensitive values are refused, set PreferCertificates until it has")
 	case a.verified:
-		return Finding{subject, true, "verifies what WeChat Pay signs"}
-	case untrusted == nil:
-		return Finding{subject, !accepted, "could not be tried: the answer was not signed"}
-	case errors.Is(untrusted, apiv3.ErrAPIv3Key):
-		return Finding{subject, false, "could not be opened, see APIv3Key"}
-	case untrusted.Reason == ReasonStaleClock:
-		return Finding{subject, false, untrusted.Error()}
-	case untrusted.Reason == ReasonUnknownSerial && strings.HasPrefix(untrusted.Serial, publicKeyPrefix):
-		return Finding{subject, false, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the merchant platform", untrusted.Serial)}
-	case untrusted.Reason == ReasonMismatch && c.keys.public.key != nil:
-		return Finding{subject, false, untrusted.Error() + "; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number"}
+		return good(subject, "verifies what WeChat Pay signs")
+	case unverified == nil && accepted:
+		return problem(subject, "could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?")
+	case unverified == nil:
+		return untried(subject, "the answer was not signed")
+	case errors.Is(unverified, apiv3.ErrAPIv3Key):
+		return problem(subject, "could not be opened, see APIv3Key")
+	case unverified.Reason == ReasonStaleClock && !a.date.IsZero() && time.Since(a.date).Abs() < clockWindow:
+		return problem(subject, unverified.Error()+"; the answer's Date agrees with this machine's clock, so its signature is an old one: does a cache or a proxy keep answers?")
+	case unverified.Reason == ReasonStaleClock:
+		return problem(subject, unverified.Error())
+	case unverified.Reason == ReasonUnknownSerial && strings.HasPrefix(unverified.Serial, publicKeyPrefix):
+		return problem(subject, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the merchant platform", unverified.Serial))
+	case unverified.Reason == ReasonMismatch && c.keys.public.key != nil:
+		return problem(subject, unverified.Error()+"; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number")
 	}
-	return Finding{subject, false, untrusted.Error()}
+	return problem(subject, unverified.Error())
 }
 
 // checkAPIv3Key tries the key on the certificates.
 func (c *Client) checkAPIv3Key(a *answer) Finding {
 	const subject = "APIv3Key"
 	if c.keys.apiv3Key == "" {
-		return Finding{subject, true, "not given; notifications and platform certificates need it"}
+		return untried(subject, "not given; notifications and platform certificates need it")
 	}
 	err := a.err
 	if a.verified && a.status == http.StatusOK {
 		if _, err = openCertificates(a.body, c.keys.apiv3Key); err == nil {
-			return Finding{subject, true, "opens what WeChat Pay encrypts"}
+			return good(subject, "opens what WeChat Pay encrypts")
 		}
 	}
 	if errors.Is(err, apiv3.ErrAPIv3Key) {
-		return Finding{subject, false, "is not that of this merchant number: the platform certificates do not decrypt with it. Set it anew on the merchant platform if it is lost; the old one ends at once"}
+		return problem(subject, "is not that of this merchant number: the platform certificates do not decrypt with it. Set it anew on the merchant platform if it is lost; the old one ends at once")
 	}
-	return Finding{subject, true, "has the right length; there was nothing to try it on, the first notification will show"}
+	return untried(subject, "has the right length; there was nothing to try it on, the first notification will show")
 }
 
 // checkClock compares this machine's clock with the service's.
@@ -161,9 +190,9 @@ func checkClock(date time.Time) Finding {
 	text := fmt.Sprintf("%v %s the service's", skew.Abs(), side)
 	switch {
 	case skew.Abs() >= clockWindow:
-		return Finding{subject, false, text + ": beyond the 5 minutes that signatures allow. Set it, and keep it right with NTP"}
+		return problem(subject, text+": beyond the 5 minutes that signatures allow. Set it, and keep it right with NTP")
 	case skew.Abs() >= clockTolerance:
-		return Finding{subject, false, text + ": signatures fail at 5 minutes. Keep it right with NTP"}
+		return problem(subject, text+": signatures fail at 5 minutes. Keep it right with NTP")
 	}
-	return Finding{subject, true, text}
+	return good(subject, text)
 }

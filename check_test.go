@@ -194,7 +194,9 @@ func TestCheck(t *testing.T) {
 		assert.LessOrEqual(t, len(server.Requests()), 2, name)
 		for _, finding := range findings {
 			assert.NotContains(t, finding.String(), membercardtest.APIv3Key)
-			assert.Equal(t, finding.OK, strings.HasPrefix(finding.String(), "ok "), name)
+			assert.Equal(t, !finding.OK, strings.HasPrefix(finding.String(), "PROBLEM "), name)
+			assert.Equal(t, finding.OK && finding.Untried, strings.HasPrefix(finding.String(), "untried "), name)
+			assert.False(t, finding.Untried && !finding.OK, name)
 		}
 	}
 }

@@ -71,8 +71,9 @@ type Config struct {
 	// APIv3Key (APIv3密钥), 32 characters, opens notifications and platform certificates. With it, the
 	// certificates are downloaded when an answer or a notification is signed with one that is not at hand;
 	// without a PublicKey, or with PreferCertificates, before the first call; and again when they are used and
-	// older than 12 hours. Whatever comes in, at most three downloads are begun within 30 s, or one a second
-	// while their callers give up or no call can do without.
+	// older than 12 hours. Whatever comes in, at most three downloads are begun within 30 s for answers and three
+	// for notifications, or one a second while their callers give up or no call can do without. As a plain string
+	// it shows when a Config that sits in an unexported field is printed.
 	APIv3Key string
 	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
 	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun
@@ -939,7 +940,7 @@ func (c *Client) verify(ctx context.Context, p *preparedCall, header http.Header
 			return nil
 		}
 	}
-	keyOf := func(serial string) (*rsa.PublicKey, error) { return c.keys.verify(ctx, serial) }
+	keyOf := func(serial string) (*rsa.PublicKey, error) { return c.keys.verify(ctx, serial, fromAnswer) }
 	if p.operation == downloadCertificates {
 		keyOf = func(serial string) (*rsa.PublicKey, error) { return c.keys.verifyDownload(serial, a.body) }
 	}
@@ -952,7 +953,7 @@ func (c *Client) verify(ctx context.Context, p *preparedCall, header http.Header
 		return nil // signed with a certificate that only a success would have brought: an error, unverified
 	}
 	untrusted.Operation, untrusted.StatusCode, untrusted.RequestID = p.name, a.status, a.requestID
-	untrusted.Host, untrusted.Attempts, untrusted.Body, untrusted.private = a.host, a.attempts, a.body, p.private
+	untrusted.Host, untrusted.Attempts, untrusted.Body, untrusted.private = a.host, a.attempts, a.body, &secrets{p.private}
 	return untrusted
 }
 
@@ -1007,7 +1008,7 @@ func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
 	}
 	e := &APIError{
 		Operation: p.name, StatusCode: a.status, Code: parsed.Code, Message: parsed.Message, RequestID: a.requestID,
-		Verified: a.verified, Host: a.host, Attempts: a.attempts, Body: a.body, private: p.private, decodeErr: decodeErr,
+		Verified: a.verified, Host: a.host, Attempts: a.attempts, Body: a.body, private: &secrets{p.private}, decodeErr: decodeErr,
 	}
 	if parsed.Detail.Raw != nil {
 		e.Detail = (*ErrorDetail)(&parsed.Detail)

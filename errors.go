@@ -1,6 +1,7 @@
 package membercard
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,8 +89,19 @@ type APIError struct {
 	Body       []byte       // as received; may hold personal data
 
 	decodeErr error
-	private   []string // the request's values that must not be printed
+	private   *secrets
 	hint      string
+}
+
+// secrets are the request's values that must not be printed. An error holds them behind a pointer of its own,
+// where fmt does not look when the error sits in an unexported field.
+type secrets struct{ values []string }
+
+func (s *secrets) list() []string {
+	if s == nil {
+		return nil
+	}
+	return s.values
 }
 
 // ErrorDetail says which parameter was wrong. Not every answer has all of it.
@@ -133,7 +145,7 @@ func (e *APIError) Error() string {
 	if !e.Verified {
 		notes = append(notes, "not signed by WeChat Pay")
 	}
-	return oneLine(b.String(), e.private) + suffix(e.private, e.Host, e.Attempts, e.RequestID, notes...)
+	return oneLine(b.String(), e.private.list()) + suffix(e.private.list(), e.Host, e.Attempts, e.RequestID, notes...)
 }
 
 // Is matches the sentinel of the code. Of the status alone only 429 and 5xx say enough.
@@ -227,9 +239,9 @@ type SignatureError struct {
 	Attempts   int
 	Body       []byte // as received, unproven; may hold personal data
 
-	private []string // the request's values that must not be printed
-	cause   error    // with ReasonUnknownSerial: why the key is not known
-	hint    string   // what may have happened to a notification
+	private *secrets
+	cause   error  // with ReasonUnknownSerial: why the key is not known
+	hint    string // what may have happened to a notification
 }
 
 // Error is one line: operation, status, reason and Request-ID.
@@ -246,7 +258,7 @@ func (e *SignatureError) Error() string {
 		}
 		text += fmt.Sprintf(" (dated %v %s it; check the clock)", e.Skew.Abs(), side)
 	case ReasonUnknownSerial:
-		text += fmt.Sprintf(" (Wechatpay-Serial %q)", cut(oneLine(e.Serial, e.private), 80))
+		text += fmt.Sprintf(" (Wechatpay-Serial %q)", cut(oneLine(e.Serial, e.private.list()), 80))
 	}
 	if e.cause != nil {
 		text += ": " + e.cause.Error()
@@ -254,7 +266,7 @@ func (e *SignatureError) Error() string {
 	if e.hint != "" {
 		text += "; " + e.hint
 	}
-	return oneLine(text, e.private) + suffix(e.private, e.Host, e.Attempts, e.RequestID)
+	return oneLine(text, e.private.list()) + suffix(e.private.list(), e.Host, e.Attempts, e.RequestID)
 }
 
 // Is matches ErrSignature.
@@ -320,20 +332,23 @@ func oneLine(s string, private []string) string { return redact(s, private, 6) }
 
 // redact is oneLine for private values of at least so many characters.
 func redact(s string, private []string, least int) string {
-	longestFirst := slices.SortedFunc(slices.Values(private), func(a, b string) int { return len(b) - len(a) })
-	for _, value := range longestFirst {
-		if utf8.RuneCountInString(value) < least {
+	var forms []string
+	for _, value := range private {
+		if utf8.RuneCountInString(value) < max(least, 1) {
 			continue
 		}
 		quoted, _ := json.Marshal(value)
-		for _, form := range []string{
-			value, escape(value), lowerEscapes(escape(value)), url.QueryEscape(value), url.PathEscape(value), unquoted(string(quoted)), unquoted(strconv.Quote(value)),
-		} {
-			s = strings.ReplaceAll(s, form, "[…]")
-		}
+		forms = append(forms, value, escape(value), lowerEscapes(escape(value)), url.QueryEscape(value), url.PathEscape(value),
+			unquoted(string(quoted)), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)))
 	}
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // the longest that fits is cut out
+	var pairs []string
+	for _, form := range slices.Compact(forms) {
+		pairs = append(pairs, form, "[…]")
+	}
+	s = strings.NewReplacer(pairs...).Replace(s) // in one pass, so that nothing is replaced in what was put in
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || slices.Contains([]rune{'\u2028', '\u2029'}, r) {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) { // line breaks, and what changes the direction of text
 			return ' '
 		}
 		return r

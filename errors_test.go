@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,6 +134,17 @@ func TestErrorTextIsOneRedactedLine(t *testing.T) {
 			assert.NotContains(t, text, openID, verb)
 			assert.NotContains(t, text, code, verb)
 			assert.NotContains(t, text, "\n", verb)
+		}
+	}
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBadSignature})
+	_, untrusted := client.GetUserCard(t.Context(), getRequest)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "INVALID_REQUEST", Message: "m"})
+	_, refused := client.GetUserCard(t.Context(), getRequest)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		for _, err := range []error{untrusted, refused} { // fmt may call no method of what is in such a field
+			text := fmt.Sprintf(verb, struct{ err error }{err})
+			assert.NotContains(t, text, openID, verb)
+			assert.NotContains(t, text, hex.EncodeToString([]byte(openID)), verb)
 		}
 	}
 	assert.True(t, strings.HasPrefix(err.Error(), "GetUserCard: 400 INVALID_REQUEST: line one openid […]  code […]"), err.Error())

@@ -1,6 +1,7 @@
 package membercard
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
@@ -20,8 +21,9 @@ const (
 	publicKeyPrefix = "PUB_KEY_ID_"  // of the ids of public keys; all others are serial numbers of certificates
 	certificatesAge = 12 * time.Hour // when platform certificates are downloaded again
 
-	// So that forged serial numbers cause no flood, three downloads within 30 s are enough. Those whose caller
-	// gave up, and those of a start without any certificate, follow each other at a second's distance.
+	// So that forged serial numbers cause no flood, three downloads within 30 s are enough, for answers and for
+	// notifications each: anybody can send a forged notification, and must not use up what an answer needs. Those
+	// whose caller gave up, and those of a start without any certificate, follow each other at a second's distance.
 	downloadsPeriod = 30 * time.Second
 	downloadsPause  = time.Second
 
@@ -51,10 +53,21 @@ type keyRing struct {
 	certificates atomic.Pointer[certificateSet] // nil until they are needed
 	begun        atomic.Int64                   // downloads
 	slot         chan struct{}                  // one place: whoever takes it downloads
-	recent       [3]time.Time                   // when the last downloads began; this and what follows is for the holder of the slot
-	lastErr      error                          // of the last download
-	gaveUp       bool                           // whose caller went away
+
+	// For the holder of the slot.
+	recent  [2][3]time.Time // when the last downloads for answers, and for notifications, began
+	last    time.Time       // when the last of all did
+	lastErr error           // of that one
+	gaveUp  bool            // whether its caller went away
 }
+
+// origin is what asks for a key.
+type origin int
+
+const (
+	fromAnswer origin = iota // or a request that is to be sealed
+	fromNotification
+)
 
 // sealingKey is a key and its id in one value, so that Wechatpay-Serial cannot name another key than
 // the one that sealed.
@@ -104,8 +117,8 @@ func (r *keyRing) seal(ctx context.Context) (sealingKey, error) {
 	if r.public.key != nil && !r.preferCertificates {
 		return r.public, nil
 	}
-	set, err := r.current(ctx, "")
-	if newest := set.find(""); newest != nil {
+	set, err := r.current(ctx, "", fromAnswer)
+	if newest := set.newest(); newest != nil {
 		return sealingKey{id: CertificateSerial(newest), key: newest.PublicKey.(*rsa.PublicKey)}, nil
 	}
 	if err == nil {
@@ -133,16 +146,13 @@ func (r *keyRing) configured(serial string) (*rsa.PublicKey, error) {
 }
 
 // verify returns the key an answer or a notification says it was signed with, or what is in the way.
-func (r *keyRing) verify(ctx context.Context, serial string) (*rsa.PublicKey, error) {
+func (r *keyRing) verify(ctx context.Context, serial string, from origin) (*rsa.PublicKey, error) {
 	if key, err := r.configured(serial); key != nil || err != nil {
 		return key, err
 	}
-	set, err := r.current(ctx, serial)
-	if certificate := set.find(serial); certificate != nil {
-		return certificate.PublicKey.(*rsa.PublicKey), nil
-	}
-	if set != nil && set.bySerial[serial] != nil {
-		return nil, errors.New("that platform certificate is valid " + validity(set.bySerial[serial]))
+	set, err := r.current(ctx, serial, from)
+	if key, notValid := set.find(serial); key != nil || notValid != nil {
+		return key, notValid
 	}
 	if err == nil {
 		err = errors.New("it is not among the platform certificates of this merchant number")
@@ -156,25 +166,25 @@ func (r *keyRing) verifyDownload(serial string, body []byte) (*rsa.PublicKey, er
 	if key, err := r.configured(serial); key != nil || err != nil {
 		return key, err
 	}
-	if known := r.certificates.Load().find(serial); known != nil {
-		return known.PublicKey.(*rsa.PublicKey), nil
+	if known, _ := r.certificates.Load().find(serial); known != nil {
+		return known, nil
 	}
 	downloaded, err := openCertificates(body, r.apiv3Key)
-	if own := newCertificateSet(downloaded).find(serial); own != nil {
-		return own.PublicKey.(*rsa.PublicKey), nil
+	if key, notValid := newCertificateSet(downloaded, nil).find(serial); key != nil || notValid != nil {
+		return key, notValid
 	}
 	if err == nil {
-		err = errors.New("it is not among the certificates in the answer, or not valid now")
+		err = errors.New("it is not among the certificates in the answer")
 	}
 	return nil, err
 }
 
 // current returns the certificates, downloaded when there are none, when they are old, or when the one
 // that is looked for is not among them. Beside an error it returns those at hand.
-func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, error) {
+func (r *keyRing) current(ctx context.Context, serial string, from origin) (*certificateSet, error) {
 	set, seen := r.certificates.Load(), r.begun.Load()
 	switch {
-	case set.find(serial) == nil:
+	case !set.has(serial):
 		if err := ctx.Err(); err != nil {
 			return set, err
 		}
@@ -193,40 +203,42 @@ func (r *keyRing) current(ctx context.Context, serial string) (*certificateSet, 
 		}
 	}
 	defer func() { <-r.slot }()
-	if set = r.certificates.Load(); set.find(serial) != nil && time.Since(set.loaded) < certificatesAge {
+	if set = r.certificates.Load(); set.has(serial) && time.Since(set.loaded) < certificatesAge {
 		return set, nil // somebody was faster
 	}
 	if r.begun.Load() > seen && !r.gaveUp {
 		return set, r.lastErr // of a download that was begun after we came; there is nothing newer
 	}
-	if set.find(serial) == nil {
-		err := r.load(ctx)
+	if !set.has(serial) {
+		err := r.load(ctx, from)
 		return r.certificates.Load(), err
 	}
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	if err := r.load(ctx); err != nil { // the old ones do for a while
-		r.certificates.Store(&certificateSet{bySerial: set.bySerial, loaded: time.Now().Add(refreshPause - certificatesAge)})
+	if err := r.load(ctx, from); err != nil { // the old ones do for a while
+		r.certificates.Store(&certificateSet{set.listed, set.earlier, time.Now().Add(refreshPause - certificatesAge)})
 	}
 	return r.certificates.Load(), nil
 }
 
 // load downloads the certificates and keeps those at hand that have not expired. Only the holder of the slot
 // calls it.
-func (r *keyRing) load(ctx context.Context) error {
+func (r *keyRing) load(ctx context.Context, from origin) error {
+	recent := &r.recent[from]
 	if r.gaveUp {
-		sleep(ctx, time.Until(r.recent[2].Add(downloadsPause)))
+		sleep(ctx, time.Until(r.last.Add(downloadsPause)))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-	} else if time.Since(r.recent[0]) < downloadsPeriod {
+	} else if time.Since(recent[0]) < downloadsPeriod {
 		needed := r.certificates.Load() == nil && (r.public.key == nil || r.preferCertificates) // no call can do without
-		if !needed || time.Since(r.recent[2]) < downloadsPause {
+		if !needed || time.Since(r.last) < downloadsPause {
 			return r.lastErr
 		}
 	}
 	r.begun.Add(1)
-	r.recent = [3]time.Time{r.recent[1], r.recent[2], time.Now()}
+	r.last = time.Now()
+	*recent = [3]time.Time{recent[1], recent[2], r.last}
 	downloaded, err := r.download(ctx)
 	if r.gaveUp = err != nil && ctx.Err() != nil; r.gaveUp {
 		return ctx.Err()
@@ -236,15 +248,7 @@ func (r *keyRing) load(ctx context.Context) error {
 		r.lastErr = errors.New("the platform certificates could not be downloaded: " + downloadFailure(err))
 		return r.lastErr
 	}
-	set := newCertificateSet(downloaded)
-	if before := r.certificates.Load(); before != nil {
-		for serial, certificate := range before.bySerial {
-			if set.bySerial[serial] == nil && time.Now().Before(certificate.NotAfter) {
-				set.bySerial[serial] = certificate
-			}
-		}
-	}
-	r.certificates.Store(set)
+	r.certificates.Store(newCertificateSet(downloaded, r.certificates.Load()))
 	return nil
 }
 
@@ -265,35 +269,76 @@ func downloadFailure(err error) string {
 	return err.Error()
 }
 
-// certificateSet is what was downloaded at one time. It is not changed afterwards.
+// certificateSet is what was downloaded at one time, and what was before. It is not changed afterwards.
 type certificateSet struct {
-	bySerial map[string]*x509.Certificate // with RSA keys
-	loaded   time.Time
+	listed  map[string]*x509.Certificate // by serial number, with RSA keys
+	earlier map[string]*x509.Certificate // no longer listed, and not expired: what was signed with them verifies
+	loaded  time.Time
 }
 
-func newCertificateSet(certificates []*x509.Certificate) *certificateSet {
-	set := &certificateSet{bySerial: map[string]*x509.Certificate{}, loaded: time.Now()}
+// newCertificateSet returns a set of the certificates of a list that follows on another, which may be nil.
+func newCertificateSet(certificates []*x509.Certificate, before *certificateSet) *certificateSet {
+	set := &certificateSet{map[string]*x509.Certificate{}, map[string]*x509.Certificate{}, time.Now()}
 	for _, certificate := range certificates {
-		set.bySerial[CertificateSerial(certificate)] = certificate
+		set.listed[CertificateSerial(certificate)] = certificate
+	}
+	if before == nil {
+		return set
+	}
+	for _, certificates := range []map[string]*x509.Certificate{before.earlier, before.listed} {
+		for serial, certificate := range certificates {
+			if set.listed[serial] == nil && time.Now().Before(certificate.NotAfter) {
+				set.earlier[serial] = certificate
+			}
+		}
 	}
 	return set
 }
 
-// find returns a certificate that is valid now: that of a serial number, or, given none, the one that
-// came into effect last.
-func (s *certificateSet) find(serial string) *x509.Certificate {
+// find returns the key of the certificate with a serial number, an error when it is not valid now, and neither
+// when it is not there.
+func (s *certificateSet) find(serial string) (*rsa.PublicKey, error) {
+	if s == nil {
+		return nil, nil
+	}
+	serial = strings.ToUpper(serial)
+	certificate := cmp.Or(s.listed[serial], s.earlier[serial])
+	switch {
+	case certificate == nil:
+		return nil, nil
+	case !isValid(certificate):
+		return nil, errors.New("that platform certificate is valid " + validity(certificate))
+	}
+	return certificate.PublicKey.(*rsa.PublicKey), nil
+}
+
+// newest returns the certificate of the list that came into effect last, nil when none is valid now.
+func (s *certificateSet) newest() *x509.Certificate {
 	if s == nil {
 		return nil
 	}
-	now := time.Now()
-	var found *x509.Certificate
-	for id, certificate := range s.bySerial {
-		valid := !now.Before(certificate.NotBefore) && now.Before(certificate.NotAfter)
-		if valid && (id == serial || serial == "" && (found == nil || certificate.NotBefore.After(found.NotBefore))) {
-			found = certificate
+	var newest *x509.Certificate
+	for _, certificate := range s.listed {
+		if isValid(certificate) && (newest == nil || certificate.NotBefore.After(newest.NotBefore)) {
+			newest = certificate
 		}
 	}
-	return found
+	return newest
+}
+
+// has reports whether the certificate with a serial number is there and valid, or any that can seal when none
+// is named.
+func (s *certificateSet) has(serial string) bool {
+	if serial == "" {
+		return s.newest() != nil
+	}
+	key, _ := s.find(serial)
+	return key != nil
+}
+
+func isValid(certificate *x509.Certificate) bool {
+	now := time.Now()
+	return !now.Before(certificate.NotBefore) && now.Before(certificate.NotAfter)
 }
 
 // validity says when a certificate is valid.

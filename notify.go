@@ -113,6 +113,7 @@ func newEvent(eventType string) Event {
 
 // What went wrong with a notification that is no matter of its signature.
 var (
+	errNoPost  = errors.New("a notification is a POST")
 	errBody    = errors.New("the body")
 	errContent = errors.New("the notification is signed by WeChat Pay, but")
 )
@@ -134,20 +135,25 @@ func (c *Client) ParseNotification(request *http.Request) (*Notification, error)
 }
 
 func (c *Client) parseNotification(request *http.Request) (*Notification, error) {
-	if c.keys.apiv3Key == "" {
-		return nil, errors.New("Config.APIv3Key is missing, which opens notifications; set it on the merchant platform first")
-	}
 	body, err := readNotification(request)
 	if err != nil {
 		return nil, err
 	}
-	keyOf := func(serial string) (*rsa.PublicKey, error) { return c.keys.verify(request.Context(), serial) }
+	return c.openNotification(request.Context(), request, body)
+}
+
+// openNotification verifies, decrypts and decodes a notification whose body was read.
+func (c *Client) openNotification(ctx context.Context, request *http.Request, body []byte) (*Notification, error) {
+	if c.keys.apiv3Key == "" {
+		return nil, errors.New("Config.APIv3Key is missing, which opens notifications; set it on the merchant platform first")
+	}
+	keyOf := func(serial string) (*rsa.PublicKey, error) { return c.keys.verify(ctx, serial, fromNotification) }
 	if untrusted := verifySignature(request.Header, body, keyOf); untrusted != nil {
 		untrusted.RequestID, untrusted.Body = request.Header.Get("Request-ID"), body
 		untrusted.hint = notificationHint(request, untrusted.Reason, len(body))
 		return nil, untrusted
 	}
-	return openNotification(body, c.keys.apiv3Key)
+	return decodeNotification(body, c.keys.apiv3Key)
 }
 
 // readNotification reads the body, bounded.
@@ -184,8 +190,8 @@ func notificationHint(request *http.Request, reason SignatureReason, length int)
 	return ""
 }
 
-// openNotification decrypts and decodes the body of a proven notification.
-func openNotification(body []byte, apiv3Key string) (*Notification, error) {
+// decodeNotification decrypts and decodes the body of a proven notification.
+func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
 	var envelope struct {
 		ID         string          `json:"id"`
 		CreateTime Timestamp       `json:"create_time"`
@@ -202,6 +208,9 @@ func openNotification(body []byte, apiv3Key string) (*Notification, error) {
 	plaintext, err := envelope.Resource.Open(apiv3Key)
 	if err != nil {
 		return nil, fmt.Errorf("%w its resource cannot be opened: %w", errContent, err)
+	}
+	if envelope.ID == "" { // by which it is dealt with once
+		return nil, fmt.Errorf("%w its id is missing", errContent)
 	}
 	n := &Notification{
 		ID: envelope.ID, EventType: envelope.EventType, Summary: envelope.Summary, CreateTime: envelope.CreateTime,
@@ -235,72 +244,108 @@ func withoutValue(err error) error {
 // POST. After any status but 200 and 204, and after 5 s without an answer, WeChat Pay sends the notification
 // again, first after 15 s, some 15 times within a day.
 //
-// The context given to handle ends 4.5 s after the request came. handle must obey it, since nothing
-// answers before it returns; work that takes longer is to be stored and done afterwards, with a context of
-// its own. The same notification may come several times, also at the same time: act once for each
-// Notification.ID, and return nil for one that was dealt with.
+// The context given to handle ends 4.5 s after the request came, and not before, also when the other side
+// hangs up. handle must obey it, since nothing answers before it returns; work that takes longer is to be
+// stored and done afterwards, with a context of its own. The same notification may come several times, also at
+// the same time: act once for each Notification.ID, and return nil for one that was dealt with.
 //
-// What goes wrong is logged to [Config].Logger, without openid, card code, attach and sensitive values, also
-// where an error or a panic of handle quotes them.
+// What goes wrong is logged to [Config].Logger: without the openid, card code, attach and sensitive values that
+// the notification came with, also where an error or a panic of handle quotes them as they are, and for an
+// [UnknownEvent], of which nobody knows what is personal, without the text of such an error.
 func (c *Client) NotificationHandler(handle func(context.Context, *Notification) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		start := time.Now()
-		ctx, cancel := context.WithTimeout(request.Context(), notificationTimeout)
+		// Who hangs up must not end a download of certificates that others wait for.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), notificationTimeout)
 		defer cancel()
-		_ = http.NewResponseController(w).SetReadDeadline(start.Add(notificationTimeout)) // where the server has such a thing
-		status, n, private, err := c.notified(request.WithContext(ctx), handle)
-		if status == http.StatusNoContent {
-			w.WriteHeader(status)
+		controller := http.NewResponseController(w)
+		body, err := readInTime(controller, request, start)
+		o := c.notified(ctx, request, body, err, handle)
+		if o.status == http.StatusNoContent {
+			w.WriteHeader(o.status)
 		} else {
 			w.Header().Set("Content-Type", "application/json")
-			if status == http.StatusMethodNotAllowed {
+			if o.status == http.StatusMethodNotAllowed {
 				w.Header().Set("Allow", http.MethodPost)
 			}
-			w.WriteHeader(status)
-			_ = json.NewEncoder(w).Encode(map[string]string{"code": "FAIL", "message": http.StatusText(status)})
+			w.WriteHeader(o.status)
+			_ = json.NewEncoder(w).Encode(map[string]string{"code": "FAIL", "message": http.StatusText(o.status)})
 		}
-		c.logNotification(ctx, n, private, status, err, time.Since(start))
+		_ = controller.Flush() // before a log that may be slow
+		o.log(ctx, c.logger, time.Since(start))
 	})
 }
 
-// notified parses a notification, has it handled, and returns the status to answer with, and the values
-// that no log may quote.
-func (c *Client) notified(request *http.Request, handle func(context.Context, *Notification) error) (status int, n *Notification, private []string, err error) {
+// readInTime reads the body of a notification. A server without a limit of its own gets one for that time.
+func readInTime(controller *http.ResponseController, request *http.Request, start time.Time) ([]byte, error) {
+	if request.Method != http.MethodPost {
+		return nil, errNoPost
+	}
+	server, ok := request.Context().Value(http.ServerContextKey).(*http.Server)
+	limited := !ok || server.ReadTimeout > 0
+	if !limited {
+		_ = controller.SetReadDeadline(start.Add(notificationTimeout))
+	}
+	body, err := readNotification(request)
+	if err == nil && !limited { // or it would end the work on this request, and the connection
+		_ = controller.SetReadDeadline(time.Time{})
+	}
+	return body, err
+}
+
+// outcome is what became of a notification in the handler.
+type outcome struct {
+	status        int
+	id, eventType string
+	problem       string   // "" when there is none
+	stack         []string // of a panic
+}
+
+// notified opens a notification and has it handled. Whatever handle does ends here.
+func (c *Client) notified(ctx context.Context, request *http.Request, body []byte, err error, handle func(context.Context, *Notification) error) (o outcome) {
+	private := func() []string { return nil } // the values that no log may quote
+	unknown := false                          // what they are
+	fail := func(status int, text string) {
+		if unknown {
+			text = "the text of the failure is left out: it may quote an event of which nobody knows what is personal"
+		}
+		o.status, o.problem = status, redact(text, private(), 1)
+	}
 	defer func() {
 		if p := recover(); p != nil {
-			status, err = http.StatusInternalServerError, &panicError{fmt.Sprintf("panic: %v", p), stack()}
+			o.stack = stack()
+			fail(http.StatusInternalServerError, fmt.Sprintf("panic: %v", p))
 		}
 	}()
-	if request.Method != http.MethodPost {
-		return http.StatusMethodNotAllowed, nil, nil, errors.New("a notification is a POST")
+	var n *Notification
+	if err == nil {
+		n, err = c.openNotification(ctx, request, body)
 	}
-	n, err = c.parseNotification(request)
+	if err == nil {
+		err = ctx.Err() // the body or a download took too long
+	}
 	switch {
+	case errors.Is(err, errNoPost):
+		fail(http.StatusMethodNotAllowed, err.Error())
+		return o
 	case errors.Is(err, ErrSignature):
-		return http.StatusUnauthorized, nil, nil, err
+		fail(http.StatusUnauthorized, err.Error())
+		return o
 	case errors.Is(err, errBody):
-		return http.StatusBadRequest, nil, nil, err
-	case err == nil:
-		err = request.Context().Err() // the body or a download took too long
-	}
-	if err != nil {
-		return http.StatusInternalServerError, nil, nil, err
+		fail(http.StatusBadRequest, err.Error())
+		return o
+	case err != nil:
+		fail(http.StatusInternalServerError, err.Error())
+		return o
 	}
 	private = n.private()
-	defer func() { private = append(private, n.private()...) }() // handle may change n, opens values, and may panic
-	if err = handle(request.Context(), n); err != nil {
-		return http.StatusInternalServerError, n, private, err
+	o.status, o.id, o.eventType = http.StatusNoContent, oneLine(n.ID, private()), oneLine(n.EventType, private())
+	_, unknown = n.Event.(*UnknownEvent)
+	if err := handle(ctx, n); err != nil {
+		fail(http.StatusInternalServerError, err.Error())
 	}
-	return http.StatusNoContent, n, private, nil
+	return o
 }
-
-// panicError is a panic of the merchant's code.
-type panicError struct {
-	text  string
-	stack []string
-}
-
-func (p *panicError) Error() string { return p.text }
 
 // stack says where a panic happened, without the arguments that runtime/debug.Stack shows.
 func stack() []string {
@@ -316,41 +361,42 @@ func stack() []string {
 	}
 }
 
-// logNotification writes what may be known of a notification.
-func (c *Client) logNotification(ctx context.Context, n *Notification, private []string, status int, err error, took time.Duration) {
+// log writes what may be known of a notification.
+func (o *outcome) log(ctx context.Context, logger *slog.Logger, took time.Duration) {
 	level := slog.LevelInfo
-	attributes := []slog.Attr{slog.Int("status", status), slog.Duration("duration", took)}
-	if n != nil {
-		attributes = append(attributes, slog.String("id", oneLine(n.ID, private)), slog.String("event_type", oneLine(n.EventType, private)))
+	attributes := []slog.Attr{slog.Int("status", o.status), slog.Duration("duration", took)}
+	if o.eventType != "" {
+		attributes = append(attributes, slog.String("id", o.id), slog.String("event_type", o.eventType))
 	}
-	if err != nil {
+	if o.problem != "" {
 		level = slog.LevelError
-		if status < 500 { // anybody can cause one
+		if o.status < 500 { // anybody can cause one
 			level = slog.LevelWarn
 		}
-		attributes = append(attributes, slog.String("error", redact(err.Error(), private, 1)))
-		if p, ok := errors.AsType[*panicError](err); ok {
-			attributes = append(attributes, slog.Any("stack", p.stack))
-		}
+		attributes = append(attributes, slog.String("error", o.problem))
 	}
-	c.logger.LogAttrs(ctx, level, "wechatpay notification", attributes...)
+	if o.stack != nil {
+		attributes = append(attributes, slog.Any("stack", o.stack))
+	}
+	logger.LogAttrs(ctx, level, "wechatpay notification", attributes...)
 }
 
-// private returns the values of a notification that no log may quote.
-func (n *Notification) private() []string {
+// private returns a function for the values of the notification that no log may quote. It looks at the
+// notification now, since it is handle's afterwards, and at what handle opened when it is called.
+func (n *Notification) private() func() []string {
 	var values []string
+	var sensitive []Sensitive
 	user := func(card *UserCard) {
-		values = append(values, card.OpenID, card.UserCardCode, card.Attach, card.PhoneNumber.get().known())
+		values = append(values, card.OpenID, card.UserCardCode, card.Attach)
+		sensitive = append(sensitive, card.PhoneNumber)
 		if card.UserInformation == nil {
 			return
 		}
 		for _, common := range card.UserInformation.CommonFieldList {
-			values = append(values, common.Value.get().known())
+			sensitive = append(sensitive, common.Value)
 		}
 		for _, custom := range card.UserInformation.CustomFieldList {
-			for _, value := range custom.UserChosenValues {
-				values = append(values, value.get().known())
-			}
+			sensitive = append(sensitive, custom.UserChosenValues...)
 		}
 	}
 	switch event := n.Event.(type) {
@@ -362,33 +408,12 @@ func (n *Notification) private() []string {
 		values = append(values, event.OpenID, event.UserCardCode)
 	case *PointsSyncRequested:
 		values = append(values, event.OpenID, event.UserCardCode)
-	case *UnknownEvent:
-		var content any
-		decoder := json.NewDecoder(bytes.NewReader(event.Plaintext))
-		decoder.UseNumber()
-		if decoder.Decode(&content) != nil {
-			return []string{string(event.Plaintext)}
-		}
-		values = leaves(content)
 	}
-	return slices.DeleteFunc(values, func(value string) bool { return value == "" })
-}
-
-// leaves returns the texts and numbers in a decoded JSON value.
-func leaves(value any) (values []string) {
-	switch v := value.(type) {
-	case string:
-		return []string{v}
-	case json.Number:
-		return []string{v.String()}
-	case []any:
-		for _, element := range v {
-			values = append(values, leaves(element)...)
+	return func() []string {
+		all := slices.Clone(values)
+		for _, s := range sensitive {
+			all = append(all, s.get().known())
 		}
-	case map[string]any:
-		for _, member := range v {
-			values = append(values, leaves(member)...)
-		}
+		return all
 	}
-	return values
 }

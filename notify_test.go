@@ -173,7 +173,11 @@ var refusals = map[string]struct {
 		b[1] = ' '
 		r.Body = io.NopCloser(bytes.NewReader(b))
 	})},
-	"GET":           {405, "a notification is a POST", changed(func(r *http.Request) { r.Method = http.MethodGet })},
+	"GET": {405, "a notification is a POST", changed(func(r *http.Request) { r.Method = http.MethodGet })},
+	"no id": {500, "its id is missing", func(t *testing.T, server *membercardtest.Server) *http.Request {
+		t.Helper()
+		return server.NotificationRequest(events()["USER_CARD.CREATE"], membercardtest.NotificationID(""))
+	}},
 	"no resource":   {500, "its resource is missing", signed(`{"id":"1"}`)},
 	"null":          {500, "its resource is missing", signed(`null`)},
 	"no JSON":       {500, "it cannot be decoded", signed(`<html>`)},
@@ -322,12 +326,16 @@ func TestNotificationHandler(t *testing.T) {
 	assert.Contains(t, log.String(), `"event_type":"BRAND_MEMBER_CARD_SP.USER_CARD.CREATE"`)
 
 	// What the merchant's code says of an unknown event, or of one that it changed.
-	log.Reset()
-	event := &membercard.UnknownEvent{Plaintext: []byte(`{"a":["` + openID + `",{"name":"王小明","points":4711}]}`)}
-	client.NotificationHandler(func(context.Context, *membercard.Notification) error {
-		return fmt.Errorf("no member %s, %s, %d", openID, "王小明", 4711)
-	}).ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(event))
-	assert.Contains(t, log.String(), "no member […], […], […]")
+	event := &membercard.UnknownEvent{Plaintext: []byte(`openid=` + openID)}
+	for _, handle := range []func(context.Context, *membercard.Notification) error{
+		func(context.Context, *membercard.Notification) error { return errors.New("no member " + openID) },
+		func(context.Context, *membercard.Notification) error { panic("no member " + openID) },
+	} {
+		log.Reset()
+		client.NotificationHandler(handle).ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(event))
+		assert.Contains(t, log.String(), "the text of the failure is left out")
+		assertHidden(t, openID, log.String(), "an unknown event")
+	}
 	serve(func(_ context.Context, n *membercard.Notification) error {
 		created := n.Event.(*membercard.UserCardCreated)
 		before := created.OpenID
@@ -355,10 +363,13 @@ func TestNotificationHandler(t *testing.T) {
 		"panic of the runtime": {func(context.Context, *membercard.Notification) error {
 			return errors.New((*membercard.UserCardCreated)(nil).OpenID) // no member
 		}, true},
-		"a nil event": {func(_ context.Context, n *membercard.Notification) error {
+		"an event that is taken away": {func(_ context.Context, n *membercard.Notification) error {
 			n.Event = (*membercard.UserCardCreated)(nil)
-			return nil
+			return errors.New(openID)
 		}, false},
+		"an error that panics": {func(context.Context, *membercard.Notification) error {
+			return (*brokenError)(nil)
+		}, true},
 		"abort": {func(context.Context, *membercard.Notification) error { panic(http.ErrAbortHandler) }, true},
 	} {
 		for _, option := range [][]membercardtest.NotificationOption{nil, {membercardtest.NotificationSealed()}} {
@@ -374,6 +385,156 @@ func TestNotificationHandler(t *testing.T) {
 			}
 		}
 	}
+}
+
+// brokenError cannot be asked what it says when it is nil, as happens to those who return one by mistake.
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
+
+// TestTheEventIsTheMerchants: the handler looks at it no more once it has handed it over, so code that goes on
+// with it after its time does not race with the log.
+func TestTheEventIsTheMerchants(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var log bytes.Buffer
+	client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	var late sync.WaitGroup
+	for range 20 {
+		client.NotificationHandler(func(_ context.Context, n *membercard.Notification) error {
+			late.Go(func() {
+				created := n.Event.(*membercard.UserCardCreated)
+				created.UserCardCode, created.PhoneNumber, created.UserInformation.CommonFieldList[0].Value = "new", membercard.NewSensitive("1"), membercard.Sensitive{}
+				n.ID, n.Event = "", nil
+			})
+			return errors.New("too late")
+		}).ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(events()["USER_CARD.CREATE"]))
+	}
+	late.Wait()
+}
+
+// TestNothingIsReplacedInReplacements: personal values may be any characters, also those that stand for what was
+// cut out, and a text of them does not grow.
+func TestNothingIsReplacedInReplacements(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var log bytes.Buffer
+	client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	card := membercard.UserCard{UserInformation: &membercard.UserInfo{}, Attach: "…"}
+	for _, value := range []string{"[", "]", "[…", "…]", "[…]", ".", "\\", "\"", "%", "u", "x", "2026"} {
+		card.UserInformation.CustomFieldList = append(card.UserInformation.CustomFieldList,
+			membercard.UserInfoCustomField{UserChosenValues: []membercard.Sensitive{membercard.NewSensitive(value)}})
+	}
+	client.NotificationHandler(func(context.Context, *membercard.Notification) error {
+		return errors.New("a [1] b … 100% \\ 王小明")
+	}).ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(&membercard.UserCardCreated{UserCard: card}))
+	assert.Contains(t, log.String(), `"error":"a […]1[…] b […] 100[…] […] 王小明"`)
+}
+
+// TestTheConnectionLivesOn: the time limit on one notification ends nothing else on its connection, behind a
+// middleware that reads the body and puts it back.
+func TestTheConnectionLivesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		handler := server.Client().NotificationHandler(func(ctx context.Context, _ *membercard.Notification) error {
+			<-ctx.Done()
+			time.Sleep(100 * time.Millisecond)
+			return ctx.Err()
+		})
+		mux := http.NewServeMux()
+		mux.HandleFunc("/notify", func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			assert.NoError(t, err)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			handler.ServeHTTP(w, r)
+		})
+		mux.HandleFunc("/other", func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Minute)
+			assert.NoError(t, r.Context().Err())
+		})
+		near, far := net.Pipe()
+		listener := &oneConnection{connection: far, closed: make(chan struct{})}
+		merchant := &http.Server{Handler: mux}
+		go func() { _ = merchant.Serve(listener) }()
+		client := &http.Client{Transport: &http.Transport{
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+		}}
+		post := func(path string) int {
+			request := server.NotificationRequest(events()["USER_CARD.CREATE"])
+			sent, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://merchant"+path, request.Body)
+			require.NoError(t, err)
+			sent.Header = request.Header
+			response, err := client.Do(sent)
+			require.NoError(t, err)
+			_, _ = io.Copy(io.Discard, response.Body)
+			require.NoError(t, response.Body.Close())
+			return response.StatusCode
+		}
+		assert.Equal(t, http.StatusInternalServerError, post("/notify"))
+		assert.Equal(t, http.StatusOK, post("/other"))
+		client.CloseIdleConnections()
+		require.NoError(t, merchant.Close())
+	})
+}
+
+// TestHangingUpEndsNoDownload: a stranger who sends forged notifications and hangs up does not keep the certificates
+// from coming.
+func TestHangingUpEndsNoDownload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		handler := client.NotificationHandler(func(context.Context, *membercard.Notification) error { return nil })
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSlow, Delay: 80 * time.Millisecond, Times: -1})
+		var strangers sync.WaitGroup
+		for i := range 300 {
+			strangers.Go(func() {
+				time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+				ctx, hangUp := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer hangUp()
+				forged := server.NotificationRequest(events()["SYNC_USER_POINT"], membercardtest.NotificationFault(membercardtest.Fault{
+					Kind: membercardtest.FaultUnknownSerial, Serial: fmt.Sprintf("%040X", i),
+				}))
+				handler.ServeHTTP(httptest.NewRecorder(), forged.WithContext(ctx))
+			})
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := client.GetUserCard(ctx, getRequest)
+		require.NoError(t, err)
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, server.NotificationRequest(events()["SYNC_USER_POINT"]))
+		assert.Equal(t, http.StatusNoContent, recorder.Code)
+		strangers.Wait()
+		assert.LessOrEqual(t, downloads(server), 4)
+	})
+}
+
+// TestForgedNotificationsUseUpNothing that an answer needs: one signed with a certificate that came without notice
+// is verified all the same.
+func TestForgedNotificationsUseUpNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		for i := range 50 {
+			_, err := client.ParseNotification(server.NotificationRequest(events()["SYNC_USER_POINT"], membercardtest.NotificationFault(membercardtest.Fault{
+				Kind: membercardtest.FaultUnknownSerial, Serial: fmt.Sprintf("%040X", i),
+			})))
+			require.ErrorIs(t, err, membercard.ErrSignature)
+		}
+		assert.Equal(t, 4, downloads(server), "at the start, and three for notifications")
+		server.AddCertificate(time.Now().Add(-time.Second), time.Now().AddDate(1, 0, 0))
+		for range 4 { // the certificates take turns
+			_, err = client.UpdateUserCard(t.Context(), updateRequest)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 5, downloads(server))
+	})
 }
 
 // TestTheHandlersTime: the context ends before WeChat Pay stops waiting, also while a certificate is

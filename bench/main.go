@@ -320,10 +320,6 @@ func (t *table) check(what string, measured float64, format string, most float64
 	t.row(what, fmt.Sprintf(format, measured), "at most "+fmt.Sprint(most), measured <= most)
 }
 
-func (t *table) checkAtLeast(what string, measured, least float64) {
-	t.row(what, fmt.Sprintf("%.2f", measured), "at least "+fmt.Sprint(least), measured >= least)
-}
-
 // quiet measures until the two floors agree, five times at most. What was too noisy is not counted.
 func (t *table) quiet(rounds, perBlock int, noiseLimit float64, calls []func()) (p paired) {
 	for range 5 {

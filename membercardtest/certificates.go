@@ -131,8 +131,11 @@ func (s *Server) signingKey(named string) (key *rsa.PrivateKey, id string) {
 			valid = append(valid, c)
 		}
 	}
-	if len(valid) == 0 || s.switching && named == s.keyID {
+	if len(s.certificates) == 0 || s.switching && named == s.keyID {
 		return s.key, s.keyID
+	}
+	if len(valid) == 0 { // it is the merchant number's all the same
+		valid = s.certificates[len(s.certificates)-1:]
 	}
 	s.signatures++
 	c := valid[s.signatures%len(valid)]

@@ -109,33 +109,41 @@ func (m *members) handle(ctx context.Context, n *membercard.Notification) error 
 	case known: // copies come at the same time
 		return errors.New("a copy of it is under way")
 	}
-	var err error
+	dealtWith := false // nor is it after a panic
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.known[n.ID] = err == nil; err != nil {
+		if m.known[n.ID] = dealtWith; !dealtWith {
 			delete(m.known, n.ID)
 		}
 	}()
+	err := m.act(ctx, n)
+	dealtWith = err == nil
+	return err
+}
+
+// act does what a notification asks for.
+func (m *members) act(ctx context.Context, n *membercard.Notification) error {
 	switch event := n.Event.(type) {
 	case *membercard.UserCardCreated:
 		if event.UserCardCode == "" { // CodeModeMerchantAllocate: the merchant's own number, the same at each repeat
 			event.UserCardCode = strings.ReplaceAll(n.ID, "-", "")
 		}
-		err = m.confirm(ctx, &event.UserCard)
+		return m.confirm(ctx, &event.UserCard)
 	case *membercard.UserCardDeleted:
 		// The card is gone: forget it here, too.
 	case *membercard.PointsSyncRequested:
-		_, err = m.client.SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
+		_, err := m.client.SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
 			OutRequestNo: "sync-" + n.ID, BrandID: event.BrandID, CardID: event.CardID, OpenID: event.OpenID,
 			UserCardCode: event.UserCardCode, PointBalance: 1200, // what the merchant's own books say
 		})
+		return err
 	case *membercard.PointsExchangeRequested:
-		err = m.exchange(ctx, event)
+		return m.exchange(ctx, event)
 	case *membercard.UnknownEvent:
 		// New to this version. An error would only make it come again.
 	}
-	return err
+	return nil
 }
 
 // confirm completes the opening of a card. A confirm whose outcome is unknown, or that is refused because it
@@ -166,7 +174,6 @@ func (m *members) exchange(ctx context.Context, event *membercard.PointsExchange
 	})
 	if err == nil && answer.State == membercard.PointsExchangeStateFail {
 		// Here they are given back.
-		return nil
 	}
 	return err
 }

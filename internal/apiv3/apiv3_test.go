@@ -1,6 +1,7 @@
 package apiv3
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -238,7 +239,7 @@ func TestParseKeys(t *testing.T) {
 	pkcs8 := block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key)))
 	pkcs1 := block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
 
-	for _, data := range [][]byte{pkcs8, pkcs1, append([]byte("Bag Attributes\n"), pkcs8...)} {
+	for _, data := range [][]byte{pkcs8, pkcs1, append([]byte("Bag Attributes\n"), pkcs8...), append([]byte("\ufeff"), pkcs8...), bytes.ReplaceAll(pkcs8, []byte("\n"), []byte("\r\n"))} {
 		got, err := ParsePrivateKey(data)
 		require.NoError(t, err)
 		assert.True(t, key.Equal(got))
@@ -269,6 +270,8 @@ func TestParseKeys(t *testing.T) {
 		"private: broken":           {parse(ParsePrivateKey), block("PRIVATE KEY", []byte{1}), "parse"},
 		"private: empty":            {parse(ParsePrivateKey), nil, "an empty file"},
 		"private: no PEM":           {parse(ParsePrivateKey), []byte("MIIEvg"), "no PEM file"},
+		"private: one line":         {parse(ParsePrivateKey), bytes.ReplaceAll(pkcs8, []byte("\n"), nil), "its line breaks or its END line are missing"},
+		"private: cut off":          {parse(ParsePrivateKey), pkcs8[:len(pkcs8)/2], "its line breaks or its END line are missing"},
 		"public: certificate":       {parse(ParsePublicKey), certificate, "this is a certificate; wanted is the WeChat Pay public key"},
 		"public: private key":       {parse(ParsePublicKey), pkcs8, "this is a private key; wanted is the WeChat Pay public key"},
 		"public: PKCS#12":           {parse(ParsePublicKey), p12, "apiclient_cert.p12"},
@@ -369,6 +372,11 @@ func FuzzParseKeys(f *testing.F) {
 		for _, parse := range []func([]byte) error{parse(ParsePrivateKey), parse(ParsePublicKey), parse(ParseCertificate)} {
 			if err := parse(data); err != nil {
 				assert.NotContains(t, err.Error(), "value or error, never both")
+				for line := range bytes.Lines(data) {
+					if line = bytes.TrimSpace(line); len(line) >= 16 && line[0] != '-' {
+						assert.NotContains(t, err.Error(), string(line))
+					}
+				}
 			}
 		}
 	})

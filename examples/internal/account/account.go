@@ -104,14 +104,17 @@ func (f *Flags) read() (membercard.Config, error) {
 	if data, err = f.file(APIv3KeyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return config, err
 	}
-	config.APIv3Key = strings.TrimSpace(string(data))
+	config.APIv3Key = strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff")) // which some editors put in front
 	return config, nil
 }
 
 func (f *Flags) file(name string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(f.keys, name)) //nolint:gosec // whose folder it is, the user said
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; it comes from the merchant platform, account centre, API security", err)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return data, err
 	}
-	return data, err
+	if _, err := os.Stat(f.keys); err != nil {
+		return nil, fmt.Errorf("-keys %s: there is no such folder", f.keys)
+	}
+	return nil, fmt.Errorf("%w; it comes from the merchant platform, account centre, API security (the fake program removes its own when it ends)", err)
 }
