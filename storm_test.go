@@ -115,6 +115,12 @@ func TestStorm(t *testing.T) {
 	}
 	wg.Wait()
 
+	// Nothing is left behind: what the callers gave up has come to its end, too.
+	transport.CloseIdleConnections()
+	server.Close()
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 30*time.Second, 10*time.Millisecond,
+		"goroutines were left, beside the one that counts them")
+
 	counts := map[string]int{}
 	for operation, entries := range ledger {
 		for code, outcome := range entries {
@@ -138,12 +144,6 @@ func TestStorm(t *testing.T) {
 	for line, n := range counts {
 		t.Log(n, line)
 	}
-
-	// Nothing is left behind.
-	transport.CloseIdleConnections()
-	server.Close()
-	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 5*time.Second, 10*time.Millisecond,
-		"goroutines were left, beside the one that counts them")
 }
 
 // TestMemoryIsFlat: ten thousand calls, one in five of them with a broken, forged or missing answer,

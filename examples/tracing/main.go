@@ -18,7 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
+	"strings"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
@@ -86,15 +86,23 @@ type outer struct{ next http.RoundTripper }
 
 type originalKey struct{}
 
-var cardCode = regexp.MustCompile(`/user-cards/[^/]+`)
-
 func (t outer) RoundTrip(r *http.Request) (*http.Response, error) {
 	shown := r.Clone(context.WithValue(r.Context(), originalKey{}, r))
-	shown.URL = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: r.URL.Path}
-	if path := r.URL.EscapedPath(); cardCode.MatchString(path) {
-		shown.URL.Path = cardCode.ReplaceAllString(path, "/user-cards/-")
-	}
+	shown.URL = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: withoutCode(r.URL.EscapedPath())}
 	return t.next.RoundTrip(shown)
+}
+
+// withoutCode puts a hyphen where a path has the code of a card.
+func withoutCode(path string) string {
+	before, code, found := strings.Cut(path, "/user-cards/")
+	if !found || strings.HasPrefix(code, "import-by-") { // which is the name of an operation
+		return path
+	}
+	code, action, hasAction := strings.Cut(code, "/")
+	if hasAction {
+		action = "/" + action
+	}
+	return before + "/user-cards/-" + action
 }
 
 type inner struct{ next http.RoundTripper }
