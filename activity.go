@@ -8,18 +8,18 @@ import (
 
 // Coupon activities (会员有礼活动).
 const (
-	// OperationCreateActivity is [Client.CreateActivity]. 5 requests a second for each merchant number (page
+	// OperationCreateActivity is Client.CreateActivity. 5 requests a second for each merchant number (page
 	// of 2025.11.14).
 	OperationCreateActivity Operation = "CreateActivity"
-	// OperationListActivities is [Client.ListActivities] and each page of [Client.AllActivities]. 5 requests a
+	// OperationListActivities is Client.ListActivities and each page of Client.AllActivities. 5 requests a
 	// second for each merchant number (page of 2025.11.14).
 	OperationListActivities Operation = "ListActivities"
-	// OperationGetActivity is [Client.GetActivity]. 5 requests a second for each merchant number (2025.11.14).
+	// OperationGetActivity is Client.GetActivity. 5 requests a second for each merchant number (2025.11.14).
 	OperationGetActivity Operation = "GetActivity"
-	// OperationUpdateActivity is [Client.UpdateActivity]. 5 requests a second for each merchant number
+	// OperationUpdateActivity is Client.UpdateActivity. 5 requests a second for each merchant number
 	// (2025.11.14).
 	OperationUpdateActivity Operation = "UpdateActivity"
-	// OperationTerminateActivity is [Client.TerminateActivity]. No limit is documented (2025.11.14).
+	// OperationTerminateActivity is Client.TerminateActivity. No limit is documented (2025.11.14).
 	OperationTerminateActivity Operation = "TerminateActivity"
 )
 
@@ -65,20 +65,20 @@ type Activity struct {
 	ModifyTime             Timestamp            `json:"modify_time,omitzero"`
 }
 
-// ProductCouponStock is a stock of coupons.
+// ProductCouponStock is a stock of coupons (商品券批次).
 type ProductCouponStock struct {
 	ProductCouponID string `json:"product_coupon_id"`
 	StockID         string `json:"stock_id"`
 }
 
-// ActivityChannel is where an activity is shown.
+// ActivityChannel is where an activity is shown (活动渠道).
 type ActivityChannel string
 
 // ActivityChannelMerchantAppComponent is the joining component in the merchant's mini program or H5 page.
 // The service spells it without the first R of merchant.
 const ActivityChannelMerchantAppComponent ActivityChannel = "MECHANT_APP_COMPONENT"
 
-// ActivityState is the state of an activity.
+// ActivityState is the state of an activity (活动状态).
 type ActivityState string
 
 // The states of an activity.
@@ -91,7 +91,7 @@ const (
 
 // CreateActivityRequest describes a new activity. All fields are required.
 type CreateActivityRequest struct {
-	OutRequestNo           string               `json:"out_request_no" in:"body"` // at most 128 of A-Z a-z 0-9 - _; identifies the creation
+	OutRequestNo           string               `json:"out_request_no" in:"body"` // at most 128 characters of A-Z a-z 0-9 - _; identifies the creation
 	BrandID                string               `json:"brand_id" in:"body"`
 	CardID                 string               `json:"card_id" in:"body"`
 	ActivityChannel        ActivityChannel      `json:"activity_channel" in:"body"`
@@ -130,7 +130,7 @@ type ListActivitiesResponse struct {
 }
 
 // ListActivities lists the activities of a brand (查询会员有礼活动列表), one page. [Client.AllActivities] walks
-// through all pages.
+// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or a brand, template or state that cannot be.
 //
 // Rate limit: 5 a second for each merchant number (2025.11.14). A read: repeated automatically.
 // Document 4016588039.
@@ -141,9 +141,9 @@ func (c *Client) ListActivities(ctx context.Context, request ListActivitiesReque
 	return call[ListActivitiesResponse](ctx, c, listActivities, request)
 }
 
-// AllActivities iterates over the activities of a brand from request.Offset on, making one
-// [Client.ListActivities] call a page when it is needed. The first error ends it. Ranging again starts
-// over. What is added or removed meanwhile can shift the pages.
+// AllActivities iterates over the activities of a brand (查询会员有礼活动列表) from request.Offset on, making one
+// [Client.ListActivities] call a page when it is needed, with its limit and repeats. The first error ends it.
+// Ranging again starts over. What is added or removed meanwhile can shift the pages. Document 4016588039.
 func (c *Client) AllActivities(ctx context.Context, request ListActivitiesRequest) iter.Seq2[*Activity, error] {
 	return all(request.Offset, func(offset int) ([]Activity, int, error) {
 		request := request
@@ -162,7 +162,8 @@ type GetActivityRequest struct {
 	BrandID    string `json:"brand_id" in:"query"`
 }
 
-// GetActivity reads an activity (查询会员有礼活动).
+// GetActivity reads an activity (查询会员有礼活动). What comes for one that does not exist is not documented;
+// [ErrNotFound] is to be expected.
 //
 // Rate limit: 5 a second for each merchant number (2025.11.14). A read: repeated automatically.
 // Document id not known; the page of [Client.CreateActivity] describes what it returns.

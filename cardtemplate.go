@@ -8,18 +8,18 @@ import (
 
 // Card templates (会员卡模板).
 const (
-	// OperationCreateCard is [Client.CreateCard]. No limit is documented (page of 2025.06.22); the brand
+	// OperationCreateCard is Client.CreateCard. No limit is documented (page of 2025.06.22); the brand
 	// edition's page says 5 requests a second.
 	OperationCreateCard Operation = "CreateCard"
-	// OperationListCards is [Client.ListCards] and each page of [Client.AllCards]. 5 requests a second for
+	// OperationListCards is Client.ListCards and each page of Client.AllCards. 5 requests a second for
 	// each merchant number (page of 2025.08.01).
 	OperationListCards Operation = "ListCards"
-	// OperationGetCard is [Client.GetCard]. 5 requests a second for each merchant number (page of 2025.08.01).
+	// OperationGetCard is Client.GetCard. 5 requests a second for each merchant number (page of 2025.08.01).
 	OperationGetCard Operation = "GetCard"
-	// OperationUpdateCard is [Client.UpdateCard]. No limit is documented (page of 2025.06.22); the brand
+	// OperationUpdateCard is Client.UpdateCard. No limit is documented (page of 2025.06.22); the brand
 	// edition's page says 5 requests a second.
 	OperationUpdateCard Operation = "UpdateCard"
-	// OperationInvalidateCard is [Client.InvalidateCard]. 10 requests a second for each merchant number (page
+	// OperationInvalidateCard is Client.InvalidateCard. 10 requests a second for each merchant number (page
 	// of 2025.08.01; an earlier copy says 5).
 	OperationInvalidateCard Operation = "InvalidateCard"
 )
@@ -50,7 +50,7 @@ var (
 // CreateCardRequest describes a new template. What is not marked optional is required; [Card] says what
 // the fields mean.
 type CreateCardRequest struct {
-	OutRequestNo         string        `json:"out_request_no" in:"body"` // 商家请求单号, at most 128 of A-Z a-z 0-9 - _; identifies the creation
+	OutRequestNo         string        `json:"out_request_no" in:"body"` // 商家请求单号, at most 128 characters of A-Z a-z 0-9 - _; identifies the creation
 	BrandID              string        `json:"brand_id" in:"body"`
 	AppID                string        `json:"appid" in:"body"`                           // must be bound to the brand
 	CardType             CardType      `json:"card_type" in:"body"`                       // only CardTypeNormal works today
@@ -61,12 +61,12 @@ type CreateCardRequest struct {
 	CodeType             CodeType      `json:"code_type" in:"body"`                       // cannot be changed later
 	CodeJumpInformation  *CodeJumpInfo `json:"code_jump_information,omitempty" in:"body"` // optional, but required with CodeTypeJumpMiniProgram
 	Benefits             string        `json:"benefits" in:"body"`                        // at most 32 characters
-	NotifyURL            string        `json:"notify_url" in:"body"`                      // https, without a query, at most 256
+	NotifyURL            string        `json:"notify_url" in:"body"`                      // https, without a query, at most 256 characters
 	NeedPinned           bool          `json:"need_pinned,omitempty" in:"body"`           // optional
 	NeedDisplayLevel     bool          `json:"need_display_level,omitempty" in:"body"`    // optional
 	InitLevel            string        `json:"init_level,omitempty" in:"body"`            // optional, but required with NeedDisplayLevel; at most 10 characters
-	ServicePhone         string        `json:"service_phone,omitempty" in:"body"`         // optional, at most 32
-	LegalAgreement       string        `json:"legal_agreement,omitempty" in:"body"`       // optional, at most 20480
+	ServicePhone         string        `json:"service_phone,omitempty" in:"body"`         // optional, at most 32 characters
+	LegalAgreement       string        `json:"legal_agreement,omitempty" in:"body"`       // optional, at most 20480 characters
 	ValidDateInformation DateInfo      `json:"valid_date_information" in:"body"`
 	MemberInformation    *MemberInfo   `json:"member_information,omitempty" in:"body"`   // optional as far as is known; better send it
 	PointsInformation    *PointsInfo   `json:"points_information,omitempty" in:"body"`   // optional
@@ -78,8 +78,9 @@ type CreateCardRequest struct {
 // CreateCard creates a card template (创建会员卡模板).
 //
 // OutRequestNo identifies the creation. What a repeat returns is not documented; in related products it is
-// the same for the same content, and code ALREADY_EXISTS for other content. So after [ErrOutcomeUnknown]
-// send the same request again, or look for the number with [Client.AllCards].
+// the same for the same content, and [APIError].Code ALREADY_EXISTS for other content. So after
+// [ErrOutcomeUnknown] send the same request again, or look for the number with [Client.AllCards].
+// [ErrInvalidParameter] names the field that is missing or cannot be.
 //
 // Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
 // bytes. Document 4015336970.
@@ -104,7 +105,7 @@ type ListCardsResponse struct {
 }
 
 // ListCards lists the card templates of a brand (查询会员卡模板列表), one page. [Client.AllCards] walks
-// through all pages.
+// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or a brand or state that cannot be.
 //
 // Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
 // Document 4015336976.
@@ -115,9 +116,9 @@ func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*List
 	return call[ListCardsResponse](ctx, c, listCards, request)
 }
 
-// AllCards iterates over the card templates of a brand from request.Offset on, making one
-// [Client.ListCards] call a page when it is needed. The first error ends it. Ranging again starts
-// over. What is added or removed meanwhile can shift the pages.
+// AllCards iterates over the card templates of a brand (查询会员卡模板列表) from request.Offset on, making one
+// [Client.ListCards] call a page when it is needed, with its limit and repeats. The first error ends it. Ranging
+// again starts over. What is added or removed meanwhile can shift the pages. Document 4015336976.
 func (c *Client) AllCards(ctx context.Context, request ListCardsRequest) iter.Seq2[*Card, error] {
 	return all(request.Offset, func(offset int) ([]Card, int, error) {
 		request := request
@@ -138,7 +139,8 @@ type GetCardRequest struct {
 
 // GetCard reads a card template (查询会员卡模板信息).
 //
-// [ErrInvalidRequest] means the template does not belong to the brand.
+// [ErrInvalidRequest] means the template does not belong to the brand, or that there is none with this id;
+// the page has no table of such errors, so [ErrNotFound] is possible.
 //
 // Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
 // Document 4015336974.
@@ -156,10 +158,10 @@ type UpdateCardRequest struct {
 	CardPictureURL       *string       `json:"card_picture_url,omitempty" in:"body"` // from UploadImage
 	CodeJumpInformation  *CodeJumpInfo `json:"code_jump_information,omitempty" in:"body"`
 	Benefits             *string       `json:"benefits,omitempty" in:"body"`   // at most 32 characters
-	NotifyURL            *string       `json:"notify_url,omitempty" in:"body"` // https, without a query, at most 256
+	NotifyURL            *string       `json:"notify_url,omitempty" in:"body"` // https, without a query, at most 256 characters
 	NeedPinned           *bool         `json:"need_pinned,omitempty" in:"body"`
 	NeedDisplayLevel     *bool         `json:"need_display_level,omitempty" in:"body"`
-	ServicePhone         *string       `json:"service_phone,omitempty" in:"body"` // at most 32
+	ServicePhone         *string       `json:"service_phone,omitempty" in:"body"` // at most 32 characters
 	ValidDateInformation *DateInfo     `json:"valid_date_information,omitempty" in:"body"`
 	MemberInformation    *MemberInfo   `json:"member_information,omitempty" in:"body"`
 	PointsInformation    *PointsInfo   `json:"points_information,omitempty" in:"body"`

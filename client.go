@@ -51,19 +51,19 @@ type Config struct {
 	// MchID is the service provider's merchant number (服务商商户号). Required.
 	MchID string
 	// CertificateSerial is the serial number of the merchant API certificate (商户API证书序列号) that
-	// belongs to PrivateKey. [CertificateSerial] reads it from apiclient_cert.pem. Required.
+	// belongs to PrivateKey. CertificateSerial reads it from apiclient_cert.pem. Required.
 	CertificateSerial string
 	// PrivateKey signs requests: the merchant API private key (商户API私钥), apiclient_key.pem, read by
-	// [ParsePrivateKey], or a key in a KMS or HSM. RSA, at least 2048 bits. When it is also a
-	// [crypto.Decrypter] it opens sensitive values. Required.
+	// ParsePrivateKey, or a key in a KMS or HSM. RSA, at least 2048 bits. When it is also a
+	// crypto.Decrypter it opens sensitive values. Required.
 	PrivateKey crypto.Signer
 
-	// Certificate is the merchant API certificate itself, apiclient_cert.pem. Optional: [New] then makes sure
-	// that PrivateKey and CertificateSerial belong to it, and [Client.Check] reports when it expires.
+	// Certificate is the merchant API certificate itself, apiclient_cert.pem. Optional: New then makes sure
+	// that PrivateKey and CertificateSerial belong to it, and Client.Check reports when it expires.
 	Certificate *x509.Certificate
 
 	// PublicKeyID and PublicKey are the WeChat Pay public key (微信支付公钥), pub_key.pem, read by
-	// [ParsePublicKey], and its id, PUB_KEY_ID_ and digits, from the same page of the merchant platform.
+	// ParsePublicKey, and its id, PUB_KEY_ID_ and digits, from the same page of the merchant platform.
 	// They verify answers and notifications and seal sensitive values. Required, unless the merchant number
 	// still uses platform certificates (平台证书).
 	PublicKeyID string
@@ -88,7 +88,7 @@ type Config struct {
 	// calls for 30 s. Default https://api2.mch.weixin.qq.com, or none when BaseURL is set.
 	BackupURL string
 	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from
-	// [NewTransport], so clients that are to share connections must be given the same Transport. One that
+	// NewTransport, so clients that are to share connections must be given the same Transport. One that
 	// reports no httptrace events leaves it unknown whether a failed request was sent; one that sends a
 	// request again by itself must report the events of its last try. Redirects are never followed.
 	HTTPClient *http.Client
@@ -97,8 +97,8 @@ type Config struct {
 	AttemptTimeout time.Duration
 	// Retry says how failed calls are repeated.
 	Retry RetryPolicy
-	// Throttle, when set, is called before every attempt and waits until the operation may be sent. Its
-	// error ends the call. The service's limits count per operation and merchant number.
+	// Throttle, when set, is called before every attempt of a method and waits until the operation may be sent.
+	// Its error ends the call. The service's limits count per operation and merchant number.
 	Throttle func(context.Context, Operation) error
 	// IDsInBody names operations whose card_id (and for InvalidateUserCard brand_id) go into the body
 	// instead of the query. The official pages changed over time without saying so; an error that names
@@ -172,7 +172,11 @@ func (r repeatClass) allows(f failure) bool {
 	}
 }
 
-// Client calls the service. It is safe for concurrent use, starts no goroutines and needs no closing.
+// Client calls WeChat Pay's membership card API for one merchant number. It is safe for concurrent use, starts no
+// goroutines and needs no closing.
+//
+// What a method's comment says of errors is what is special about it. Any of them can fail as the package
+// comment says under Errors and repeats.
 type Client struct {
 	mchID, certificateSerial string
 	certificate              *x509.Certificate // of the merchant's; nil when it was not given

@@ -49,6 +49,11 @@
 // with a request number of the merchant's (OutRequestNo) are meant to do nothing twice for the same number
 // and content.
 //
+// The identifiers are text, also where they are digits: BrandID (品牌ID), at most 32 characters; CardID
+// (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits,
+// Latin letters and half-width punctuation; OpenID (用户标识), the user under the AppID of the template, not under
+// another AppID of the merchant's or the service provider's, at most 128. Lengths are in characters.
+//
 // # Notifications
 //
 // WeChat Pay posts what users do to the NotifyURL of the template: a card was opened or deleted, points are

@@ -41,7 +41,7 @@ var (
 	// ErrSystem: the service failed (status 5xx, or code SYSTEM_ERROR or BANK_ERROR).
 	ErrSystem = errors.New("system error")
 
-	// ErrSignature matches every [*SignatureError].
+	// ErrSignature matches every SignatureError.
 	ErrSignature = errors.New("the answer cannot be trusted")
 	// ErrAttemptTimeout: no complete answer within Config.AttemptTimeout. When the caller's own context
 	// ended instead, the error matches context.DeadlineExceeded or context.Canceled.
@@ -148,7 +148,8 @@ func (e *APIError) Error() string {
 	return oneLine(b.String(), e.private.list()) + suffix(e.private.list(), e.Host, e.Attempts, e.RequestID, notes...)
 }
 
-// Is matches the sentinel of the code. Of the status alone only 429 and 5xx say enough.
+// Is reports whether the error is one of this package's, such as ErrNotFound: errors.Is calls it. The code
+// decides; of the status alone only 429 and 5xx say enough.
 func (e *APIError) Is(target error) bool {
 	switch target {
 	case ErrRateLimited:
@@ -163,10 +164,10 @@ func (e *APIError) Is(target error) bool {
 // Unwrap returns why the body of a success could not be decoded, if that is what happened.
 func (e *APIError) Unwrap() error { return e.decodeErr }
 
-// Format writes Error, whatever the verb, so that no field is printed.
+// Format writes what Error returns, whatever the verb, so that no field is printed.
 func (e *APIError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
-// MarshalText returns Error; JSON uses it.
+// MarshalText returns what Error returns; JSON uses it.
 func (e *APIError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // place names the faulty parameter without its value.
@@ -269,17 +270,17 @@ func (e *SignatureError) Error() string {
 	return oneLine(text, e.private.list()) + suffix(e.private.list(), e.Host, e.Attempts, e.RequestID)
 }
 
-// Is matches ErrSignature.
+// Is reports whether target is ErrSignature: errors.Is calls it.
 func (e *SignatureError) Is(target error) bool { return target == ErrSignature }
 
 // Unwrap returns why the key of ReasonUnknownSerial is not known: the caller's context may have ended
 // while it was looked for.
 func (e *SignatureError) Unwrap() error { return e.cause }
 
-// Format writes Error, whatever the verb, so that no field is printed.
+// Format writes what Error returns, whatever the verb, so that no field is printed.
 func (e *SignatureError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
-// MarshalText returns Error; JSON uses it.
+// MarshalText returns what Error returns; JSON uses it.
 func (e *SignatureError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // callError is a call that ended without a usable answer. Its text holds no URL, and none of the

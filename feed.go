@@ -16,7 +16,7 @@ var createUserFeed = &operation{
 	path: "/v3/brand/partner/card-member/user-feeds", repeat: repeatableWrite,
 }
 
-// CellTemplate is the text of a feed entry. x and y are its variables; SUB is a text of the merchant's
+// CellTemplate is the text of a feed entry (动态模板编号). x and y are its variables; SUB is a text of the merchant's
 // own that was applied for, named by its sub-template id. Document 4015534755.
 type CellTemplate int
 
@@ -55,8 +55,8 @@ type CreateUserFeedRequest struct {
 	CardID       string `json:"card_id" in:"body"`
 	UserCardCode string `json:"user_card_code" in:"body"`
 	OpenID       string `json:"openid" in:"body"`
-	OutRequestNo string `json:"out_request_no" in:"body"` // at most 64 here, of A-Z a-z 0-9 - _; identifies the entry
-	Cell         string `json:"cell" in:"body"`           // from CellTemplate.Cell, at most 128
+	OutRequestNo string `json:"out_request_no" in:"body"` // at most 64 characters here, of A-Z a-z 0-9 - _; identifies the entry
+	Cell         string `json:"cell" in:"body"`           // from CellTemplate.Cell, at most 128 characters
 }
 
 // UserFeed is an entry of a member's feed (用户动态).

@@ -78,7 +78,7 @@ type DateInfo struct {
 	AvailableDayAfterReceive *int      `json:"available_day_after_receive,omitempty"` // with DateTypeFixTerm: natural days, at most 10957
 }
 
-// CodeJumpInfo is the mini program that shows the code of a [CodeTypeJumpMiniProgram] card.
+// CodeJumpInfo is the mini program (会员码跳转信息) that shows the code of a [CodeTypeJumpMiniProgram] card.
 type CodeJumpInfo struct {
 	JumpAppID string `json:"jump_appid,omitempty"` // mini program AppID
 	JumpPath  string `json:"jump_path,omitempty"`  // page path, such as /pages/code/code
@@ -136,7 +136,7 @@ type UserInfoCommonField struct {
 	Value Sensitive       `json:"value"`
 }
 
-// UserInfoCustomField is the answer to a question of the merchant's own.
+// UserInfoCustomField is the answer to a question of the merchant's own (商家自定义的开卡信息字段).
 type UserInfoCustomField struct {
 	Name             string      `json:"name"` // as in UserCustomFieldForm
 	UserChosenValues []Sensitive `json:"user_chosen_values,omitzero"`
@@ -200,12 +200,12 @@ type CommonFieldFlag string
 
 // The platform's questions.
 const (
-	CommonFieldFlagSex      CommonFieldFlag = "USER_FORM_FLAG_SEX"      // 性别
-	CommonFieldFlagName     CommonFieldFlag = "USER_FORM_FLAG_NAME"     // 姓名
-	CommonFieldFlagBirthday CommonFieldFlag = "USER_FORM_FLAG_BIRTHDAY" // 生日
-	CommonFieldFlagAddress  CommonFieldFlag = "USER_FORM_FLAG_ADDRESS"  // 地址
-	CommonFieldFlagEmail    CommonFieldFlag = "USER_FORM_FLAG_EMAIL"    // 邮箱
-	CommonFieldFlagCity     CommonFieldFlag = "USER_FORM_FLAG_CITY"     // 城市
+	CommonFieldFlagSex      CommonFieldFlag = "USER_FORM_FLAG_SEX"      // gender (性别)
+	CommonFieldFlagName     CommonFieldFlag = "USER_FORM_FLAG_NAME"     // name (姓名)
+	CommonFieldFlagBirthday CommonFieldFlag = "USER_FORM_FLAG_BIRTHDAY" // birthday (生日)
+	CommonFieldFlagAddress  CommonFieldFlag = "USER_FORM_FLAG_ADDRESS"  // address (地址)
+	CommonFieldFlagEmail    CommonFieldFlag = "USER_FORM_FLAG_EMAIL"    // e-mail (邮箱)
+	CommonFieldFlagCity     CommonFieldFlag = "USER_FORM_FLAG_CITY"     // city (城市)
 )
 
 // CustomFieldType is the kind of a merchant's own question (商家自定义的开卡信息字段类型).
@@ -233,8 +233,8 @@ type UserCardConfirmState string
 
 // The outcomes of opening a card.
 const (
-	UserCardConfirmStateSuccess       UserCardConfirmState = "CREATE_CARD_SUCCESS"        // 开卡成功
-	UserCardConfirmStateFail          UserCardConfirmState = "CREATE_CARD_FAIL"           // 开卡失败
+	UserCardConfirmStateSuccess       UserCardConfirmState = "CREATE_CARD_SUCCESS"        // opened (开卡成功)
+	UserCardConfirmStateFail          UserCardConfirmState = "CREATE_CARD_FAIL"           // not opened (开卡失败)
 	UserCardConfirmStateAlreadyExists UserCardConfirmState = "CREATE_CARD_ALREADY_EXISTS" // the user had joined elsewhere (已在其他渠道入会); newer pages only
 )
 
@@ -327,7 +327,9 @@ const (
 	redactedAs = "[redacted]"  // in JSON
 )
 
-// NewSensitive returns a value to be sealed when it is sent. The empty string is the zero value.
+// NewSensitive returns a value to be sealed when it is sent. The empty string is the zero value. A value may
+// have at most 214 bytes with a key of 2048 bits, some 71 Chinese characters; longer ones are refused when they
+// are sent.
 func NewSensitive(plaintext string) Sensitive {
 	if plaintext == "" {
 		return Sensitive{}

@@ -7,10 +7,10 @@ import (
 
 // Points (积分).
 const (
-	// OperationSyncUserPoints is [Client.SyncUserPoints]. 5 requests a second for each merchant number (page
+	// OperationSyncUserPoints is Client.SyncUserPoints. 5 requests a second for each merchant number (page
 	// of 2025.08.20).
 	OperationSyncUserPoints Operation = "SyncUserPoints"
-	// OperationConfirmPointsExchange is [Client.ConfirmPointsExchange]. 5 requests a second for each merchant
+	// OperationConfirmPointsExchange is Client.ConfirmPointsExchange. 5 requests a second for each merchant
 	// number (page of 2025.08.20).
 	OperationConfirmPointsExchange Operation = "ConfirmPointsExchange"
 )
@@ -28,7 +28,7 @@ var (
 
 // SyncUserPointsRequest sets the points of one card. All fields are required; a balance of 0 is sent.
 type SyncUserPointsRequest struct {
-	OutRequestNo string `json:"out_request_no" in:"body"` // at most 128 of A-Z a-z 0-9 - _; identifies the change
+	OutRequestNo string `json:"out_request_no" in:"body"` // at most 128 characters of A-Z a-z 0-9 - _; identifies the change
 	BrandID      string `json:"brand_id" in:"body"`
 	CardID       string `json:"card_id" in:"body"`
 	OpenID       string `json:"openid" in:"body"`
@@ -61,7 +61,7 @@ func (c *Client) SyncUserPoints(ctx context.Context, request SyncUserPointsReque
 // ConfirmPointsExchangeRequest allows or rejects a swap of points for a coupon. All fields but
 // RejectReason are required; the ids come in the notification.
 type ConfirmPointsExchangeRequest struct {
-	RecordID                 string               `json:"record_id" in:"body"` // the swap, at most 64
+	RecordID                 string               `json:"record_id" in:"body"` // the swap, at most 64 characters
 	ExchangeCouponTemplateID string               `json:"exchange_coupon_template_id" in:"body"`
 	BrandID                  string               `json:"brand_id" in:"body"`
 	CardID                   string               `json:"card_id" in:"body"`
@@ -71,16 +71,16 @@ type ConfirmPointsExchangeRequest struct {
 	RejectReason             string               `json:"reject_reason,omitempty" in:"body"` // required when rejecting, at most 32 characters
 }
 
-// PointsExchangeResult is the merchant's word on a swap of points for a coupon.
+// PointsExchangeResult is the merchant's word on a swap of points for a coupon (兑换结果).
 type PointsExchangeResult string
 
 // The merchant's words.
 const (
-	PointsExchangeResultAllow  PointsExchangeResult = "POINT_EXCHANGE_COUPON_ALLOW"
-	PointsExchangeResultReject PointsExchangeResult = "POINT_EXCHANGE_COUPON_REJECT"
+	PointsExchangeResultAllow  PointsExchangeResult = "POINT_EXCHANGE_COUPON_ALLOW"  // the points were taken off
+	PointsExchangeResultReject PointsExchangeResult = "POINT_EXCHANGE_COUPON_REJECT" // they were not, RejectReason says why
 )
 
-// PointsExchangeState is what became of a swap of points for a coupon.
+// PointsExchangeState is what became of a swap of points for a coupon (兑换状态).
 type PointsExchangeState string
 
 // What can become of a swap.

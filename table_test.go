@@ -126,6 +126,9 @@ func TestOperationTable(t *testing.T) {
 			"Repeated automatically after a rate limit, or when it is certain that nothing was sent",
 			"Irreversible: repeated only when it is certain that nothing was sent",
 		}[class], name)
+		if !operation.Read {
+			assert.Regexp(t, `[Aa]fter \[ErrOutcomeUnknown\]`, doc, name)
+		}
 		assert.Regexp(t, `(requests a second|requests a minute|No limit is documented)`, strings.Join(strings.Fields(constants["Operation"+name]), " "), name)
 	}
 }

@@ -7,10 +7,10 @@ import (
 
 // Tokens for the components of mini programs and H5 pages.
 const (
-	// OperationCreatePreAuthToken is [Client.CreatePreAuthToken]. 5 requests a second for each merchant number
+	// OperationCreatePreAuthToken is Client.CreatePreAuthToken. 5 requests a second for each merchant number
 	// (page of 2025.11.19).
 	OperationCreatePreAuthToken Operation = "CreatePreAuthToken" //nolint:gosec // a name, no token
-	// OperationCreatePayViewToken is [Client.CreatePayViewToken]. 10 requests a second for each merchant
+	// OperationCreatePayViewToken is Client.CreatePayViewToken. 10 requests a second for each merchant
 	// number (page of 2025.12.12; another source of that day says 5).
 	OperationCreatePayViewToken Operation = "CreatePayViewToken"
 )
@@ -28,21 +28,22 @@ var (
 
 // CreatePreAuthTokenRequest says who is to join what. All fields are required.
 type CreatePreAuthTokenRequest struct {
-	BrandID string `json:"brand_id" in:"body"`
-	CardID  string `json:"card_id" in:"body"`
-	OpenID  string `json:"openid" in:"body"`
+	BrandID string `json:"brand_id" in:"body"` // 品牌ID, at most 32 characters
+	CardID  string `json:"card_id" in:"body"`  // template id (会员卡模板ID), at most 32 characters
+	OpenID  string `json:"openid" in:"body"`   // the user under the template's AppID (用户标识), at most 128 characters
 }
 
-// Token opens a component once it is handed to a mini program or an H5 page.
+// Token opens a component (预授权凭证) once it is handed to a mini program or an H5 page.
 type Token struct {
-	Token      string    `json:"token"`
-	ExpireTime Timestamp `json:"expire_time,omitzero"`
+	Token      string    `json:"token"`                // at most 32 characters
+	ExpireTime Timestamp `json:"expire_time,omitzero"` // when it can no longer be used
 }
 
 // CreatePreAuthToken makes the token with which a mini program or an H5 page opens the joining component
 // (入会组件预授权). It lives one hour. Each call may give another.
 //
-// An early copy of the page had the path open-user-card-tokens; every later source has this one.
+// [ErrInvalidRequest] can mean that the template does not belong to the brand, or the openid not to the
+// template's AppID. An early copy of the page had the path open-user-card-tokens; every later source has this one.
 //
 // Rate limit: 5 a second for each merchant number (2025.11.19). It changes nothing: repeated
 // automatically. Document 4015336986.
@@ -52,13 +53,15 @@ func (c *Client) CreatePreAuthToken(ctx context.Context, request CreatePreAuthTo
 
 // CreatePayViewTokenRequest says whose payment code is to be shown. All fields are required.
 type CreatePayViewTokenRequest struct {
-	BrandID string `json:"brand_id" in:"body"`
-	CardID  string `json:"card_id" in:"body"`
-	OpenID  string `json:"openid" in:"body"`
+	BrandID string `json:"brand_id" in:"body"` // 品牌ID, at most 32 characters
+	CardID  string `json:"card_id" in:"body"`  // template id (会员卡模板ID), at most 32 characters
+	OpenID  string `json:"openid" in:"body"`   // the user under the template's AppID (用户标识), at most 128 characters
 }
 
 // CreatePayViewToken makes the token with which a mini program opens the component that shows the payment
 // code (付款码组件预授权). It lives ten minutes and works once: make a new one each time, do not keep it.
+// [ErrInvalidRequest] can mean that the template does not belong to the brand, or the openid not to the
+// template's AppID.
 //
 // Rate limit: 10 a second for each merchant number (2025.12.12; another source says 5). It changes nothing:
 // repeated automatically. Document 4016834476.

@@ -8,25 +8,25 @@ import (
 
 // User cards (用户会员卡).
 const (
-	// OperationGetUserCard is [Client.GetUserCard]. No limit is documented (page of 2025.06.22); the
+	// OperationGetUserCard is Client.GetUserCard. No limit is documented (page of 2025.06.22); the
 	// brand edition's page says 5 requests a second.
 	OperationGetUserCard Operation = "GetUserCard"
-	// OperationListUserCards is [Client.ListUserCards]. 5 requests a second for each merchant number (page of
+	// OperationListUserCards is Client.ListUserCards. 5 requests a second for each merchant number (page of
 	// 2025.07.25).
 	OperationListUserCards Operation = "ListUserCards"
-	// OperationUpdateUserCard is [Client.UpdateUserCard]. No limit is documented (page of 2025.06.22);
+	// OperationUpdateUserCard is Client.UpdateUserCard. No limit is documented (page of 2025.06.22);
 	// the brand edition's page says 5 requests a second.
 	OperationUpdateUserCard Operation = "UpdateUserCard"
-	// OperationInvalidateUserCard is [Client.InvalidateUserCard]. No limit is documented (page of
+	// OperationInvalidateUserCard is Client.InvalidateUserCard. No limit is documented (page of
 	// 2025.06.22); the brand edition's page says 5 requests a second.
 	OperationInvalidateUserCard Operation = "InvalidateUserCard"
-	// OperationConfirmUserCard is [Client.ConfirmUserCard]. 5 requests a second for each merchant number
+	// OperationConfirmUserCard is Client.ConfirmUserCard. 5 requests a second for each merchant number
 	// (newer text of the page of 2025.06.22).
 	OperationConfirmUserCard Operation = "ConfirmUserCard"
-	// OperationImportUserCardByOpenID is [Client.ImportUserCardByOpenID]. 5 requests a second for each
+	// OperationImportUserCardByOpenID is Client.ImportUserCardByOpenID. 5 requests a second for each
 	// merchant number (newer text of the page of 2025.06.22).
 	OperationImportUserCardByOpenID Operation = "ImportUserCardByOpenID"
-	// OperationImportUserCardByPhone is [Client.ImportUserCardByPhone]. No limit is documented (page of
+	// OperationImportUserCardByPhone is Client.ImportUserCardByPhone. No limit is documented (page of
 	// 2025.06.22).
 	OperationImportUserCardByPhone Operation = "ImportUserCardByPhone"
 )
@@ -69,8 +69,8 @@ var (
 type GetUserCardRequest struct {
 	BrandID      string `json:"brand_id" in:"query"`      // 品牌ID, at most 32 characters
 	CardID       string `json:"card_id" in:"query"`       // template id (会员卡模板ID), at most 32 characters
-	UserCardCode string `json:"user_card_code" in:"path"` // card code (会员卡code), at most 32: digits, Latin letters, half-width punctuation
-	OpenID       string `json:"openid" in:"query"`        // the user under the template's AppID (用户标识), at most 128
+	UserCardCode string `json:"user_card_code" in:"path"` // card code (会员卡code), at most 32 characters: digits, Latin letters, half-width punctuation
+	OpenID       string `json:"openid" in:"query"`        // the user under the template's AppID (用户标识), at most 128 characters
 }
 
 // GetUserCard reads a user's card (查询用户会员卡信息).
@@ -102,7 +102,9 @@ type ListUserCardsResponse struct {
 }
 
 // ListUserCards lists the cards a user has under a brand, whatever the template (查询用户在品牌下所有会员卡):
-// the answer to "is this openid a member?". A user without a card gives an empty page, not an error.
+// the answer to "is this openid a member?", one page. [Client.AllUserCards] walks through all pages. A user
+// without a card gives an empty page, not an error. [ErrInvalidParameter] means a Limit beyond 20, or an openid
+// or state that cannot be.
 //
 // Rate limit: 5 a second for each merchant number (2025.07.25). A read: repeated automatically.
 // Document 4015336984.
@@ -113,9 +115,9 @@ func (c *Client) ListUserCards(ctx context.Context, request ListUserCardsRequest
 	return call[ListUserCardsResponse](ctx, c, listUserCards, request)
 }
 
-// AllUserCards iterates over the cards of a user under a brand from request.Offset on, making one
-// [Client.ListUserCards] call a page when it is needed. The first error ends it. Ranging again starts
-// over. What is added or removed meanwhile can shift the pages.
+// AllUserCards iterates over the cards of a user under a brand (查询用户在品牌下所有会员卡) from request.Offset on,
+// making one [Client.ListUserCards] call a page when it is needed, with its limit and repeats. The first error
+// ends it. Ranging again starts over. What is added or removed meanwhile can shift the pages. Document 4015336984.
 func (c *Client) AllUserCards(ctx context.Context, request ListUserCardsRequest) iter.Seq2[*UserCard, error] {
 	return all(request.Offset, func(offset int) ([]UserCard, int, error) {
 		request := request
@@ -136,9 +138,9 @@ type UpdateUserCardRequest struct {
 	BrandID              string    `json:"brand_id" in:"body"`
 	OpenID               string    `json:"openid" in:"body"`
 	CardColor            *string   `json:"card_color,omitempty" in:"body"`       // #RRGGBB
-	CardPictureURL       *string   `json:"card_picture_url,omitempty" in:"body"` // from the image upload only, at most 256
+	CardPictureURL       *string   `json:"card_picture_url,omitempty" in:"body"` // from the image upload only, at most 256 characters
 	Level                *string   `json:"level,omitempty" in:"body"`            // member level (等级), at most 10 characters
-	Attach               *string   `json:"attach,omitempty" in:"body"`           // merchant data (商家数据包), at most 256
+	Attach               *string   `json:"attach,omitempty" in:"body"`           // merchant data (商家数据包), at most 256 characters
 	PhoneNumber          Sensitive `json:"phone_number,omitzero" in:"body"`      // sent encrypted
 	ValidDateInformation *DateInfo `json:"valid_date_information,omitempty" in:"body"`
 	UserInformation      *UserInfo `json:"user_information,omitempty" in:"body"` // the answers are sent encrypted
@@ -204,7 +206,7 @@ type ConfirmUserCardRequest struct {
 	Level                string               `json:"level,omitempty" in:"body"`       // at most 10 characters
 	ValidDateInformation *DateInfo            `json:"valid_date_information,omitempty" in:"body"`
 	UserInformation      *UserInfo            `json:"user_information,omitempty" in:"body"` // the answers are sent encrypted
-	Attach               string               `json:"attach,omitempty" in:"body"`           // at most 256
+	Attach               string               `json:"attach,omitempty" in:"body"`           // at most 256 characters
 	UserCardConfirmState UserCardConfirmState `json:"user_card_confirm_state" in:"body"`
 }
 
@@ -219,8 +221,9 @@ func (r ConfirmUserCardRequest) seal(s *sealer) any {
 // [CodeModeMerchantAllocate] it is the merchant's own, and becomes the card's code whether opening
 // succeeded or failed.
 //
-// After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again. card_id travels
-// in the query; see [Config].IDsInBody, as the texts of the page disagree.
+// After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again:
+// [UserCardStateEffective] means that a successful opening was confirmed. [ErrInvalidRequest] can mean that it
+// was confirmed before. card_id travels in the query; see [Config].IDsInBody, as the texts of the page disagree.
 //
 // Rate limit: 5 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit,
 // or when it is certain that nothing was sent. Document 4015336979.
@@ -284,6 +287,9 @@ func (r ImportUserCardByPhoneRequest) seal(s *sealer) any {
 
 // ImportUserCardByPhone gives a card to the user with a phone number (根据手机号导入用户会员卡). The service has
 // announced it, but as of 2025.11.25 it is not live: expect a refusal. The OpenID of the card may be empty.
+//
+// After [ErrOutcomeUnknown] there is no sure way to look, as reading a card takes the user's openid: where the
+// merchant knows it, [Client.ListUserCards] tells; else do not call again with the same code.
 //
 // Rate limit: none documented (2025.06.22). Repeated automatically after a rate limit, or when it is
 // certain that nothing was sent. Document 4015336982.

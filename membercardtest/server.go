@@ -28,9 +28,9 @@ import (
 
 // The identities of every Server. Keys are made anew for each process.
 const (
-	MchID             = "1900009191"
-	CertificateSerial = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
-	PublicKeyID       = "PUB_KEY_ID_0119000091912026112200000000000001"
+	MchID             = "1900009191"                                    // the service provider's merchant number
+	CertificateSerial = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"      // of the merchant API certificate
+	PublicKeyID       = "PUB_KEY_ID_0119000091912026112200000000000001" // of the WeChat Pay public key
 	APIv3Key          = "0123456789abcdefghijklmnopqrstuv"
 
 	rotatedKeyID = "PUB_KEY_ID_0119000091912026112200000000000002"
