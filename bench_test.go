@@ -71,8 +71,8 @@ func TestAllocations(t *testing.T) {
 		}
 	})
 	t.Log(result, result.MemString())
-	assert.LessOrEqual(t, result.AllocsPerOp(), int64(82))
-	assert.LessOrEqual(t, result.AllocedBytesPerOp(), int64(11<<10))
+	assert.LessOrEqual(t, result.AllocsPerOp(), int64(76))
+	assert.LessOrEqual(t, result.AllocedBytesPerOp(), int64(10800))
 }
 
 func BenchmarkUpdateUserCard(b *testing.B) {

@@ -45,7 +45,7 @@ func ExampleNew() {
 	}
 
 	client, err := membercard.New(membercard.Config{
-		MchID:             "1900009191", // the service provider's
+		MchID:             "1900009191", // the service provider's merchant number (服务商商户号)
 		CertificateSerial: membercard.CertificateSerial(certificate),
 		Certificate:       certificate,
 		PrivateKey:        privateKey,
@@ -205,7 +205,7 @@ func ExampleAPIError() {
 	case errors.Is(err, membercard.ErrRateLimited):
 		// Not carried out: slow down and repeat.
 	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest):
-		// The request is wrong, the text says where; do not repeat it.
+		// The request is wrong; do not repeat it. Of a parameter the text has the name, APIError.Detail the rule.
 	case errors.Is(err, membercard.ErrUnauthorized):
 		// MchID, CertificateSerial, PrivateKey or the clock is wrong: run examples/doctor.
 	case errors.Is(err, membercard.ErrForbidden):

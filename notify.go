@@ -120,7 +120,8 @@ var (
 
 // ParseNotification reads the body of a request that WeChat Pay made to a template's NotifyURL, verifies its
 // signature, decrypts it with [Config].APIv3Key and decodes it. [Client.NotificationHandler] does so and
-// answers. The body is read once, up to 1 MiB; no middleware may read or change it before.
+// answers. The body is read once, up to 1 MiB; no middleware may read or change it before. How long it may take
+// to come is up to the server's ReadTimeout, and how long to look for a certificate to the request's context.
 //
 // The error is a [*SignatureError] when the request does not prove to come from WeChat Pay, and so for the
 // probes that WeChat Pay sends to see who verifies. On any error answer with a status of 400 or more: what
@@ -249,7 +250,8 @@ func withoutValue(err error) error {
 // stored and done afterwards, with a context of its own. The same notification may come several times, also at
 // the same time: act once for each Notification.ID, and return nil for one that was dealt with.
 //
-// What goes wrong is logged to [Config].Logger: without the openid, card code, attach and sensitive values that
+// What goes wrong is logged to [Config].Logger, so set one: without it nobody learns why a notification was
+// refused, or that handle panicked. The records are without the openid, card code, attach and sensitive values that
 // the notification came with, also where an error or a panic of handle quotes them as they are, and for an
 // [UnknownEvent], of which nobody knows what is personal, without the text of such an error.
 func (c *Client) NotificationHandler(handle func(context.Context, *Notification) error) http.Handler {

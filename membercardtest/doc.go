@@ -1,5 +1,6 @@
 // Package membercardtest is a fake of WeChat Pay's membership card service, for tests of programs that
-// use package membercard. The service has no sandbox, so the fake refuses what the real one refuses.
+// use package membercard. The service has no sandbox, so the fake refuses what the real one refuses, as far as
+// is known: The rules, below, says of each rule where it comes from.
 //
 //	func TestPromote(t *testing.T) {
 //		server := membercardtest.NewTestServer(t)
@@ -13,7 +14,8 @@
 // [Server] is an http.RoundTripper, so no socket is involved. It is an http.Handler as well: [Server.Start]
 // listens on loopback for clients elsewhere. Cards that the server shows have their sensitive values in
 // clear, those that a client reads have them sealed, and both print as [sensitive]: compare what the client's
-// Decrypt returns. Keys are made once for each process, the merchant's identity is that of the constants.
+// Decrypt returns. Keys are made once for each process, the merchant's identity is that of the constants. Why
+// something was refused, and what went wrong in a client or a notification handler, is in the test's log.
 //
 // # Recipes
 //
@@ -155,7 +157,8 @@
 //   - there are no platform certificates, and /v3/certificates answers 404 RESOURCE_NOT_EXISTS: reported by
 //     users for new merchant numbers. With [WithCertificates] there are, encrypted with the APIv3 key:
 //     documented
-//   - several valid certificates take turns in signing: documented as a growing share
+//   - several valid certificates take turns in signing: documented as a growing share. When all have expired the
+//     last signs on: of this house
 //   - during the switch the request steers what signs the answer: documented. Every other notification is
 //     signed with the public key: of this house, for a share that grows by the day
 //   - a notification is signed and encrypted as documented; with personal data in clear, as in the official
