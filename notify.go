@@ -303,22 +303,8 @@ type outcome struct {
 	stack         []string // of a panic
 }
 
-// notified opens a notification and has it handled. Whatever handle does ends here.
-func (c *Client) notified(ctx context.Context, request *http.Request, body []byte, err error, handle func(context.Context, *Notification) error) (o outcome) {
-	private := func() []string { return nil } // the values that no log may quote
-	unknown := false                          // what they are
-	fail := func(status int, text string) {
-		if unknown {
-			text = "the text of the failure is left out: it may quote an event of which nobody knows what is personal"
-		}
-		o.status, o.problem = status, redact(text, private(), 1)
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			o.stack = stack()
-			fail(http.StatusInternalServerError, fmt.Sprintf("panic: %v", p))
-		}
-	}()
+// notified opens a notification and has it handled. err is what was in the way of reading its body.
+func (c *Client) notified(ctx context.Context, request *http.Request, body []byte, err error, handle func(context.Context, *Notification) error) outcome {
 	var n *Notification
 	if err == nil {
 		n, err = c.openNotification(ctx, request, body)
@@ -326,25 +312,44 @@ func (c *Client) notified(ctx context.Context, request *http.Request, body []byt
 	if err == nil {
 		err = ctx.Err() // the body or a download took too long
 	}
+	if err != nil {
+		return outcome{status: refusal(err), problem: oneLine(err.Error(), nil)}
+	}
+	return handled(ctx, n, handle)
+}
+
+// refusal returns the status to answer with to what cannot be handled.
+func refusal(err error) int {
 	switch {
 	case errors.Is(err, errNoPost):
-		fail(http.StatusMethodNotAllowed, err.Error())
-		return o
+		return http.StatusMethodNotAllowed
 	case errors.Is(err, ErrSignature):
-		fail(http.StatusUnauthorized, err.Error())
-		return o
+		return http.StatusUnauthorized
 	case errors.Is(err, errBody):
-		fail(http.StatusBadRequest, err.Error())
-		return o
-	case err != nil:
-		fail(http.StatusInternalServerError, err.Error())
-		return o
+		return http.StatusBadRequest
 	}
-	private = n.private()
-	o.status, o.id, o.eventType = http.StatusNoContent, oneLine(n.ID, private()), oneLine(n.EventType, private())
-	_, unknown = n.Event.(*UnknownEvent)
+	return http.StatusInternalServerError
+}
+
+// handled has a notification handled. A panic of handle ends here.
+func handled(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) (o outcome) {
+	private := n.private()
+	_, unknown := n.Event.(*UnknownEvent)
+	o = outcome{status: http.StatusNoContent, id: oneLine(n.ID, private()), eventType: oneLine(n.EventType, private())}
+	fail := func(text string) {
+		if unknown {
+			text = "the text of the failure is left out: it may quote an event of which nobody knows what is personal"
+		}
+		o.status, o.problem = http.StatusInternalServerError, redact(text, private(), 1)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			o.stack = stack()
+			fail(fmt.Sprintf("panic: %v", p))
+		}
+	}()
 	if err := handle(ctx, n); err != nil {
-		fail(http.StatusInternalServerError, err.Error())
+		fail(err.Error())
 	}
 	return o
 }
