@@ -94,13 +94,13 @@ func (t outer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // withoutCode puts a hyphen where a path has the code of a card.
 func withoutCode(path string) string {
-	before, code, found := strings.Cut(path, "/user-cards/")
-	if !found || strings.HasPrefix(code, "import-by-") { // which is the name of an operation
+	before, rest, found := strings.Cut(path, "/user-cards/")
+	if !found || strings.HasPrefix(rest, "import-by-") { // which is the name of an operation
 		return path
 	}
-	code, action, hasAction := strings.Cut(code, "/")
-	if hasAction {
-		action = "/" + action
+	action := ""
+	if i := strings.Index(rest, "/"); i >= 0 {
+		action = rest[i:]
 	}
 	return before + "/user-cards/-" + action
 }
