@@ -130,7 +130,7 @@ type ListActivitiesResponse struct {
 }
 
 // ListActivities lists the activities of a brand (查询会员有礼活动列表), one page. [Client.AllActivities] walks
-// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or a brand, template or state that cannot be.
+// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand, template or state.
 //
 // Rate limit: 5 a second for each merchant number (2025.11.14). A read: repeated automatically.
 // Document 4016588039.

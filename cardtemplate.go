@@ -80,7 +80,7 @@ type CreateCardRequest struct {
 // OutRequestNo identifies the creation. What a repeat returns is not documented; in related products it is
 // the same for the same content, and [APIError].Code ALREADY_EXISTS for other content. So after
 // [ErrOutcomeUnknown] send the same request again, or look for the number with [Client.AllCards].
-// [ErrInvalidParameter] names the field that is missing or cannot be.
+// [ErrInvalidParameter] names the field that is missing or invalid.
 //
 // Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
 // bytes. Document 4015336970.
@@ -105,7 +105,7 @@ type ListCardsResponse struct {
 }
 
 // ListCards lists the card templates of a brand (查询会员卡模板列表), one page. [Client.AllCards] walks
-// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or a brand or state that cannot be.
+// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand or state.
 //
 // Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
 // Document 4015336976.

@@ -181,9 +181,12 @@ func TestAWithdrawnCertificate(t *testing.T) {
 		assert.Equal(t, "BB", sealedWith, "the newest")
 		list(map[string]time.Time{"AA": now.Add(-2 * time.Hour)})
 		time.Sleep(13 * time.Hour)
-		call()
-		call()
-		assert.Equal(t, "AA", sealedWith, "the other was withdrawn")
+		for range 3 { // lists
+			call()
+			call()
+			assert.Equal(t, "AA", sealedWith, "the other was withdrawn")
+			time.Sleep(13 * time.Hour)
+		}
 	})
 }
 

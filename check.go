@@ -66,10 +66,11 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		}
 	}
 	service := c.checkService(a)
-	if a.status == 0 {
-		return append(findings, service) // nothing else can be said
+	findings = append(findings, service)
+	_, refused := errors.AsType[*APIError](a.err)
+	if a.err == nil || refused || errors.Is(a.err, ErrSignature) { // there is a whole answer
+		findings = append(findings, c.checkPlatformKey(a, service.OK), c.checkAPIv3Key(a))
 	}
-	findings = append(findings, service, c.checkPlatformKey(a, service.OK), c.checkAPIv3Key(a))
 	if !a.date.IsZero() {
 		findings = append(findings, checkClock(a.date))
 	}
@@ -107,6 +108,8 @@ func (c *Client) checkService(a *answer) Finding {
 	apiError, refused := errors.AsType[*APIError](a.err)
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](a.err)
 	switch {
+	case errors.Is(a.err, context.Canceled), errors.Is(a.err, context.DeadlineExceeded): // the caller's own
+		return problem(subject, a.err.Error())
 	case badCertificate:
 		return problem(subject, a.err.Error()+"; is this machine's clock right, or does a proxy put its own certificate in between?")
 	case a.status == 0:

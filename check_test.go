@@ -6,7 +6,9 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +46,40 @@ func TestCheckBeforeTheSwitch(t *testing.T) {
 	})
 	findings := fmt.Sprint(client.Check(t.Context()))
 	assert.NotContains(t, findings, "verifies what WeChat Pay signs")
-	assert.Contains(t, findings, "the switch to the public key has not begun")
+	assert.Contains(t, findings, "untried PublicKey: WeChat Pay signs with platform certificates, the switch to the public key has not begun")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	got := problems(client.Check(ctx))
 	require.Len(t, got, 1)
 	assert.Contains(t, got[0], "service: DownloadCertificates: not sent: context canceled")
+
+	ctx, cancel = context.WithCancel(t.Context())
+	client = newClient(t, server, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		cancel()
+		return nil, context.Canceled
+	})))
+	got = problems(client.Check(ctx))
+	require.Len(t, got, 1)
+	assert.True(t, strings.HasSuffix(got[0], "no complete answer came: context canceled [host api.mch.weixin.qq.com]"), got[0])
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	client = newClient(t, server, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		response, err := server.RoundTrip(r)
+		response.Body = cancelling{response.Body, cancel}
+		return response, err
+	})))
+	assert.Empty(t, problems(client.Check(ctx)), "the answer was there before the end")
+}
+
+// cancelling ends a context when the answer was read.
+type cancelling struct {
+	io.ReadCloser
+	cancel func()
+}
+
+func (c cancelling) Close() error {
+	c.cancel()
+	return c.ReadCloser.Close()
 }
 
 // moved answers with a Date that is off.
@@ -70,15 +100,36 @@ func TestCheck(t *testing.T) {
 		certificates bool
 		change       func(*testing.T, *membercardtest.Server, *membercard.Config)
 		says         []string // of the problems, in order; none when all is well
+		untried      string   // subjects; of the rows that name any
 	}{
-		"all is well": {change: func(*testing.T, *membercardtest.Server, *membercard.Config) {}},
+		"all is well": {change: func(*testing.T, *membercardtest.Server, *membercard.Config) {}, untried: "Certificate APIv3Key"},
 		"all is well with certificates": {
-			certificates: true, change: func(*testing.T, *membercardtest.Server, *membercard.Config) {},
+			certificates: true, change: func(*testing.T, *membercardtest.Server, *membercard.Config) {}, untried: "Certificate",
 		},
 		"all is well with the merchant certificate": {change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
 			c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(1, 0, 0))
 		}},
-		"without the APIv3 key": {change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.APIv3Key = "" }},
+		"without the APIv3 key": {change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.APIv3Key = "" }, untried: "Certificate APIv3Key"},
+		"an answer that is cut": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultTruncated})
+		}, says: []string{"service: DownloadCertificates: no complete answer came"}, untried: "Certificate"},
+		"an old answer": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultStaleTimestamp})
+		}, says: []string{"does a cache or a proxy keep answers?"}, untried: "Certificate service APIv3Key"},
+		"another address": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 404, Code: "NOT_FOUND"})
+		}, says: []string{"does BaseURL have a path?"}},
+		"another status": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "RESOURCE_NOT_EXISTS"})
+		}, says: []string{"service: DownloadCertificates: 400 RESOURCE_NOT_EXISTS"}},
+		"another TLS certificate": {change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+			t.Helper()
+			elsewhere := httptest.NewUnstartedServer(http.NotFoundHandler())
+			elsewhere.Config.ErrorLog = log.New(io.Discard, "", 0)
+			elsewhere.StartTLS()
+			t.Cleanup(elsewhere.Close)
+			c.BaseURL, c.HTTPClient = elsewhere.URL, nil
+		}, says: []string{"is this machine's clock right, or does a proxy put its own certificate in between?"}, untried: "Certificate"},
 		"expired certificate": {
 			change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
 				c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(0, 0, -1))
@@ -188,6 +239,15 @@ func TestCheck(t *testing.T) {
 		findings := client.Check(t.Context())
 		got := problems(findings)
 		require.Len(t, got, len(test.says), "%s: %q", name, findings)
+		var untried []string
+		for _, finding := range findings {
+			if finding.Untried {
+				untried = append(untried, finding.Subject)
+			}
+		}
+		if test.untried != "" {
+			assert.Equal(t, test.untried, strings.Join(untried, " "), name)
+		}
 		for i, says := range test.says {
 			assert.Contains(t, got[i], says, name)
 		}

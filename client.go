@@ -957,7 +957,7 @@ func (c *Client) verify(ctx context.Context, p *preparedCall, header http.Header
 		return nil // signed with a certificate that only a success would have brought: an error, unverified
 	}
 	untrusted.Operation, untrusted.StatusCode, untrusted.RequestID = p.name, a.status, a.requestID
-	untrusted.Host, untrusted.Attempts, untrusted.Body, untrusted.private = a.host, a.attempts, a.body, &secrets{p.private}
+	untrusted.Host, untrusted.Attempts, untrusted.Body, untrusted.private = a.host, a.attempts, a.body, newSecrets(p.private)
 	return untrusted
 }
 
@@ -1012,7 +1012,7 @@ func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
 	}
 	e := &APIError{
 		Operation: p.name, StatusCode: a.status, Code: parsed.Code, Message: parsed.Message, RequestID: a.requestID,
-		Verified: a.verified, Host: a.host, Attempts: a.attempts, Body: a.body, private: &secrets{p.private}, decodeErr: decodeErr,
+		Verified: a.verified, Host: a.host, Attempts: a.attempts, Body: a.body, private: newSecrets(p.private), decodeErr: decodeErr,
 	}
 	if parsed.Detail.Raw != nil {
 		e.Detail = (*ErrorDetail)(&parsed.Detail)

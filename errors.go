@@ -1,7 +1,6 @@
 package membercard
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,15 +91,17 @@ type APIError struct {
 	hint      string
 }
 
-// secrets are the request's values that must not be printed. An error holds them behind a pointer of its own,
-// where fmt does not look when the error sits in an unexported field.
-type secrets struct{ values []string }
+// secrets are the request's values that must not be printed. An error holds them behind two pointers, as fmt
+// follows one when it may call no method of an error in an unexported field.
+type secrets struct{ values *[]string }
+
+func newSecrets(values []string) *secrets { return &secrets{&values} }
 
 func (s *secrets) list() []string {
 	if s == nil {
 		return nil
 	}
-	return s.values
+	return *s.values
 }
 
 // ErrorDetail says which parameter was wrong. Not every answer has all of it.
@@ -333,28 +333,51 @@ func oneLine(s string, private []string) string { return redact(s, private, 6) }
 
 // redact is oneLine for private values of at least so many characters.
 func redact(s string, private []string, least int) string {
-	var forms []string
+	hidden := make([]bool, len(s)) // so that values that overlap are cut out whole, and nothing is sought in what was put in
 	for _, value := range private {
-		if utf8.RuneCountInString(value) < max(least, 1) {
+		if value == "" || utf8.RuneCountInString(value) < least {
 			continue
 		}
 		quoted, _ := json.Marshal(value)
-		forms = append(forms, value, escape(value), lowerEscapes(escape(value)), url.QueryEscape(value), url.PathEscape(value),
-			unquoted(string(quoted)), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)))
+		for _, form := range []string{
+			value, escape(value), lowerEscapes(escape(value)), url.QueryEscape(value), url.PathEscape(value),
+			unquoted(string(quoted)), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)),
+		} {
+			hide(hidden, s, form)
+		}
 	}
-	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // the longest that fits is cut out
-	var pairs []string
-	for _, form := range slices.Compact(forms) {
-		pairs = append(pairs, form, "[…]")
+	var b strings.Builder
+	for i := range len(s) {
+		switch {
+		case !hidden[i]:
+			b.WriteByte(s[i])
+		case i == 0 || !hidden[i-1]:
+			b.WriteString("[…]")
+		}
 	}
-	s = strings.NewReplacer(pairs...).Replace(s) // in one pass, so that nothing is replaced in what was put in
 	s = strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) { // line breaks, and what changes the direction of text
 			return ' '
 		}
 		return r
-	}, s)
+	}, b.String())
 	return cut(s, 600)
+}
+
+// hide marks where a form of a value stands in a text.
+func hide(hidden []bool, s, form string) {
+	end := 0 // of the last one
+	for from := 0; ; from++ {
+		i := strings.Index(s[from:], form)
+		if i < 0 {
+			return
+		}
+		from += i
+		for j := max(from, end); j < from+len(form); j++ {
+			hidden[j] = true
+		}
+		end = from + len(form)
+	}
 }
 
 var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)

@@ -141,14 +141,46 @@ func TestErrorTextIsOneRedactedLine(t *testing.T) {
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "INVALID_REQUEST", Message: "m"})
 	_, refused := client.GetUserCard(t.Context(), getRequest)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		for _, err := range []error{untrusted, refused} { // fmt may call no method of what is in such a field
-			text := fmt.Sprintf(verb, struct{ err error }{err})
+		unverified, _ := errors.AsType[*membercard.SignatureError](untrusted)
+		answered, _ := errors.AsType[*membercard.APIError](refused)
+
+		unverified.Body, answered.Body = nil, nil // which are there to be looked at
+		for _, value := range []any{              // fmt may call no method of what is in such a field
+			struct{ err error }{untrusted},
+			struct{ err error }{refused},
+			struct{ err membercard.SignatureError }{*unverified},
+			struct{ err membercard.APIError }{*answered},
+		} {
+			text := fmt.Sprintf(verb, value)
 			assert.NotContains(t, text, openID, verb)
 			assert.NotContains(t, text, hex.EncodeToString([]byte(openID)), verb)
 		}
 	}
 	assert.True(t, strings.HasPrefix(err.Error(), "GetUserCard: 400 INVALID_REQUEST: line one openid […]  code […]"), err.Error())
 	assert.Contains(t, err.Error(), "Request-ID "+apiError.RequestID)
+}
+
+// TestWhatIsCutOut: every form of a value that may be in the text of somebody else, and values that overlap.
+func TestWhatIsCutOut(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ openID, code, message, says string }{
+		{"用户一二三四", "478515832665", `a "\u7528\u6237\u4e00\u4e8c\u4e09\u56db" b`, `a "[…]" b`},
+		{"用户一二三四", "478515832665", "a %E7%94%A8%E6%88%B7%E4%B8%80%E4%BA%8C%E4%B8%89%E5%9B%9B %e7%94%a8%e6%88%b7%e4%b8%80%e4%ba%8c%e4%b8%89%e5%9b%9b b", "a […] […] b"},
+		{"o-1 <&>x", "478515832665", "a o-1 <&>x o-1%20%3C&%3Ex o-1+%3C%26%3Ex o-1 \\u003c\\u0026\\u003ex b", "a […] […] […] […] b"},
+		{"abc-code:4785", "code:478515832665", "a abc-code:478515832665 b", "a […] b"},
+		{"aaaaaa", "478515832665", "a aaaaaaaaaaaaaaa b", "a […] b"},
+		{"[…][…]", "478515832665", "a [478515832665] […][…] b", "a [[…]] […] b"},
+		{"obLatj", "478515832665", "a \u202e\u2066 b\u2029c", "a    b c"},
+	} {
+		server := newServer(t)
+		client := newClient(t, server, noRepeats)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "X", Message: test.message})
+		request := getRequest
+		request.OpenID, request.UserCardCode = test.openID, test.code
+		_, err := client.GetUserCard(t.Context(), request)
+		text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "GetUserCard: 400 X: "), " [Request-ID")
+		assert.Equal(t, test.says, text, "%q", test.message)
+	}
 }
 
 // TestForeignIdentifiersAreCleaned: a Request-ID and a serial come from whoever answers.

@@ -205,7 +205,7 @@ func ExampleAPIError() {
 	case errors.Is(err, membercard.ErrRateLimited):
 		// Not carried out: slow down and repeat.
 	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest):
-		// The request is wrong; do not repeat it. Of a parameter the text has the name, APIError.Detail the rule.
+		// The request is wrong; do not repeat it. The text names a bad parameter, APIError.Detail the rule it broke.
 	case errors.Is(err, membercard.ErrUnauthorized):
 		// MchID, CertificateSerial, PrivateKey or the clock is wrong: run examples/doctor.
 	case errors.Is(err, membercard.ErrForbidden):

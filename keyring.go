@@ -22,7 +22,8 @@ const (
 	certificatesAge = 12 * time.Hour // when platform certificates are downloaded again
 
 	// So that forged serial numbers cause no flood, three downloads within 30 s are enough, for answers and for
-	// notifications each: anybody can send a forged notification, and must not use up what an answer needs. Those
+	// notifications each: anybody can send a forged notification, and must not use up what an answer needs, though
+	// it can hold the slot for 4.5 s. Those
 	// whose caller gave up, and those of a start without any certificate, follow each other at a second's distance.
 	downloadsPeriod = 30 * time.Second
 	downloadsPause  = time.Second
@@ -232,7 +233,7 @@ func (r *keyRing) load(ctx context.Context, from origin) error {
 		}
 	} else if time.Since(recent[0]) < downloadsPeriod {
 		needed := r.certificates.Load() == nil && (r.public.key == nil || r.preferCertificates) // no call can do without
-		if !needed || time.Since(r.last) < downloadsPause {
+		if !needed || time.Since(recent[2]) < downloadsPause {
 			return r.lastErr
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -245,14 +246,15 @@ func withoutValue(err error) error {
 // POST. After any status but 200 and 204, and after 5 s without an answer, WeChat Pay sends the notification
 // again, first after 15 s, some 15 times within a day.
 //
-// The context given to handle ends 4.5 s after the request came, and not before, also when the other side
-// hangs up. handle must obey it, since nothing answers before it returns; work that takes longer is to be
-// stored and done afterwards, with a context of its own. The same notification may come several times, also at
-// the same time: act once for each Notification.ID, and return nil for one that was dealt with.
+// The context given to handle ends 4.5 s after the request came, and not before, even if the other side hangs up.
+// handle must obey it, since nothing answers before it returns; work that takes longer is to be stored and done
+// afterwards, with a context of its own. The same notification may come several times, also at the same time:
+// act once for each Notification.ID, and return nil for one that was dealt with. A body that does not come in
+// 4.5 s is given up, unless the server has a ReadTimeout of its own, which then holds.
 //
 // What goes wrong is logged to [Config].Logger, so set one: without it nobody learns why a notification was
 // refused, or that handle panicked. The records are without the openid, card code, attach and sensitive values that
-// the notification came with, also where an error or a panic of handle quotes them as they are, and for an
+// the notification came with, also where an error or a panic of handle quotes them verbatim, and for an
 // [UnknownEvent], of which nobody knows what is personal, without the text of such an error.
 func (c *Client) NotificationHandler(handle func(context.Context, *Notification) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -261,38 +263,27 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), notificationTimeout)
 		defer cancel()
 		controller := http.NewResponseController(w)
-		body, err := readInTime(controller, request, start)
-		o := c.notified(ctx, request, body, err, handle)
-		if o.status == http.StatusNoContent {
-			w.WriteHeader(o.status)
-		} else {
-			w.Header().Set("Content-Type", "application/json")
-			if o.status == http.StatusMethodNotAllowed {
-				w.Header().Set("Allow", http.MethodPost)
-			}
-			w.WriteHeader(o.status)
-			_ = json.NewEncoder(w).Encode(map[string]string{"code": "FAIL", "message": http.StatusText(o.status)})
-		}
+		o := c.notified(ctx, controller, request, start, handle)
+		answerNotification(w, o.status)
 		_ = controller.Flush() // before a log that may be slow
 		o.log(ctx, c.logger, time.Since(start))
 	})
 }
 
-// readInTime reads the body of a notification. A server without a limit of its own gets one for that time.
-func readInTime(controller *http.ResponseController, request *http.Request, start time.Time) ([]byte, error) {
-	if request.Method != http.MethodPost {
-		return nil, errNoPost
+// answerNotification writes what WeChat Pay is told. The status decides.
+func answerNotification(w http.ResponseWriter, status int) {
+	if status == http.StatusNoContent {
+		w.WriteHeader(status)
+		return
 	}
-	server, ok := request.Context().Value(http.ServerContextKey).(*http.Server)
-	limited := !ok || server.ReadTimeout > 0
-	if !limited {
-		_ = controller.SetReadDeadline(start.Add(notificationTimeout))
+	body := `{"code":"FAIL","message":"` + http.StatusText(status) + `"}`
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", http.MethodPost)
 	}
-	body, err := readNotification(request)
-	if err == nil && !limited { // or it would end the work on this request, and the connection
-		_ = controller.SetReadDeadline(time.Time{})
-	}
-	return body, err
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
 }
 
 // outcome is what became of a notification in the handler.
@@ -303,19 +294,40 @@ type outcome struct {
 	stack         []string // of a panic
 }
 
-// notified opens a notification and has it handled. err is what was in the way of reading its body.
-func (c *Client) notified(ctx context.Context, request *http.Request, body []byte, err error, handle func(context.Context, *Notification) error) outcome {
+// notified reads and opens a notification and has it handled.
+func (c *Client) notified(ctx context.Context, controller *http.ResponseController, request *http.Request, start time.Time, handle func(context.Context, *Notification) error) outcome {
+	body, err := readInTime(controller, request, start)
+	if err == nil && ctx.Err() != nil {
+		err = errors.New("the body took too long to come")
+	}
 	var n *Notification
 	if err == nil {
 		n, err = c.openNotification(ctx, request, body)
 	}
 	if err == nil {
-		err = ctx.Err() // the body or a download took too long
+		err = ctx.Err() // a download took too long
 	}
 	if err != nil {
 		return outcome{status: refusal(err), problem: oneLine(err.Error(), nil)}
 	}
 	return handled(ctx, n, handle)
+}
+
+// readInTime reads the body of a notification. A server without a limit of its own gets one for that time.
+func readInTime(controller *http.ResponseController, request *http.Request, start time.Time) ([]byte, error) {
+	server, ok := request.Context().Value(http.ServerContextKey).(*http.Server)
+	limited := !ok || server.ReadTimeout > 0
+	if !limited {
+		_ = controller.SetReadDeadline(start.Add(notificationTimeout))
+	}
+	if request.Method != http.MethodPost {
+		return nil, errNoPost
+	}
+	body, err := readNotification(request)
+	if err == nil && !limited { // or it would end the work on this request, and the connection
+		_ = controller.SetReadDeadline(time.Time{})
+	}
+	return body, err
 }
 
 // refusal returns the status to answer with to what cannot be handled.
@@ -331,7 +343,7 @@ func refusal(err error) int {
 	return http.StatusInternalServerError
 }
 
-// handled has a notification handled. A panic of handle ends here.
+// handled has a notification handled. No panic of handle gets past it.
 func handled(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) (o outcome) {
 	private := n.private()
 	_, unknown := n.Event.(*UnknownEvent)

@@ -604,6 +604,56 @@ func TestASlowBody(t *testing.T) {
 	})
 }
 
+// TestTheServersOwnLimit holds when it has one, no request holds a connection for ever, and a log that takes its
+// time does not hold up the answer.
+func TestTheServersOwnLimit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, request string
+		readTimeout   time.Duration
+		status        int
+		after, closed time.Duration
+	}{
+		{"a limit", "POST /notify HTTP/1.1\r\nHost: merchant\r\nContent-Length: 1000\r\n\r\n{", 500 * time.Millisecond, 400, 500 * time.Millisecond, 10 * time.Second},
+		{"none", "POST /notify HTTP/1.1\r\nHost: merchant\r\nContent-Length: 1000\r\n\r\n{", 0, 400, 4500 * time.Millisecond, 10 * time.Second},
+		{"no POST", "PUT /notify HTTP/1.1\r\nHost: merchant\r\nContent-Length: 100\r\n\r\n{", 0, 405, 4500 * time.Millisecond, 10 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newServer(t)
+			client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slowHandler{slog.DiscardHandler}) })
+			near, far := net.Pipe()
+			merchant := &http.Server{
+				Handler:     client.NotificationHandler(func(context.Context, *membercard.Notification) error { return nil }),
+				ReadTimeout: test.readTimeout,
+			}
+			listener := &oneConnection{connection: far, closed: make(chan struct{})}
+			go func() { _ = merchant.Serve(listener) }()
+			start := time.Now()
+			_, err := io.WriteString(near, test.request)
+			require.NoError(t, err, test.name)
+			response, err := http.ReadResponse(bufio.NewReader(near), nil)
+			require.NoError(t, err, test.name)
+			assert.Equal(t, test.status, response.StatusCode, test.name)
+			assert.Positive(t, response.ContentLength, test.name)
+			assert.LessOrEqual(t, time.Since(start), test.after, test.name)
+			_, err = io.Copy(io.Discard, near)
+			require.NoError(t, err, "%s: the connection is closed", test.name)
+			assert.LessOrEqual(t, time.Since(start), test.after+test.closed, test.name)
+			require.NoError(t, merchant.Close())
+		})
+	}
+}
+
+// slowHandler takes six seconds for each record.
+type slowHandler struct{ slog.Handler }
+
+func (slowHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (slowHandler) Handle(context.Context, slog.Record) error {
+	time.Sleep(6 * time.Second)
+	return nil
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

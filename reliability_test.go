@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"reflect"
 	"slices"
@@ -309,6 +310,22 @@ func TestBackoffDoesNotOverflow(t *testing.T) {
 				assert.LessOrEqual(t, d, maximum)
 			}
 		}
+	}
+}
+
+// TestTraceEvents are asked for where something depends on whether a request was sent, and cost nothing elsewhere.
+func TestTraceEvents(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for _, operation := range membercard.Operations() {
+		traced := false
+		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			traced = httptrace.ContextClientTrace(r.Context()) != nil
+			return nil, io.ErrUnexpectedEOF
+		})))
+		_, err := do(t.Context(), client, requests[operation.Name])
+		require.Error(t, err)
+		assert.Equal(t, !operation.Read, traced, operation.Name)
 	}
 }
 

@@ -103,8 +103,8 @@ type ListUserCardsResponse struct {
 
 // ListUserCards lists the cards a user has under a brand, whatever the template (查询用户在品牌下所有会员卡):
 // the answer to "is this openid a member?", one page. [Client.AllUserCards] walks through all pages. A user
-// without a card gives an empty page, not an error. [ErrInvalidParameter] means a Limit beyond 20, or an openid
-// or state that cannot be.
+// without a card gives an empty page, not an error. [ErrInvalidParameter] means a Limit beyond 20, or an
+// invalid openid or state.
 //
 // Rate limit: 5 a second for each merchant number (2025.07.25). A read: repeated automatically.
 // Document 4015336984.

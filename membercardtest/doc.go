@@ -1,6 +1,6 @@
 // Package membercardtest is a fake of WeChat Pay's membership card service, for tests of programs that
 // use package membercard. The service has no sandbox, so the fake refuses what the real one refuses, as far as
-// is known: The rules, below, says of each rule where it comes from.
+// is known: the section The rules, below, says where each comes from.
 //
 //	func TestPromote(t *testing.T) {
 //		server := membercardtest.NewTestServer(t)

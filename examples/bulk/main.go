@@ -72,12 +72,16 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		defer fake.Close()
 	}
 	config.Throttle = NewThrottle(*perSecond)
-	if *update { // repeated by the next run, when the card was read
-		config.Retry.MaxAttempts = 1
-	}
 	client, err := membercard.New(config)
 	if err != nil {
 		return err
+	}
+	var updater *membercard.Client
+	if *update {
+		config.Retry.MaxAttempts = 1
+		if updater, err = membercard.New(config); err != nil {
+			return err
+		}
 	}
 	path := flags.Arg(0)
 	switch {
@@ -97,7 +101,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		fake.LimitRate(int(*perSecond))
 	}
 	job := &rows.Job{
-		Client: client, Account: whose.Name(), BrandID: *brand, CardID: *card, Update: *update, Workers: *workers, Settle: *settle,
+		Client: client, Updater: updater, Account: whose.Name(), BrandID: *brand, CardID: *card, Workers: *workers, Settle: *settle,
 	}
 	bar := &bar{out: progress}
 	err = job.Work(ctx, path, *results, out, bar.begin)

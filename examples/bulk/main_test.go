@@ -170,7 +170,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	run := func(job *rows.Job) rows.Summary {
-		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Update)), "a test", input)
+		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Updater != nil)), "a test", input)
 		require.NoError(t, err)
 		summary, err := job.Run(t.Context(), members, journal)
 		require.NoError(t, err)
@@ -179,9 +179,9 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	}
 	config := server.Config()
 	config.Retry.MaxAttempts = 1
-	client, err := membercard.New(config)
+	updater, err := membercard.New(config)
 	require.NoError(t, err)
-	job := &rows.Job{Client: client, BrandID: brandID, CardID: cardID, Workers: 1}
+	job := &rows.Job{Client: server.Client(), BrandID: brandID, CardID: cardID, Workers: 1}
 	cut := func(operation membercard.Operation) {
 		fault := membercardtest.Fault{Operation: operation, Kind: membercardtest.FaultCut, Times: 2}
 		server.Inject(fault)
@@ -199,7 +199,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	for i := range members {
 		members[i].Level = "钻石会员"
 	}
-	job.Update = true
+	job.Updater = updater
 	cut(membercard.OperationUpdateUserCard)
 	assert.Equal(t, rows.Summary{rows.Begun: 4, rows.Refused: 1, rows.Done: 5}, run(job), "one has no card: its import was refused")
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationGetUserCard, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
@@ -296,7 +296,7 @@ func TestResults(t *testing.T) {
 	assert.Equal(t, []int{3, 1}, todo)
 	for _, other := range []rows.Job{
 		{Account: "2", BrandID: brandID, CardID: cardID},
-		{Account: "1", BrandID: brandID, CardID: cardID, Update: true},
+		{Account: "1", BrandID: brandID, CardID: cardID, Updater: server.Client()},
 		{Account: "1", BrandID: brandID, CardID: "another"},
 		{Account: "1", BrandID: "1005", CardID: cardID},
 	} {

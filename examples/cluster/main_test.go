@@ -99,13 +99,14 @@ func startFake(t *testing.T, perSecond int) (dir string, arrived func() []reques
 }
 
 // TestThreeProcesses share a rate; one is killed midway and started again. Every row is carried out once. No
-// request is refused for the rate, and at least 93 % of it is used: on a machine that is busy with other things
-// one of three tries is enough for these two.
+// request is refused for the rate, and at least 93 % of it is used. A machine that is busy with other things can
+// hold a request up for longer than the limiter allows for, or all of them: two more tries are made then.
 func TestThreeProcesses(t *testing.T) {
 	redisAddr, _ := startRedis(t)
 	for range 3 {
 		refused, used := threeProcesses(t, redisAddr)
 		t.Logf("%d were refused, %.1f %% of the rate was used", refused, 100*used)
+		require.LessOrEqual(t, refused, 1, "more than one late arrival makes")
 		if refused == 0 && used >= 0.93 {
 			return
 		}

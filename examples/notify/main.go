@@ -113,7 +113,9 @@ func (m *members) handle(ctx context.Context, n *membercard.Notification) error 
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.known[n.ID] = dealtWith; !dealtWith {
+		if dealtWith {
+			m.known[n.ID] = true
+		} else {
 			delete(m.known, n.ID)
 		}
 	}()
@@ -173,7 +175,7 @@ func (m *members) exchange(ctx context.Context, event *membercard.PointsExchange
 		Result: membercard.PointsExchangeResultAllow,
 	})
 	if err == nil && answer.State == membercard.PointsExchangeStateFail {
-		// Here they are given back.
+		return nil // here they are given back
 	}
 	return err
 }

@@ -22,14 +22,16 @@ import (
 	"github.com/wechatpay-cards/membercard"
 )
 
-// Job says what is done with the rows. With Update the client must make no repeats of its own
-// (RetryPolicy.MaxAttempts 1): a row whose outcome is unknown is read back first.
+// Job says what is done with the rows.
 type Job struct {
 	Client  *membercard.Client
 	Account string // whose client it is: results are of one account
 	BrandID string
 	CardID  string
-	Update  bool          // change members who are there, instead of importing new ones
+	// Updater, when it is there, changes members who are there already; without one new ones are imported. It is a
+	// client of one attempt (RetryPolicy.MaxAttempts), because UpdateUserCard is repeated otherwise: here its row
+	// is read first, by the next run.
+	Updater *membercard.Client
 	Workers int           // calls under way at the same time; rate times the time of a call is enough
 	Settle  time.Duration // waited before the cards of begun rows are read
 	Report  func(Status)  // called for each row that ends, by one goroutine at a time; may be nil
@@ -88,7 +90,7 @@ func Parse(input []byte) ([]Member, error) {
 // task names what is done, so that the results of one task are not taken for those of another.
 func (j *Job) task() string {
 	what := "import"
-	if j.Update {
+	if j.Updater != nil {
 		what = "update"
 	}
 	return fmt.Sprintf("%s, account %s, brand %q, template %q", what, j.Account, j.BrandID, j.CardID)
@@ -182,14 +184,14 @@ func (j *Job) one(ctx context.Context, row int, m Member, journal *Journal) (Sta
 
 // send makes the one request that changes something.
 func (j *Job) send(ctx context.Context, m Member) error {
-	if j.Update {
+	if j.Updater != nil {
 		request := membercard.UpdateUserCardRequest{
 			BrandID: j.BrandID, CardID: j.CardID, UserCardCode: m.UserCardCode, OpenID: m.OpenID, PhoneNumber: membercard.NewSensitive(m.PhoneNumber),
 		}
 		if m.Level != "" {
 			request.Level = &m.Level
 		}
-		_, err := j.Client.UpdateUserCard(ctx, request)
+		_, err := j.Updater.UpdateUserCard(ctx, request)
 		return err
 	}
 	_, err := j.Client.ImportUserCardByOpenID(ctx, membercard.ImportUserCardByOpenIDRequest{
@@ -207,7 +209,7 @@ func (j *Job) isDone(ctx context.Context, m Member) (bool, error) {
 	if errors.Is(err, membercard.ErrNotFound) {
 		return false, nil
 	}
-	if err != nil || !j.Update {
+	if err != nil || j.Updater == nil {
 		return err == nil, err
 	}
 	phone, err := j.Client.Decrypt(card.PhoneNumber)
