@@ -46,7 +46,8 @@ var (
 	}
 )
 
-// Activity offers coupons to those who join (入会有礼活动).
+// Activity offers coupons to those who join (入会有礼活动). What has no comment here is as in
+// [CreateActivityRequest].
 type Activity struct {
 	OutRequestNo           string               `json:"out_request_no"`
 	BrandID                string               `json:"brand_id"`
@@ -59,7 +60,7 @@ type Activity struct {
 	ApplyTotal             int                  `json:"apply_total"`     // coupons in all
 	ApplyAvailable         int                  `json:"apply_available"` // coupons left
 	ProductCouponStockList []ProductCouponStock `json:"product_coupon_stock_list,omitzero"`
-	ActivityID             string               `json:"activity_id"`
+	ActivityID             string               `json:"activity_id"` // digits, given by WeChat Pay
 	ActivityState          ActivityState        `json:"activity_state"`
 	CreateTime             Timestamp            `json:"create_time,omitzero"`
 	ModifyTime             Timestamp            `json:"modify_time,omitzero"`
@@ -67,8 +68,8 @@ type Activity struct {
 
 // ProductCouponStock is a stock of coupons (商品券批次).
 type ProductCouponStock struct {
-	ProductCouponID string `json:"product_coupon_id"`
-	StockID         string `json:"stock_id"`
+	ProductCouponID string `json:"product_coupon_id"` // the coupon
+	StockID         string `json:"stock_id"`          // its stock
 }
 
 // ActivityChannel is where an activity is shown (活动渠道).
@@ -89,18 +90,19 @@ const (
 	ActivityStateExpired    ActivityState = "MEMBERSHIP_ACTIVITY_EXPIRED"    // past its end
 )
 
-// CreateActivityRequest describes a new activity. All fields are required.
+// CreateActivityRequest describes a new activity. All fields are required; the package comment says what the
+// identifiers are.
 type CreateActivityRequest struct {
 	OutRequestNo           string               `json:"out_request_no" in:"body"` // at most 128 characters of A-Z a-z 0-9 - _; identifies the creation
 	BrandID                string               `json:"brand_id" in:"body"`
 	CardID                 string               `json:"card_id" in:"body"`
-	ActivityChannel        ActivityChannel      `json:"activity_channel" in:"body"`
-	Title                  string               `json:"title" in:"body"`     // at most 128 characters
-	SubTitle               string               `json:"sub_title" in:"body"` // at most 128 characters
+	ActivityChannel        ActivityChannel      `json:"activity_channel" in:"body"` // where it is shown (活动渠道)
+	Title                  string               `json:"title" in:"body"`            // at most 128 characters
+	SubTitle               string               `json:"sub_title" in:"body"`        // at most 128 characters
 	BeginTime              Timestamp            `json:"begin_time" in:"body"`
 	EndTime                Timestamp            `json:"end_time" in:"body"`
-	ApplyTotal             int                  `json:"apply_total" in:"body"` // less than the smallest of the stocks
-	ProductCouponStockList []ProductCouponStock `json:"product_coupon_stock_list" in:"body"`
+	ApplyTotal             int                  `json:"apply_total" in:"body"`               // coupons in all, less than the smallest of the stocks
+	ProductCouponStockList []ProductCouponStock `json:"product_coupon_stock_list" in:"body"` // what is given
 }
 
 // CreateActivity creates an activity whose coupons are shown when the joining component opens

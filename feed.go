@@ -59,7 +59,7 @@ type CreateUserFeedRequest struct {
 	Cell         string `json:"cell" in:"body"`           // from CellTemplate.Cell, at most 128 characters
 }
 
-// UserFeed is an entry of a member's feed (用户动态).
+// UserFeed is an entry of a member's feed (用户动态), with the fields of [CreateUserFeedRequest].
 type UserFeed struct {
 	BrandID      string `json:"brand_id"`
 	CardID       string `json:"card_id"`

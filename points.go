@@ -36,7 +36,7 @@ type SyncUserPointsRequest struct {
 	PointBalance int64  `json:"point_balance" in:"body"` // the balance after the change, not the change
 }
 
-// UserPoints is the points balance of one card (用户积分).
+// UserPoints is the points balance of one card (用户积分), with the fields of [SyncUserPointsRequest].
 type UserPoints struct {
 	OutRequestNo string `json:"out_request_no"`
 	BrandID      string `json:"brand_id"`
@@ -61,13 +61,13 @@ func (c *Client) SyncUserPoints(ctx context.Context, request SyncUserPointsReque
 // ConfirmPointsExchangeRequest allows or rejects a swap of points for a coupon. All fields but
 // RejectReason are required; the ids come in the notification.
 type ConfirmPointsExchangeRequest struct {
-	RecordID                 string               `json:"record_id" in:"body"` // the swap, at most 64 characters
-	ExchangeCouponTemplateID string               `json:"exchange_coupon_template_id" in:"body"`
+	RecordID                 string               `json:"record_id" in:"body"`                   // the swap, at most 64 characters
+	ExchangeCouponTemplateID string               `json:"exchange_coupon_template_id" in:"body"` // as in the notification, at most 32 characters
 	BrandID                  string               `json:"brand_id" in:"body"`
 	CardID                   string               `json:"card_id" in:"body"`
 	OpenID                   string               `json:"openid" in:"body"`
 	UserCardCode             string               `json:"user_card_code" in:"body"`
-	Result                   PointsExchangeResult `json:"result" in:"body"`
+	Result                   PointsExchangeResult `json:"result" in:"body"`                  // the merchant's word
 	RejectReason             string               `json:"reject_reason,omitempty" in:"body"` // required when rejecting, at most 32 characters
 }
 
@@ -89,7 +89,8 @@ const (
 	PointsExchangeStateFail    PointsExchangeState = "POINT_EXCHANGE_COUPON_FAIL"    // it was not: give the points back
 )
 
-// PointsExchange is a swap of points for a coupon (积分兑券) after the merchant's word.
+// PointsExchange is a swap of points for a coupon (积分兑券) after the merchant's word. What has no comment here is
+// as in [ConfirmPointsExchangeRequest] or [PointsExchangeRequested].
 type PointsExchange struct {
 	RecordID                 string              `json:"record_id"`
 	ExchangeCouponTemplateID string              `json:"exchange_coupon_template_id"`
@@ -97,7 +98,7 @@ type PointsExchange struct {
 	CardID                   string              `json:"card_id"`
 	OpenID                   string              `json:"openid"`
 	UserCardCode             string              `json:"user_card_code"`
-	State                    PointsExchangeState `json:"state"`
+	State                    PointsExchangeState `json:"state"` // whether the coupon was issued
 	ProductCouponID          string              `json:"product_coupon_id,omitempty"`
 	ProductCouponStockType   string              `json:"product_coupon_stock_type,omitempty"`
 	StockID                  string              `json:"stock_id,omitempty"`
