@@ -283,7 +283,13 @@ func TestAnErrorOfTheDownload(t *testing.T) {
 		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
 		findings := server.Client().Check(t.Context())
 		require.Len(t, problems(findings), 1)
-		assert.Contains(t, problems(findings)[0], "403 NO_AUTH")
+		assert.Contains(t, problems(findings)[0], "403 NO_AUTH [Request-ID")
+		assert.Contains(t, problems(findings)[0], ", its signature could not be verified, ")
+		assert.Contains(t, fmt.Sprint(findings), "untried platform certificates: the answer is an error, signed with a platform certificate")
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
+		_, err = server.Client().GetUserCard(t.Context(), getRequest)
+		require.ErrorContains(t, err, "could not be downloaded: 403 NO_AUTH, whose signature could not be verified")
+		require.NotErrorIs(t, err, membercard.ErrForbidden)
 	})
 }
 

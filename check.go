@@ -114,7 +114,7 @@ func (c *Client) checkService(a *answer) Finding {
 		return problem(subject, a.err.Error()+"; is this machine's clock right, or does a proxy put its own certificate in between?")
 	case a.status == 0:
 		return problem(subject, a.err.Error()+"; look at DNS, firewall and proxy on the way to "+a.host)
-	case refused && apiError.Code == "" && a.status >= 300:
+	case refused && apiError.Code == "" && a.status >= 300 && !a.verified:
 		return problem(subject, a.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
 	case a.status == http.StatusUnauthorized && c.certificate != nil:
 		return problem(subject, a.err.Error()+"; PrivateKey and Certificate belong together, so MchID is that of another merchant number, the certificate is no longer in use, or the clock is wrong")
@@ -142,17 +142,21 @@ func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
 		return problem(subject, "there are none; does this merchant number use the WeChat Pay public key? Then give PublicKey and PublicKeyID")
 	case noCertificates(a) && c.keys.preferCertificates:
 		return problem(subject, "PreferCertificates is set, but this merchant number has no platform certificates; leave it out")
+	case a.verified && c.keys.preferCertificates && a.serial != c.keys.public.id:
+		return good("platform certificates", "verify what WeChat Pay signs, as PreferCertificates wants")
 	case a.verified && c.keys.public.key != nil && a.serial != c.keys.public.id:
 		return untried(subject, "WeChat Pay signs with platform certificates, the switch to the public key has not begun. If calls with sensitive values are refused, set PreferCertificates until it has")
 	case a.verified:
 		return good(subject, "verifies what WeChat Pay signs")
+	case a.unproven:
+		return untried(subject, "the answer is an error, signed with a platform certificate that is not at hand")
 	case unverified == nil && accepted:
 		return problem(subject, "could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?")
 	case unverified == nil:
 		return untried(subject, "the answer was not signed")
 	case errors.Is(unverified, apiv3.ErrAPIv3Key):
 		return problem(subject, "could not be opened, see APIv3Key")
-	case unverified.Reason == ReasonStaleClock && !a.date.IsZero() && time.Since(a.date).Abs() < clockWindow:
+	case unverified.Reason == ReasonStaleClock && unverified.Skew < 0 && !a.date.IsZero() && time.Since(a.date).Abs() < clockWindow:
 		return problem(subject, unverified.Error()+"; the answer's Date agrees with this machine's clock, so its signature is an old one: does a cache or a proxy keep answers?")
 	case unverified.Reason == ReasonStaleClock:
 		return problem(subject, unverified.Error())

@@ -116,6 +116,14 @@ func TestCheck(t *testing.T) {
 		"an old answer": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
 			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultStaleTimestamp})
 		}, says: []string{"does a cache or a proxy keep answers?"}, untried: "Certificate service APIv3Key"},
+		"an answer of the future": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultFutureTimestamp})
+		}, says: []string{"after it; check the clock) [Request-ID"}, untried: "Certificate service APIv3Key"},
+		"certificates preferred before the switch": {
+			certificates: true, change: func(_ *testing.T, s *membercardtest.Server, c *membercard.Config) {
+				c.PublicKey, c.PublicKeyID, c.PreferCertificates = &s.PlatformKey().PublicKey, membercardtest.PublicKeyID, true
+			}, untried: "Certificate",
+		},
 		"another address": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
 			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 404, Code: "NOT_FOUND"})
 		}, says: []string{"does BaseURL have a path?"}},

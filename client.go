@@ -72,7 +72,7 @@ type Config struct {
 	// certificates are downloaded when an answer or a notification is signed with one that is not at hand;
 	// without a PublicKey, or with PreferCertificates, before the first call; and again when they are used and
 	// older than 12 hours. Whatever comes in, at most three downloads are begun within 30 s for answers and three
-	// for notifications, or one a second while their callers give up or no call can do without. As a plain string
+	// for notifications, or one a second each while their callers give up or no call can do without. As a plain string
 	// it shows when a Config that sits in an unexported field is printed.
 	APIv3Key string
 	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
@@ -678,6 +678,7 @@ type answer struct {
 	requestID  string
 	body       []byte
 	verified   bool
+	unproven   bool   // it is signed with a certificate that is not at hand
 	serial     string // of the key that verified it
 	retryAfter time.Duration
 	url        *url.URL
@@ -954,7 +955,8 @@ func (c *Client) verify(ctx context.Context, p *preparedCall, header http.Header
 		return nil
 	}
 	if p.operation == downloadCertificates && untrusted.Reason == ReasonUnknownSerial && a.status >= 300 && !strings.HasPrefix(untrusted.Serial, publicKeyPrefix) {
-		return nil // signed with a certificate that only a success would have brought: an error, unverified
+		a.unproven = true // signed with a certificate that only a success would have brought: an error, unverified
+		return nil
 	}
 	untrusted.Operation, untrusted.StatusCode, untrusted.RequestID = p.name, a.status, a.requestID
 	untrusted.Host, untrusted.Attempts, untrusted.Body, untrusted.private = a.host, a.attempts, a.body, newSecrets(p.private)
@@ -1012,7 +1014,7 @@ func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
 	}
 	e := &APIError{
 		Operation: p.name, StatusCode: a.status, Code: parsed.Code, Message: parsed.Message, RequestID: a.requestID,
-		Verified: a.verified, Host: a.host, Attempts: a.attempts, Body: a.body, private: newSecrets(p.private), decodeErr: decodeErr,
+		Verified: a.verified, unproven: a.unproven, Host: a.host, Attempts: a.attempts, Body: a.body, private: newSecrets(p.private), decodeErr: decodeErr,
 	}
 	if parsed.Detail.Raw != nil {
 		e.Detail = (*ErrorDetail)(&parsed.Detail)

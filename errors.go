@@ -89,6 +89,7 @@ type APIError struct {
 	decodeErr error
 	private   *secrets
 	hint      string
+	unproven  bool // not Verified, but signed
 }
 
 // secrets are the request's values that must not be printed. An error holds them behind two pointers, as fmt
@@ -142,7 +143,10 @@ func (e *APIError) Error() string {
 		}
 	}
 	var notes []string
-	if !e.Verified {
+	switch {
+	case e.unproven:
+		notes = append(notes, "its signature could not be verified")
+	case !e.Verified:
 		notes = append(notes, "not signed by WeChat Pay")
 	}
 	return oneLine(b.String(), e.private.list()) + suffix(e.private.list(), e.Host, e.Attempts, e.RequestID, notes...)
@@ -340,7 +344,8 @@ func redact(s string, private []string, least int) string {
 		}
 		quoted, _ := json.Marshal(value)
 		for _, form := range []string{
-			value, escape(value), lowerEscapes(escape(value)), url.QueryEscape(value), url.PathEscape(value),
+			value, escape(value), url.QueryEscape(value), url.PathEscape(value),
+			lowerEscapes(escape(value)), lowerEscapes(url.QueryEscape(value)), lowerEscapes(url.PathEscape(value)),
 			unquoted(string(quoted)), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)),
 		} {
 			hide(hidden, s, form)

@@ -22,9 +22,9 @@ const (
 	certificatesAge = 12 * time.Hour // when platform certificates are downloaded again
 
 	// So that forged serial numbers cause no flood, three downloads within 30 s are enough, for answers and for
-	// notifications each: anybody can send a forged notification, and must not use up what an answer needs, though
-	// it can hold the slot for 4.5 s. Those
+	// notifications each: anybody can send a forged notification, and must not use up what an answer needs. Those
 	// whose caller gave up, and those of a start without any certificate, follow each other at a second's distance.
+	// All share one slot, which a download for a notification holds for 4.5 s at the most.
 	downloadsPeriod = 30 * time.Second
 	downloadsPause  = time.Second
 
@@ -130,6 +130,7 @@ func (r *keyRing) seal(ctx context.Context) (sealingKey, error) {
 
 var (
 	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
+	errLookedUp       = errors.New("it is not among the platform certificates, which were looked up three times within 30 s")
 	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
 )
 
@@ -234,8 +235,13 @@ func (r *keyRing) load(ctx context.Context, from origin) error {
 	} else if time.Since(recent[0]) < downloadsPeriod {
 		needed := r.certificates.Load() == nil && (r.public.key == nil || r.preferCertificates) // no call can do without
 		if !needed || time.Since(recent[2]) < downloadsPause {
-			return r.lastErr
+			return cmp.Or(r.lastErr, errLookedUp)
 		}
+	}
+	if from == fromNotification { // whose sender may be anybody
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, notificationTimeout)
+		defer cancel()
 	}
 	r.begun.Add(1)
 	r.last = time.Now()
@@ -265,7 +271,14 @@ func downloadFailure(err error) string {
 		return text
 	}
 	if apiError, ok := errors.AsType[*APIError](err); ok && !apiError.Verified {
-		return fmt.Sprintf("%d, not signed by WeChat Pay", apiError.StatusCode)
+		text := fmt.Sprint(apiError.StatusCode)
+		if _, known := sentinels[apiError.Code]; known {
+			text += " " + apiError.Code
+		}
+		if apiError.unproven {
+			return text + ", whose signature could not be verified"
+		}
+		return text + ", not signed by WeChat Pay"
 	}
 	return err.Error()
 }

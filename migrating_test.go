@@ -88,7 +88,7 @@ func changeAsOnThePages(m *merchant) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return "", fmt.Errorf("%d: %s", response.StatusCode, answer)
 	}
 	if err := m.verify(response.Header, answer); err != nil {

@@ -250,7 +250,8 @@ func withoutValue(err error) error {
 // handle must obey it, since nothing answers before it returns; work that takes longer is to be stored and done
 // afterwards, with a context of its own. The same notification may come several times, also at the same time:
 // act once for each Notification.ID, and return nil for one that was dealt with. A body that does not come in
-// 4.5 s is given up, unless the server has a ReadTimeout of its own, which then holds.
+// 4.5 s is given up, unless the server has a ReadTimeout of its own, which then holds. Set one where a middleware
+// hides the connection, as http.TimeoutHandler does: the handler cannot set a limit there.
 //
 // What goes wrong is logged to [Config].Logger, so set one: without it nobody learns why a notification was
 // refused, or that handle panicked. The records are without the openid, card code, attach and sensitive values that
@@ -298,7 +299,7 @@ type outcome struct {
 func (c *Client) notified(ctx context.Context, controller *http.ResponseController, request *http.Request, start time.Time, handle func(context.Context, *Notification) error) outcome {
 	body, err := readInTime(controller, request, start)
 	if err == nil && ctx.Err() != nil {
-		err = errors.New("the body took too long to come")
+		err = fmt.Errorf("%w took too long to come", errBody)
 	}
 	var n *Notification
 	if err == nil {
@@ -362,6 +363,8 @@ func handled(ctx context.Context, n *Notification, handle func(context.Context, 
 	}()
 	if err := handle(ctx, n); err != nil {
 		fail(err.Error())
+	} else if ctx.Err() != nil {
+		o.problem = "it was handled, but later than WeChat Pay waits, which sends it again"
 	}
 	return o
 }
@@ -384,7 +387,7 @@ func stack() []string {
 func (o *outcome) log(ctx context.Context, logger *slog.Logger, took time.Duration) {
 	level := slog.LevelInfo
 	attributes := []slog.Attr{slog.Int("status", o.status), slog.Duration("duration", took)}
-	if o.eventType != "" {
+	if o.id != "" {
 		attributes = append(attributes, slog.String("id", o.id), slog.String("event_type", o.eventType))
 	}
 	if o.problem != "" {

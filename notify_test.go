@@ -526,6 +526,9 @@ func TestForgedNotificationsUseUpNothing(t *testing.T) {
 				Kind: membercardtest.FaultUnknownSerial, Serial: fmt.Sprintf("%040X", i),
 			})))
 			require.ErrorIs(t, err, membercard.ErrSignature)
+			if i >= 3 {
+				require.ErrorContains(t, err, "which were looked up three times within 30 s")
+			}
 		}
 		assert.Equal(t, 4, downloads(server), "at the start, and three for notifications")
 		server.AddCertificate(time.Now().Add(-time.Second), time.Now().AddDate(1, 0, 0))
@@ -585,7 +588,7 @@ func TestASlowBody(t *testing.T) {
 		}), body))
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, request)
-		assert.Equal(t, http.StatusInternalServerError, recorder.Code)
+		assert.Equal(t, http.StatusBadRequest, recorder.Code)
 		assert.False(t, called)
 
 		near, far := net.Pipe()
@@ -601,6 +604,22 @@ func TestASlowBody(t *testing.T) {
 		assert.Less(t, time.Since(start), 5*time.Second)
 		require.NoError(t, near.Close())
 		require.NoError(t, merchant.Close())
+	})
+}
+
+// TestHandledTooLate: what took longer than WeChat Pay waits is no success in the log, since it comes again.
+func TestHandledTooLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		var log bytes.Buffer
+		client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+		client.NotificationHandler(func(context.Context, *membercard.Notification) error {
+			time.Sleep(8 * time.Second)
+			return nil
+		}).ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(events()["SYNC_USER_POINT"]))
+		assert.Contains(t, log.String(), `"level":"WARN"`)
+		assert.Contains(t, log.String(), "later than WeChat Pay waits")
 	})
 }
 

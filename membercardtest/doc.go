@@ -21,7 +21,7 @@
 //
 // NewService and its methods stand for the code under test; recipes_test.go has them.
 //
-// Repeats, expiry and rates take no time in a testing/synctest bubble:
+// Repeats, expiry and rates take no time in a testing/synctest bubble, in which the server is made as well:
 //
 //	func TestPromoteIsRepeated(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {

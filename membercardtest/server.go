@@ -157,11 +157,14 @@ func NewServer(options ...Option) *Server {
 // NewTestServer returns a Server that is closed when the test ends. It fails the test when a request
 // violates the protocol in a way no correct client does: signature, headers, a parameter that is
 // unknown or in the wrong place, a sensitive value in clear. Refusals of the business, such as a card
-// that does not exist or a value that is too long, and injected faults do not.
+// that does not exist or a value that is too long, and injected faults do not. A server of a *testing.F, which
+// must not be failed from within the fuzz target, is closed and no more.
 func NewTestServer(tb testing.TB, options ...Option) *Server {
 	tb.Helper()
 	s := NewServer(options...)
-	s.tb = tb
+	if _, fuzz := tb.(*testing.F); !fuzz {
+		s.tb = tb
+	}
 	tb.Cleanup(s.Close)
 	return s
 }
@@ -182,7 +185,7 @@ func (s *Server) Config() membercard.Config {
 	}
 	s.mu.Lock()
 	certificatesOnly := len(s.certificates) > 0 && !s.switching
-	if _, fuzz := s.tb.(*testing.F); s.tb != nil && !fuzz { // whose log may not be written to from a fuzz target
+	if s.tb != nil {
 		config.Logger = slog.New(slog.NewTextHandler(testLog{s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	s.mu.Unlock()
@@ -507,12 +510,14 @@ func (s *Server) record(entry *Request, r Request, a *reply) {
 	if a != nil {
 		r.Status, r.Code = a.status, a.code
 	}
-	s.mu.Lock()
-	*entry = r
-	if s.tb != nil {
-		s.judge(r)
-	}
-	s.mu.Unlock()
+	func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		*entry = r
+		if s.tb != nil {
+			s.judge(r)
+		}
+	}()
 	if s.onRequest != nil {
 		s.reporting.Lock()
 		defer s.reporting.Unlock()

@@ -564,3 +564,25 @@ func TestWhatIsAddedIsCopied(t *testing.T) {
 	shown, _ := server.UserCard(added.CardID, added.UserCardCode)
 	assert.Equal(t, 30, *shown.ValidDateInformation.AvailableDayAfterReceive)
 }
+
+// FuzzServer: a server made for a fuzz target may be sent anything in it, violations too; it neither fails the
+// target from elsewhere nor hangs.
+func FuzzServer(f *testing.F) {
+	server := membercardtest.NewTestServer(f)
+	f.Add("GET", "/v3/brand/partner/card-member/cards", "mchid")
+	f.Fuzz(func(t *testing.T, method, path, authorization string) {
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://wechatpay"+path, nil)
+		if err != nil {
+			t.Skip()
+		}
+		request.Header.Set("Authorization", authorization)
+		response, err := server.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusUnauthorized {
+			t.Fatal(err, response.StatusCode)
+		}
+		server.ClearRequests()
+	})
+}

@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			return err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		if path, err = rehearse(fake, filepath.Join(dir, "members.csv"), *brand, *card, 5**perSecond); err != nil {
+		if path, err = rehearse(fake, filepath.Join(dir, "members.csv"), *brand, *card, 5**perSecond, *update); err != nil {
 			return err
 		}
 		fake.LimitRate(int(*perSecond))
@@ -160,13 +160,16 @@ func (b *bar) end() {
 	}
 }
 
-// rehearse makes a file of members for the fake.
-func rehearse(fake *membercardtest.Server, path, brand, card string, n float64) (string, error) {
+// rehearse makes a file of members for the fake, where they are already when they are to be updated.
+func rehearse(fake *membercardtest.Server, path, brand, card string, n float64, there bool) (string, error) {
 	fake.AddCard(membercard.Card{BrandID: brand, CardID: card})
 	var file bytes.Buffer
 	fmt.Fprintln(&file, "openid,user_card_code,level,phone_number")
 	for i := range int(n) {
 		fmt.Fprintf(&file, "openid-%04d,M-%04d,黄金会员,138%08d\n", i, i, i)
+		if there {
+			fake.AddUserCard(membercard.UserCard{CardID: card, UserCardCode: fmt.Sprintf("M-%04d", i), OpenID: fmt.Sprintf("openid-%04d", i)})
+		}
 	}
 	return path, os.WriteFile(path, file.Bytes(), 0o600)
 }

@@ -106,7 +106,7 @@ func TestThreeProcesses(t *testing.T) {
 	for range 3 {
 		refused, used := threeProcesses(t, redisAddr)
 		t.Logf("%d were refused, %.1f %% of the rate was used", refused, 100*used)
-		require.LessOrEqual(t, refused, 1, "more than one late arrival makes")
+		require.LessOrEqual(t, refused, 6, "more than a few that came late: the limiter lets too much through")
 		if refused == 0 && used >= 0.93 {
 			return
 		}

@@ -29,8 +29,8 @@ type Job struct {
 	BrandID string
 	CardID  string
 	// Updater, when it is there, changes members who are there already; without one new ones are imported. It is a
-	// client of one attempt (RetryPolicy.MaxAttempts), because UpdateUserCard is repeated otherwise: here its row
-	// is read first, by the next run.
+	// client of one attempt (RetryPolicy.MaxAttempts): a repeat of its own would not look at the card first, as the
+	// next run does.
 	Updater *membercard.Client
 	Workers int           // calls under way at the same time; rate times the time of a call is enough
 	Settle  time.Duration // waited before the cards of begun rows are read
@@ -169,12 +169,10 @@ func (j *Job) one(ctx context.Context, row int, m Member, journal *Journal) (Sta
 	if err != nil {
 		why = err.Error()
 		switch {
-		case errors.Is(err, membercard.ErrOutcomeUnknown):
-			status = Begun // the next run reads the card
+		case inDoubt: // the next run reads the card
+			status = Begun
 		case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest), errors.Is(err, membercard.ErrNotFound):
 			status = Refused
-		case inDoubt: // the card could not be read
-			status = Begun
 		default: // no permission, the limit, the limiter is away, interrupted
 			status = Later
 		}
