@@ -209,6 +209,9 @@ func newClient(config Config) (*Client, error) {
 	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which the function of this name reads"); err != nil {
 		return nil, err
 	}
+	if strings.Contains(config.CertificateSerial, ":") {
+		return nil, errors.New("CertificateSerial holds colons, which some tools put in; WeChat Pay writes it without")
+	}
 	own, err := checkKey(config.PrivateKey)
 	if err != nil {
 		return nil, fmt.Errorf("PrivateKey %w; it is the merchant API private key, apiclient_key.pem, read with ParsePrivateKey", err)

@@ -57,6 +57,8 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		"no merchant number":     {func(c *membercard.Config) { c.MchID = "" }, "MchID is missing"},
 		"no serial":              {func(c *membercard.Config) { c.CertificateSerial = "" }, "CertificateSerial is missing"},
+		"colons in the serial":   {func(c *membercard.Config) { c.CertificateSerial = "51:57:F0" }, "CertificateSerial holds colons"},
+		"v3 in the URL":          {func(c *membercard.Config) { c.BaseURL = "https://api.mch.weixin.qq.com/v3/" }, "BaseURL must not end in /v3"},
 		"a line feed":            {func(c *membercard.Config) { c.CertificateSerial += "\n" }, "CertificateSerial holds white space"},
 		"a quote":                {func(c *membercard.Config) { c.MchID += `"` }, "MchID holds white space, a quote"},
 		"no key":                 {func(c *membercard.Config) { c.PrivateKey = nil }, "PrivateKey is nil or empty; it is the merchant API private key, apiclient_key.pem"},
