@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -263,10 +262,8 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 		// Who hangs up must not end a download of certificates that others wait for.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), notificationTimeout)
 		defer cancel()
-		controller := http.NewResponseController(w)
-		o := c.notified(ctx, controller, request, start, handle)
+		o := c.notified(ctx, http.NewResponseController(w), request, start, handle)
 		answerNotification(w, o.status)
-		_ = controller.Flush() // before a log that may be slow
 		o.log(ctx, c.logger, time.Since(start))
 	})
 }
@@ -277,14 +274,12 @@ func answerNotification(w http.ResponseWriter, status int) {
 		w.WriteHeader(status)
 		return
 	}
-	body := `{"code":"FAIL","message":"` + http.StatusText(status) + `"}`
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
 	}
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
+	_, _ = io.WriteString(w, `{"code":"FAIL","message":"`+http.StatusText(status)+`"}`)
 }
 
 // outcome is what became of a notification in the handler.

@@ -623,8 +623,7 @@ func TestHandledTooLate(t *testing.T) {
 	})
 }
 
-// TestTheServersOwnLimit holds when it has one, no request holds a connection for ever, and a log that takes its
-// time does not hold up the answer.
+// TestTheServersOwnLimit holds when it has one, and no request holds a connection for ever.
 func TestTheServersOwnLimit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -639,7 +638,7 @@ func TestTheServersOwnLimit(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := newServer(t)
-			client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slowHandler{slog.DiscardHandler}) })
+			client := server.Client()
 			near, far := net.Pipe()
 			merchant := &http.Server{
 				Handler:     client.NotificationHandler(func(context.Context, *membercard.Notification) error { return nil }),
@@ -661,16 +660,6 @@ func TestTheServersOwnLimit(t *testing.T) {
 			require.NoError(t, merchant.Close())
 		})
 	}
-}
-
-// slowHandler takes six seconds for each record.
-type slowHandler struct{ slog.Handler }
-
-func (slowHandler) Enabled(context.Context, slog.Level) bool { return true }
-
-func (slowHandler) Handle(context.Context, slog.Record) error {
-	time.Sleep(6 * time.Second)
-	return nil
 }
 
 type readerFunc func([]byte) (int, error)
