@@ -394,6 +394,32 @@ func TestWaitersObeyTheirContexts(t *testing.T) {
 	})
 }
 
+// TestANotificationHoldsTheSlotForAWhile: its download ends when WeChat Pay waits no more, also where the request has
+// no end, and one whose sender went away is followed by another after a second, whoever wants it.
+func TestANotificationHoldsTheSlotForAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := server.Client()
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent, Times: 2})
+		start := time.Now()
+		_, err := client.ParseNotification(server.NotificationRequest(events()["SYNC_USER_POINT"]))
+		require.ErrorIs(t, err, membercard.ErrSignature)
+		assert.Equal(t, 4500*time.Millisecond, time.Since(start))
+
+		time.Sleep(time.Minute)
+		start = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err = client.ParseNotification(server.NotificationRequest(events()["SYNC_USER_POINT"]).WithContext(ctx))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, err = client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.Equal(t, 3, downloads(server))
+	})
+}
+
 // TestGivingUpCausesNoFlood: callers that go away during the download follow each other at a second's
 // distance.
 func TestGivingUpCausesNoFlood(t *testing.T) {
@@ -487,6 +513,11 @@ func TestBadCertificates(t *testing.T) {
 		}
 		assert.Zero(t, count(server, membercard.OperationUpdateUserCard))
 		assert.NotContains(t, err.Error(), membercardtest.APIv3Key)
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data, Times: -1})
+		for range 4 { // more than are looked up
+			_, err = client.UpdateUserCard(t.Context(), updateRequest)
+			require.ErrorContains(t, err, says)
+		}
 	}
 }
 

@@ -118,8 +118,8 @@ func (c *Client) checkService(a *answer) Finding {
 		return problem(subject, a.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
 	case a.status == http.StatusUnauthorized && c.certificate != nil:
 		return problem(subject, a.err.Error()+"; PrivateKey and Certificate belong together, so MchID is that of another merchant number, the certificate is no longer in use, or the clock is wrong")
-	case a.status == http.StatusUnauthorized:
-		return problem(subject, a.err.Error()+"; MchID, CertificateSerial and PrivateKey must be of one merchant number, the certificate the one in use, and the clock right")
+	case a.status == http.StatusUnauthorized: // the error says what to look at
+		return problem(subject, a.err.Error())
 	case errors.Is(a.err, ErrSignature):
 		return untried(subject, "answers; whether it is WeChat Pay is the next question")
 	case a.err == nil, noCertificates(a):

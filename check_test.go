@@ -155,11 +155,11 @@ func TestCheck(t *testing.T) {
 		},
 		"merchant number": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.MchID = "1900000000" },
-			says:   []string{"service: DownloadCertificates: 401 SIGN_ERROR"},
+			says:   []string{"; MchID, CertificateSerial and PrivateKey must be of one merchant number, and the certificate the one in use"},
 		},
 		"another merchant's key": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.PrivateKey = newKey() },
-			says:   []string{"MchID, CertificateSerial and PrivateKey must be of one merchant number"},
+			says:   []string{"so PrivateKey and CertificateSerial do not belong together"},
 		},
 		"public key of another": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.PublicKey = other },

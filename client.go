@@ -1030,6 +1030,9 @@ func (p *preparedCall) apiError(a *answer, decodeErr error) *APIError {
 		if skew := time.Until(a.date).Round(time.Second); !a.date.IsZero() && skew.Abs() >= clockWindow {
 			e.Diagnosis = fmt.Sprintf("this machine's clock is off by %v from the service's", -skew)
 		}
+		if e.Diagnosis == "" {
+			e.hint = "MchID, CertificateSerial and PrivateKey must be of one merchant number, and the certificate the one in use"
+		}
 	}
 	return e
 }

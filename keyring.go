@@ -122,7 +122,7 @@ func (r *keyRing) seal(ctx context.Context) (sealingKey, error) {
 	if newest := set.newest(); newest != nil {
 		return sealingKey{id: CertificateSerial(newest), key: newest.PublicKey.(*rsa.PublicKey)}, nil
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, errLookedUp) {
 		err = errors.New("no platform certificate is valid now; check the clock")
 	}
 	return sealingKey{}, err
