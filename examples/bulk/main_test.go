@@ -200,6 +200,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 		members[i].Level = "钻石会员"
 	}
 	job.Updater = updater
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationUpdateUserCard, Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED", Times: 2})
 	cut(membercard.OperationUpdateUserCard)
 	assert.Equal(t, rows.Summary{rows.Begun: 4, rows.Refused: 1, rows.Done: 5}, run(job), "one has no card: its import was refused")
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationGetUserCard, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})

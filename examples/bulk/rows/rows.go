@@ -180,6 +180,8 @@ func (j *Job) one(ctx context.Context, row int, m Member, journal *Journal) (Sta
 	return status, journal.Set(row, status, why)
 }
 
+const attempts = 3 // at an update that is refused for the rate; a client does as many at an import
+
 // send makes the one request that changes something.
 func (j *Job) send(ctx context.Context, m Member) error {
 	if j.Updater != nil {
@@ -190,6 +192,14 @@ func (j *Job) send(ctx context.Context, m Member) error {
 			request.Level = &m.Level
 		}
 		_, err := j.Updater.UpdateUserCard(ctx, request)
+		for try := 2; try <= attempts && errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown); try++ {
+			select { // it was not carried out: again when the second that is full is over
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return err
+			}
+			_, err = j.Updater.UpdateUserCard(ctx, request)
+		}
 		return err
 	}
 	_, err := j.Client.ImportUserCardByOpenID(ctx, membercard.ImportUserCardByOpenIDRequest{
