@@ -1,0 +1,67 @@
+package redact
+
+import (
+	"strings"
+	"testing"
+	"testing/quick"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const signature = "BKyAfU4iMCuvXMXS0Wzam3V/cnxZ+JaqigPM5OhljS2iOT95OO6Fsuml2JkFANJU9K6q9bLlDhPXuoVz+pp4hAm6pHU4ld815U4jsKu1RkyaII+1CYBUYC8TK0XtJ8FwUXXz8vZHh58rrAVN1XwNyvD1vfpxrMT4SL536GLwvpUHlCqIMzoZUguLli/K8V29QiOhuH6IEqLNJn8e9b3nwNcQ7be3CzYGpDAKBfDGPCqCv8Rw5zndhlffk2FEA70G4hvMwe51qMN/RAJbknXG23bSlObuTCN7Ndj1aJGH6/L+hdwfLpUtJm4QYVazzW7DFD27EpSQEqA8bX9+8m1rLg=="
+
+func TestLine(t *testing.T) {
+	for _, test := range []struct {
+		secrets    Secrets
+		text, line string
+	}{
+		{nil, "plain", "plain"},
+		{Secrets{"", "12345", "secret"}, "12345 secret", "12345 […]"},
+		{Secrets{"abcdef", "defghi"}, "-abcdefghi-", "-[…]-"},
+		{Secrets{"aaaaaa"}, strings.Repeat("a", 17), "[…]"},
+		{Secrets{"[…][…]"}, "[478515832665] […][…]", "[478515832665] […]"},
+		{Secrets{"用户一二三四"}, `"\u7528\u6237\u4e00\u4e8c\u4e09\u56db" %e7%94%a8%e6%88%b7%e4%b8%80%e4%ba%8c%e4%b8%89%e5%9b%9b`, `"[…]" […]`},
+		{Secrets{"o-1 <&>x"}, "o-1 <&>x o-1%20%3C&%3Ex o-1+%3C%26%3Ex o-1%20%3C%26%3Ex o-1 \\u003c\\u0026\\u003ex", "[…] […] […] […] […]"},
+		{nil, "a\nb\x00\u2028\u202e\u200bc", "a b    c"},
+		{nil, strings.Repeat("字", 601), strings.Repeat("字", 600) + "…"},
+		{Secrets{signature}, `signature="` + signature + `"`, `signature="[…]"`},
+		{Secrets{signature}, "signature=" + signature[:100], "signature=[…]" + signature[96:100]},
+	} {
+		assert.Equal(t, test.line, test.secrets.Line(test.text), "%q", test.text)
+	}
+}
+
+// TestLineOfAnOverlongText: the end of what is looked at may be the beginning of a secret.
+func TestLineOfAnOverlongText(t *testing.T) {
+	secret := "0123456789abcdefghij"
+	for shift := range len(secret) {
+		text := strings.Repeat(secret, maxText/len(secret)-1) + strings.Repeat("x", shift) + strings.Repeat(secret, 3)
+		line := Secrets{secret}.Line(text + strings.Repeat("y", maxText))
+		assert.NotContains(t, line, "01234", shift)
+	}
+}
+
+// TestLineNeverQuotes a secret, whatever the text.
+func TestLineNeverQuotes(t *testing.T) {
+	require.NoError(t, quick.Check(func(secret, before, after string) bool {
+		line := Secrets{secret}.Line(before + secret + after)
+		return utf8.RuneCountInString(secret) < shortest || strings.Contains(mark, secret) || !strings.Contains(line, secret) ||
+			strings.Contains(Secrets(nil).Line(before), secret) || strings.Contains(Secrets(nil).Line(after), secret)
+	}, nil))
+}
+
+// BenchmarkLine of the longest text, with what repeats itself in it.
+func BenchmarkLine(b *testing.B) {
+	text := strings.Repeat("a", 15<<20)
+	for b.Loop() {
+		Secrets{strings.Repeat("a", 28), signature, "478515832665"}.Line(text)
+	}
+}
+
+func TestCut(t *testing.T) {
+	assert.Equal(t, "字字…", Cut("字字字", 2))
+	assert.Equal(t, "字字", Cut("字字", 2))
+	assert.Empty(t, Cut("", 2))
+}
