@@ -1,0 +1,238 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"time"
+)
+
+// ErrSentOnce ends an attempt whose request was written whole and is about to be sent again by the transport.
+var ErrSentOnce = errors.New("the connection failed after the request was sent; it is not sent again without a new signature")
+
+// maxRestarts bounds how often the transport may begin anew with a request that it did not write whole.
+const maxRestarts = 3
+
+// Sent watches one attempt: what of its request has left this machine. It also keeps the transport from sending the
+// request again by itself. net/http does that after some failures that prove nothing: over HTTP/2 after a reset stream
+// or a GOAWAY, over HTTP/1.1 on a kept connection that died, and always with an Idempotency-Key.
+//
+// It is the context of the attempt's request, so that [Once] finds it there.
+type Sent struct {
+	context.Context //nolint:containedctx // it is one
+	cancel          context.CancelFunc
+
+	mu        sync.Mutex
+	asked     bool      // for a connection
+	connected bool      // the last connection asked for was had
+	wrote     bool      // the header, perhaps only into a buffer
+	whole     time.Time // when all of the request was written; zero: not yet
+	answered  bool      // the transport has returned an answer
+	again     int       // how often a whole request may be sent again
+	refused   bool      // to send the request again
+	restarts  int
+	conn      net.Conn
+	hooks     httptrace.ClientTrace
+}
+
+type sentKey struct{}
+
+// Watch returns the context of one attempt, made from one that can be canceled. again is how often the transport may
+// send the whole request again by itself.
+func Watch(ctx context.Context, cancel context.CancelFunc, again int) *Sent {
+	s := &Sent{again: again, cancel: cancel}
+	s.hooks = httptrace.ClientTrace{GetConn: s.getConn, GotConn: s.gotConn, WroteHeaders: s.wroteHeaders, WroteRequest: s.wroteRequest}
+	s.Context = httptrace.WithClientTrace(ctx, &s.hooks)
+	return s
+}
+
+// Value finds s itself, besides what is in the context that it was made from.
+func (s *Sent) Value(key any) any {
+	if key == (sentKey{}) {
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+// Refused reports whether the attempt was ended because its request would have been sent again.
+func (s *Sent) Refused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
+}
+
+// Nothing reports whether nothing was sent. It is true on positive evidence only: a connection was asked for, and
+// none was had. A transport that fires no httptrace events leaves it false.
+func (s *Sent) Nothing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked && !s.connected && !s.wrote
+}
+
+func (s *Sent) getConn(string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked, s.connected = true, false
+	s.resend()
+}
+
+func (s *Sent) gotConn(info httptrace.GotConnInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connected, s.conn = true, info.Conn
+	s.resend()
+}
+
+func (s *Sent) wroteHeaders() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrote = true
+}
+
+func (s *Sent) wroteRequest(info httptrace.WroteRequestInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if info.Err == nil {
+		s.whole = time.Now()
+	}
+}
+
+// resend is called when a connection is looked for. It ends the attempt when that would send a whole request again.
+func (s *Sent) resend() {
+	if s.whole.IsZero() || s.answered {
+		return
+	}
+	if s.again == 0 {
+		s.refused = true
+		s.cancel()
+		return
+	}
+	s.again--
+	s.whole = time.Time{}
+}
+
+// body makes GetBody of a request: the body can be had again only while that sends nothing twice.
+func (s *Sent) body(get func() (io.ReadCloser, error)) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.restarts++; !s.whole.IsZero() || s.restarts > maxRestarts {
+			return nil, ErrSentOnce
+		}
+		return get()
+	}
+}
+
+// Leave closes the connection of an attempt that ran out of time, if it is one of a [Dialer] and nothing has come
+// over it since the request was written. Over HTTP/2 it would be used again.
+func (s *Sent) Leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.watched(); c != nil && !s.whole.IsZero() {
+		c.leaveIfSilent(s.whole)
+	}
+}
+
+// Left reports whether the connection of the attempt was left by another one that ran out of time.
+func (s *Sent) Left() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.watched()
+	return c != nil && c.wasLeft()
+}
+
+// watched returns the connection of the attempt, nil when it is not of a Dialer.
+func (s *Sent) watched() *watchedConn {
+	conn := s.conn
+	for {
+		switch c := conn.(type) {
+		case *watchedConn:
+			return c
+		case interface{ NetConn() net.Conn }: // TLS
+			conn = c.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+// Once wraps a transport, so that it sends a request whose context is a [Sent] again only while that
+// cannot carry it out twice.
+func Once(next http.RoundTripper) http.RoundTripper { return once{next} }
+
+type once struct{ next http.RoundTripper }
+
+func (t once) RoundTrip(r *http.Request) (*http.Response, error) {
+	s, ok := r.Context().Value(sentKey{}).(*Sent)
+	if !ok {
+		return t.next.RoundTrip(r)
+	}
+	if r.GetBody != nil {
+		guarded := *r // http.Client asks the original for the body at a redirect, when the answer has come
+		guarded.GetBody = s.body(r.GetBody)
+		r = &guarded
+	}
+	response, err := t.next.RoundTrip(r)
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.answered = true
+	}
+	return response, err
+}
+
+// CloseIdleConnections closes those of the transport.
+func (t once) CloseIdleConnections() {
+	if closer, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// Dialer dials connections that remember when something last came.
+type Dialer struct{ net.Dialer }
+
+// DialContext dials as [net.Dialer] does.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedConn{Conn: conn}, nil
+}
+
+type watchedConn struct {
+	net.Conn
+	mu   sync.Mutex
+	last time.Time
+	left bool
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.last = time.Now()
+	}
+	return n, err
+}
+
+// leaveIfSilent closes the connection when nothing has come since.
+func (c *watchedConn) leaveIfSilent(since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last.Before(since) {
+		c.left = true
+		_ = c.Close()
+	}
+}
+
+func (c *watchedConn) wasLeft() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
+}
