@@ -43,16 +43,21 @@ func Sign(key crypto.Signer, message []byte) ([]byte, error) {
 	return crypto.SignMessage(key, rand.Reader, message, crypto.SHA256)
 }
 
-// Authorization returns the value of the Authorization header.
-func Authorization(mchID, serial, nonce string, timestamp int64, signature []byte) string {
-	var text [1024]byte // on the stack, for keys of up to 4096 bits
-	header := append(text[:0], Scheme+` mchid="`...)
-	header = append(header, mchID...)
-	header = append(append(header, `",nonce_str="`...), nonce...)
-	header = base64.StdEncoding.AppendEncode(append(header, `",signature="`...), signature)
-	header = strconv.AppendInt(append(header, `",timestamp="`...), timestamp, 10)
-	header = append(append(header, `",serial_no="`...), serial...)
-	return string(append(header, '"'))
+// Authorization signs a message with Sign and returns the value of the Authorization header, and the signature.
+func Authorization(key crypto.Signer, mchID, serial, nonce string, timestamp int64, message []byte) (header, signature string, err error) {
+	signed, err := Sign(key, message)
+	if err != nil {
+		return "", "", err
+	}
+	text := make([]byte, 0, 1024) // on the stack, for keys of up to 4096 bits
+	text = append(append(text, Scheme+` mchid="`...), mchID...)
+	text = append(append(append(text, `",nonce_str="`...), nonce...), `",signature="`...)
+	from := len(text)
+	text = base64.StdEncoding.AppendEncode(text, signed)
+	to := len(text)
+	text = strconv.AppendInt(append(text, `",timestamp="`...), timestamp, 10)
+	header = string(append(append(append(text, `",serial_no="`...), serial...), '"'))
+	return header, header[from:to], nil
 }
 
 // Verify reports whether signature is a Base64 signature under key of the three lines that the signature

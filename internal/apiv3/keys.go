@@ -2,6 +2,7 @@ package apiv3
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -79,4 +80,23 @@ func decodePEM(data []byte, wanted string, types ...string) (*pem.Block, error) 
 		what = "a " + strings.ToLower(strings.TrimPrefix(block.Type, "RSA "))
 	}
 	return nil, fmt.Errorf("this is %s; wanted is %s, in PEM", what, wanted)
+}
+
+// MinKeyBits is the least size of an RSA key.
+const MinKeyBits = 2048
+
+// CheckPublicKey refuses what cannot be an RSA key of WeChat Pay's or of a merchant's.
+func CheckPublicKey(public crypto.PublicKey) (*rsa.PublicKey, error) {
+	key, ok := public.(*rsa.PublicKey)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("is a %T; WeChat Pay uses RSA", public)
+	case key == nil || key.N == nil || key.N.Sign() <= 0:
+		return nil, errors.New("is empty")
+	case key.N.BitLen() < MinKeyBits:
+		return nil, fmt.Errorf("has %d bits, at least %d are needed", key.N.BitLen(), MinKeyBits)
+	case key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0:
+		return nil, errors.New("is not a valid RSA key")
+	}
+	return key, nil
 }
