@@ -3,47 +3,6 @@ package membercard
 import (
 	"context"
 	"iter"
-	"net/http"
-)
-
-// Coupon activities (会员有礼活动).
-const (
-	// OperationCreateActivity is Client.CreateActivity. 5 requests a second for each merchant number (page
-	// of 2025.11.14).
-	OperationCreateActivity Operation = "CreateActivity"
-	// OperationListActivities is Client.ListActivities and each page of Client.AllActivities. 5 requests a
-	// second for each merchant number (page of 2025.11.14).
-	OperationListActivities Operation = "ListActivities"
-	// OperationGetActivity is Client.GetActivity. 5 requests a second for each merchant number (2025.11.14).
-	OperationGetActivity Operation = "GetActivity"
-	// OperationUpdateActivity is Client.UpdateActivity. 5 requests a second for each merchant number
-	// (2025.11.14).
-	OperationUpdateActivity Operation = "UpdateActivity"
-	// OperationTerminateActivity is Client.TerminateActivity. No limit is documented (2025.11.14).
-	OperationTerminateActivity Operation = "TerminateActivity"
-)
-
-var (
-	createActivity = &operation{
-		name: OperationCreateActivity, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/membership-activities", repeat: repeatableWrite,
-	}
-	listActivities = &operation{
-		name: OperationListActivities, method: http.MethodGet,
-		path: "/v3/brand/partner/card-member/membership-activities", repeat: read,
-	}
-	getActivity = &operation{
-		name: OperationGetActivity, method: http.MethodGet,
-		path: "/v3/brand/partner/card-member/membership-activities/{activity_id}", repeat: read,
-	}
-	updateActivity = &operation{
-		name: OperationUpdateActivity, method: http.MethodPatch,
-		path: "/v3/brand/partner/card-member/membership-activities/{activity_id}", repeat: repeatableWrite,
-	}
-	terminateActivity = &operation{
-		name: OperationTerminateActivity, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/membership-activities/{activity_id}/terminate", repeat: irreversible,
-	}
 )
 
 // Activity offers coupons to those who join (入会有礼活动). What has no comment here is as in
@@ -65,6 +24,8 @@ type Activity struct {
 	CreateTime             Timestamp            `json:"create_time,omitzero"`
 	ModifyTime             Timestamp            `json:"modify_time,omitzero"`
 }
+
+func (a *Activity) ended() bool { return a.ActivityState == ActivityStateTerminated }
 
 // ProductCouponStock is a stock of coupons (商品券批次).
 type ProductCouponStock struct {
@@ -111,7 +72,7 @@ type CreateActivityRequest struct {
 // Rate limit: 5 a second for each merchant number (2025.11.14). Repeated automatically with identical
 // bytes. Document 4016464918.
 func (c *Client) CreateActivity(ctx context.Context, request CreateActivityRequest) (*Activity, error) {
-	return call[Activity](ctx, c, createActivity, request)
+	return createActivity.call(ctx, c, request)
 }
 
 // ListActivitiesRequest asks for the activities of one brand.
@@ -140,14 +101,14 @@ func (c *Client) ListActivities(ctx context.Context, request ListActivitiesReque
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
 	}
-	return call[ListActivitiesResponse](ctx, c, listActivities, request)
+	return listActivities.call(ctx, c, request)
 }
 
 // AllActivities iterates over the activities of a brand (查询会员有礼活动列表) from request.Offset on, making one
 // [Client.ListActivities] call a page when it is needed, with its limit and repeats. The first error ends it.
 // Ranging again starts over. What is added or removed meanwhile can shift the pages. Document 4016588039.
 func (c *Client) AllActivities(ctx context.Context, request ListActivitiesRequest) iter.Seq2[*Activity, error] {
-	return all(request.Offset, func(offset int) ([]Activity, int, error) {
+	return all(request.Offset, request.Limit, func(offset int) ([]Activity, int, error) {
 		request := request
 		request.Offset = offset
 		page, err := c.ListActivities(ctx, request)
@@ -155,7 +116,7 @@ func (c *Client) AllActivities(ctx context.Context, request ListActivitiesReques
 			return nil, 0, err
 		}
 		return page.Data, page.TotalCount, nil
-	})
+	}, func(activity *Activity) string { return activity.ActivityID })
 }
 
 // GetActivityRequest names an activity. All fields are required.
@@ -170,7 +131,7 @@ type GetActivityRequest struct {
 // Rate limit: 5 a second for each merchant number (2025.11.14). A read: repeated automatically.
 // Document id not known; the page of [Client.CreateActivity] describes what it returns.
 func (c *Client) GetActivity(ctx context.Context, request GetActivityRequest) (*Activity, error) {
-	return call[Activity](ctx, c, getActivity, request)
+	return getActivity.call(ctx, c, request)
 }
 
 // UpdateActivityRequest replaces what can be changed of an activity. All fields are required.
@@ -191,7 +152,7 @@ type UpdateActivityRequest struct {
 // Rate limit: 5 a second for each merchant number (2025.11.14). Repeated automatically with identical
 // bytes. Document id not known.
 func (c *Client) UpdateActivity(ctx context.Context, request UpdateActivityRequest) (*Activity, error) {
-	return call[Activity](ctx, c, updateActivity, request)
+	return updateActivity.call(ctx, c, request)
 }
 
 // TerminateActivityRequest names the activity to end. All fields are required.
@@ -208,5 +169,5 @@ type TerminateActivityRequest struct {
 // Rate limit: none documented (2025.11.14), assume 5 a second. Irreversible: repeated only when it is
 // certain that nothing was sent. Document id not known.
 func (c *Client) TerminateActivity(ctx context.Context, request TerminateActivityRequest) (*Activity, error) {
-	return call[Activity](ctx, c, terminateActivity, request)
+	return terminateActivity.call(ctx, c, request)
 }

@@ -71,7 +71,7 @@ func TestAllocations(t *testing.T) {
 		}
 	})
 	t.Log(result, result.MemString())
-	assert.LessOrEqual(t, result.AllocsPerOp(), int64(76))
+	assert.LessOrEqual(t, result.AllocsPerOp(), int64(80))
 	assert.LessOrEqual(t, result.AllocedBytesPerOp(), int64(10800))
 }
 

@@ -3,48 +3,6 @@ package membercard
 import (
 	"context"
 	"iter"
-	"net/http"
-)
-
-// Card templates (会员卡模板).
-const (
-	// OperationCreateCard is Client.CreateCard. No limit is documented (page of 2025.06.22); the brand
-	// edition's page says 5 requests a second.
-	OperationCreateCard Operation = "CreateCard"
-	// OperationListCards is Client.ListCards and each page of Client.AllCards. 5 requests a second for
-	// each merchant number (page of 2025.08.01).
-	OperationListCards Operation = "ListCards"
-	// OperationGetCard is Client.GetCard. 5 requests a second for each merchant number (page of 2025.08.01).
-	OperationGetCard Operation = "GetCard"
-	// OperationUpdateCard is Client.UpdateCard. No limit is documented (page of 2025.06.22); the brand
-	// edition's page says 5 requests a second.
-	OperationUpdateCard Operation = "UpdateCard"
-	// OperationInvalidateCard is Client.InvalidateCard. 10 requests a second for each merchant number (page
-	// of 2025.08.01; an earlier copy says 5).
-	OperationInvalidateCard Operation = "InvalidateCard"
-)
-
-var (
-	createCard = &operation{
-		name: OperationCreateCard, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/cards", repeat: repeatableWrite,
-	}
-	listCards = &operation{
-		name: OperationListCards, method: http.MethodGet,
-		path: "/v3/brand/partner/card-member/cards", repeat: read,
-	}
-	getCard = &operation{
-		name: OperationGetCard, method: http.MethodGet,
-		path: "/v3/brand/partner/card-member/cards/{card_id}", repeat: read,
-	}
-	updateCard = &operation{
-		name: OperationUpdateCard, method: http.MethodPatch,
-		path: "/v3/brand/partner/card-member/cards/{card_id}", repeat: repeatableWrite,
-	}
-	invalidateCard = &operation{
-		name: OperationInvalidateCard, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/cards/{card_id}/invalidate", repeat: irreversible,
-	}
 )
 
 // CreateCardRequest describes a new template. What is not marked optional is required; [Card] says what
@@ -85,7 +43,7 @@ type CreateCardRequest struct {
 // Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
 // bytes. Document 4015336970.
 func (c *Client) CreateCard(ctx context.Context, request CreateCardRequest) (*Card, error) {
-	return call[Card](ctx, c, createCard, request)
+	return createCard.call(ctx, c, request)
 }
 
 // ListCardsRequest asks for the templates of one brand.
@@ -113,14 +71,14 @@ func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*List
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
 	}
-	return call[ListCardsResponse](ctx, c, listCards, request)
+	return listCards.call(ctx, c, request)
 }
 
 // AllCards iterates over the card templates of a brand (查询会员卡模板列表) from request.Offset on, making one
 // [Client.ListCards] call a page when it is needed, with its limit and repeats. The first error ends it. Ranging
 // again starts over. What is added or removed meanwhile can shift the pages. Document 4015336976.
 func (c *Client) AllCards(ctx context.Context, request ListCardsRequest) iter.Seq2[*Card, error] {
-	return all(request.Offset, func(offset int) ([]Card, int, error) {
+	return all(request.Offset, request.Limit, func(offset int) ([]Card, int, error) {
 		request := request
 		request.Offset = offset
 		page, err := c.ListCards(ctx, request)
@@ -128,7 +86,7 @@ func (c *Client) AllCards(ctx context.Context, request ListCardsRequest) iter.Se
 			return nil, 0, err
 		}
 		return page.Data, page.TotalCount, nil
-	})
+	}, func(card *Card) string { return card.CardID })
 }
 
 // GetCardRequest names a template. All fields are required.
@@ -145,7 +103,7 @@ type GetCardRequest struct {
 // Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
 // Document 4015336974.
 func (c *Client) GetCard(ctx context.Context, request GetCardRequest) (*Card, error) {
-	return call[Card](ctx, c, getCard, request)
+	return getCard.call(ctx, c, request)
 }
 
 // UpdateCardRequest changes a template. CardID and BrandID name it and are required; of the others at
@@ -179,7 +137,7 @@ type UpdateCardRequest struct {
 // Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
 // bytes. Document 4015336977.
 func (c *Client) UpdateCard(ctx context.Context, request UpdateCardRequest) (*Card, error) {
-	return call[Card](ctx, c, updateCard, request)
+	return updateCard.call(ctx, c, request)
 }
 
 // InvalidateCardRequest names the template to invalidate. All fields are required.
@@ -196,5 +154,5 @@ type InvalidateCardRequest struct {
 // Rate limit: 10 a second for each merchant number (2025.08.01; an earlier copy says 5). Irreversible:
 // repeated only when it is certain that nothing was sent. Document 4015336972.
 func (c *Client) InvalidateCard(ctx context.Context, request InvalidateCardRequest) (*Card, error) {
-	return call[Card](ctx, c, invalidateCard, request)
+	return invalidateCard.call(ctx, c, request)
 }

@@ -3,9 +3,11 @@ package membercard
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,33 +48,38 @@ func problem(subject, text string) Finding { return Finding{Subject: subject, Te
 // Check looks at the configuration and makes one signed read, the download of the platform certificates,
 // which every merchant number may make. It is for the start of a program or a doctor's command: when
 // everything is OK, the service accepts this client's signatures and this client can verify the answers.
-// Permissions for the product show only when a method is called.
+// The client keeps the certificates. Permissions for the product show only when a method is called.
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}
-	p := c.certificatesCall()
-	var a *answer
+	r := c.keys.downloadRequest()
+	var v verdict
 	for range 2 { // a probe is answered properly the second time
-		a = &answer{attempts: 1}
-		if err := c.sign(ctx, p, a); err != nil {
-			text := p.describe(ctx, a, "not sent", err).Error()
+		a, err := c.sign(ctx, r, 1)
+		if err != nil {
+			text := notSentError(ctx, r.operation, nil, err).Error()
 			if ctx.Err() != nil {
 				return append(findings, problem("service", text))
 			}
 			return append(findings, problem("PrivateKey", text+"; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"))
 		}
-		c.exchange(ctx, p, a)
-		if untrusted, ok := errors.AsType[*SignatureError](a.err); !ok || untrusted.Reason != ReasonProbe {
+		v = c.try(ctx, a)
+		if v.err == nil {
+			if list, err := apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
+				c.keys.keep(list)
+			}
+		}
+		if untrusted, ok := errors.AsType[*SignatureError](v.err); !ok || untrusted.Reason != ReasonProbe {
 			break
 		}
 	}
-	service := c.checkService(a)
+	service := c.checkService(v)
 	findings = append(findings, service)
-	_, refused := errors.AsType[*APIError](a.err)
-	if a.err == nil || refused || errors.Is(a.err, ErrSignature) { // there is a whole answer
-		findings = append(findings, c.checkPlatformKey(a, service.OK), c.checkAPIv3Key(a))
+	_, refused := errors.AsType[*APIError](v.err)
+	if v.err == nil || refused || errors.Is(v.err, ErrSignature) { // there is a whole answer
+		findings = append(findings, c.checkPlatformKey(v, service.OK), c.checkAPIv3Key(v))
 	}
-	if !a.date.IsZero() {
-		findings = append(findings, checkClock(a.date))
+	if !v.answer.date().IsZero() {
+		findings = append(findings, checkClock(v.answer.date()))
 	}
 	return findings
 }
@@ -83,12 +90,12 @@ func (c *Client) checkCertificate() Finding {
 	if c.certificate == nil {
 		return untried(subject, "not given, so whether PrivateKey and CertificateSerial belong together is for the service to say")
 	}
-	expiry := c.certificate.NotAfter.In(beijing).Format(time.DateOnly)
+	expiry := c.certificate.NotAfter.In(apiv3.Beijing).Format(time.DateOnly)
 	switch left := time.Until(c.certificate.NotAfter); {
 	case left <= 0:
 		return problem(subject, "expired on "+expiry+"; apply for a new one on the merchant platform and use its key and serial number")
 	case time.Now().Before(c.certificate.NotBefore):
-		return problem(subject, "is valid "+validity(c.certificate)+"; check the clock")
+		return problem(subject, "is valid "+apiv3.Validity(c.certificate)+"; check the clock")
 	case left < expiryNotice:
 		return problem(subject, "expires on "+expiry+"; apply for a new one on the merchant platform now")
 	}
@@ -97,58 +104,63 @@ func (c *Client) checkCertificate() Finding {
 
 // noCertificates reports whether the service said that the merchant number has no platform certificates, as it
 // does where there is a public key.
-func noCertificates(a *answer) bool {
-	apiError, refused := errors.AsType[*APIError](a.err)
+func noCertificates(v verdict) bool {
+	apiError, refused := errors.AsType[*APIError](v.err)
 	return refused && apiError.StatusCode == http.StatusNotFound && apiError.Code == "RESOURCE_NOT_EXISTS"
 }
 
 // checkService says whether the service accepted the signature.
-func (c *Client) checkService(a *answer) Finding {
+func (c *Client) checkService(v verdict) Finding {
 	const subject = "service"
-	apiError, refused := errors.AsType[*APIError](a.err)
-	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](a.err)
+	apiError, refused := errors.AsType[*APIError](v.err)
+	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](v.err)
 	switch {
-	case errors.Is(a.err, context.Canceled), errors.Is(a.err, context.DeadlineExceeded): // the caller's own
-		return problem(subject, a.err.Error())
+	case errors.Is(v.err, context.Canceled), errors.Is(v.err, context.DeadlineExceeded): // the caller's own
+		return problem(subject, v.err.Error())
 	case badCertificate:
-		return problem(subject, a.err.Error()+"; is this machine's clock right, or does a proxy put its own certificate in between?")
-	case a.status == 0:
-		return problem(subject, a.err.Error()+"; look at DNS, firewall and proxy on the way to "+a.host)
-	case refused && apiError.Code == "" && a.status >= 300 && !a.verified:
-		return problem(subject, a.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
-	case a.status == http.StatusUnauthorized && c.certificate != nil:
-		return problem(subject, a.err.Error()+"; PrivateKey and Certificate belong together, so MchID is that of another merchant number, the certificate is no longer in use, or the clock is wrong")
-	case a.status == http.StatusUnauthorized: // the error says what to look at
-		return problem(subject, a.err.Error())
-	case errors.Is(a.err, ErrSignature):
+		return problem(subject, v.err.Error()+"; is this machine's clock right, or does a proxy put its own certificate in between?")
+	case v.answer.status == 0:
+		return problem(subject, v.err.Error()+"; look at DNS, firewall and proxy on the way to it")
+	case refused && apiError.Code == "" && v.answer.status >= 300 && v.answer.trust != proven:
+		return problem(subject, v.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
+	case v.answer.status == http.StatusUnauthorized && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
+		return problem(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
+	case v.answer.status == http.StatusUnauthorized && c.certificate != nil:
+		return problem(subject, v.err.Error()+"; PrivateKey and Certificate belong together, so MchID is that of another merchant number, the certificate is no longer in use, or the clock is wrong")
+	case v.answer.status == http.StatusUnauthorized: // the error says what to look at
+		return problem(subject, v.err.Error())
+	case errors.Is(v.err, ErrSignature) && seen(v.answer.header, v.answer.body) != "":
+		return problem(subject, v.err.Error()+"; something between here and WeChat Pay answered or changed the answer, or BaseURL is not WeChat Pay's")
+	case errors.Is(v.err, ErrSignature):
 		return untried(subject, "answers; whether it is WeChat Pay is the next question")
-	case a.err == nil, noCertificates(a):
+	case v.err == nil, noCertificates(v):
 		return good(subject, "accepts the signature of MchID and PrivateKey")
-	case errors.Is(a.err, ErrNotFound):
-		return problem(subject, a.err.Error()+"; the service does not know this address: does BaseURL have a path?")
+	case errors.Is(v.err, ErrNotFound):
+		return problem(subject, v.err.Error()+"; the service does not know this address: does BaseURL have a path?")
 	}
-	return problem(subject, a.err.Error())
+	return problem(subject, v.err.Error())
 }
 
 // checkPlatformKey says whether the answer could be verified. accepted: it should have been signed.
-func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
+func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 	subject := "PublicKey"
 	if c.keys.public.key == nil {
 		subject = "platform certificates"
 	}
-	unverified, _ := errors.AsType[*SignatureError](a.err)
+	unverified, _ := errors.AsType[*SignatureError](v.err)
+	serial := apiv3.ProofOf(v.answer.header).Serial
 	switch {
-	case noCertificates(a) && c.keys.public.key == nil:
+	case noCertificates(v) && c.keys.public.key == nil:
 		return problem(subject, "there are none; does this merchant number use the WeChat Pay public key? Then give PublicKey and PublicKeyID")
-	case noCertificates(a) && c.keys.preferCertificates:
+	case noCertificates(v) && c.keys.preferCertificates:
 		return problem(subject, "PreferCertificates is set, but this merchant number has no platform certificates; leave it out")
-	case a.verified && c.keys.preferCertificates && a.serial != c.keys.public.id:
+	case v.answer.trust == proven && c.keys.preferCertificates && serial != c.keys.public.id:
 		return good("platform certificates", "verify what WeChat Pay signs, as PreferCertificates wants")
-	case a.verified && c.keys.public.key != nil && a.serial != c.keys.public.id:
+	case v.answer.trust == proven && c.keys.public.key != nil && serial != c.keys.public.id:
 		return untried(subject, "WeChat Pay signs with platform certificates, the switch to the public key has not begun. If calls with sensitive values are refused, set PreferCertificates until it has")
-	case a.verified:
+	case v.answer.trust == proven:
 		return good(subject, "verifies what WeChat Pay signs")
-	case a.unproven:
+	case unverified == nil && v.answer.trust == unproven:
 		return untried(subject, "the answer is an error, signed with a platform certificate that is not at hand")
 	case unverified == nil && accepted:
 		return problem(subject, "could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?")
@@ -156,12 +168,14 @@ func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
 		return untried(subject, "the answer was not signed")
 	case errors.Is(unverified, apiv3.ErrAPIv3Key):
 		return problem(subject, "could not be opened, see APIv3Key")
-	case unverified.Reason == ReasonStaleClock && unverified.Skew < 0 && !a.date.IsZero() && time.Since(a.date).Abs() < clockWindow:
+	case unverified.Reason == ReasonStaleClock && unverified.Skew < 0 && !v.answer.date().IsZero() && time.Since(v.answer.date()).Abs() < apiv3.Window:
 		return problem(subject, unverified.Error()+"; the answer's Date agrees with this machine's clock, so its signature is an old one: does a cache or a proxy keep answers?")
 	case unverified.Reason == ReasonStaleClock:
 		return problem(subject, unverified.Error())
 	case unverified.Reason == ReasonUnknownSerial && strings.HasPrefix(unverified.Serial, publicKeyPrefix):
 		return problem(subject, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the merchant platform", unverified.Serial))
+	case seen(v.answer.header, v.answer.body) != "":
+		return untried(subject, "the answer is not as WeChat Pay sent it")
 	case unverified.Reason == ReasonMismatch && c.keys.public.key != nil:
 		return problem(subject, unverified.Error()+"; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number")
 	}
@@ -169,14 +183,14 @@ func (c *Client) checkPlatformKey(a *answer, accepted bool) Finding {
 }
 
 // checkAPIv3Key tries the key on the certificates.
-func (c *Client) checkAPIv3Key(a *answer) Finding {
+func (c *Client) checkAPIv3Key(v verdict) Finding {
 	const subject = "APIv3Key"
 	if c.keys.apiv3Key == "" {
 		return untried(subject, "not given; notifications and platform certificates need it")
 	}
-	err := a.err
-	if a.verified && a.status == http.StatusOK {
-		if _, err = openCertificates(a.body, c.keys.apiv3Key); err == nil {
+	err := v.err
+	if v.answer.trust == proven && v.answer.status == http.StatusOK {
+		if _, err = apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
 			return good(subject, "opens what WeChat Pay encrypts")
 		}
 	}
@@ -196,10 +210,51 @@ func checkClock(date time.Time) Finding {
 	}
 	text := fmt.Sprintf("%v %s the service's", skew.Abs(), side)
 	switch {
-	case skew.Abs() >= clockWindow:
+	case skew.Abs() >= apiv3.Window:
 		return problem(subject, text+": beyond the 5 minutes that signatures allow. Set it, and keep it right with NTP")
 	case skew.Abs() >= clockTolerance:
 		return problem(subject, text+": signatures fail at 5 minutes. Keep it right with NTP")
 	}
 	return good(subject, text)
+}
+
+// Advice on what usually is behind what can be seen.
+const (
+	adviceIdentity = "MchID, CertificateSerial and PrivateKey must be of one merchant number, and the certificate the one in use"
+	adviceHeaders  = "does a proxy remove the Wechatpay- headers, or did somebody else than WeChat Pay call?"
+	adviceBody     = "did a middleware or proxy change the body, or is it not from WeChat Pay?"
+	adviceClock    = "check the clock"
+)
+
+// explain says what else can be seen of an answer or a notification that does not verify.
+func explain(flaw *apiv3.Flaw, header http.Header, body []byte) string {
+	what := seen(header, body)
+	switch flaw.Kind {
+	case apiv3.Incomplete:
+		which := flaw.Header
+		if apiv3.ProofOf(header).Absent() {
+			which = "there is none at all"
+		}
+		if what != "" {
+			return which + "; " + what
+		}
+		return which
+	case apiv3.Stale:
+		return adviceClock
+	}
+	return what
+}
+
+// seen says what shows that a body is not as WeChat Pay sent it, "" for nothing.
+func seen(header http.Header, body []byte) string {
+	announced, err := strconv.Atoi(header.Get("Content-Length"))
+	switch encoding := header.Get("Content-Encoding"); {
+	case encoding != "":
+		return fmt.Sprintf("the body is still compressed (Content-Encoding %.20q): something on the way asked for it or compressed it", encoding)
+	case err == nil && announced != len(body):
+		return fmt.Sprintf("the body has %d bytes where Content-Length says %d", len(body), announced)
+	case !json.Valid(body):
+		return fmt.Sprintf("the body is no JSON (Content-Type %.60q): somebody else than WeChat Pay answered", header.Get("Content-Type"))
+	}
+	return ""
 }

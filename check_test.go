@@ -118,7 +118,7 @@ func TestCheck(t *testing.T) {
 		}, says: []string{"does a cache or a proxy keep answers?"}, untried: "Certificate service APIv3Key"},
 		"an answer of the future": {change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
 			s.Inject(membercardtest.Fault{Kind: membercardtest.FaultFutureTimestamp})
-		}, says: []string{"after it; check the clock) [Request-ID"}, untried: "Certificate service APIv3Key"},
+		}, says: []string{"after it); check the clock [Request-ID"}, untried: "Certificate service APIv3Key"},
 		"certificates preferred before the switch": {
 			certificates: true, change: func(_ *testing.T, s *membercardtest.Server, c *membercard.Config) {
 				c.PublicKey, c.PublicKeyID, c.PreferCertificates = &s.PlatformKey().PublicKey, membercardtest.PublicKeyID, true

@@ -12,8 +12,6 @@ import (
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
 
-const minKeyBits = 2048
-
 // ParsePrivateKey reads the merchant API private key (商户API私钥), apiclient_key.pem: RSA in PEM,
 // PKCS#8 or PKCS#1.
 func ParsePrivateKey(pem []byte) (*rsa.PrivateKey, error) {
@@ -93,81 +91,59 @@ func (c *Client) open(s Sensitive) (string, error) {
 		}
 		first = cmp.Or(first, err)
 	}
-	err := fmt.Errorf("%w (%s)", errNotOpened, oneLine(first.Error(), nil)) // as text: its chain may hold a foreign context's error
+	err := fmt.Errorf("%w (%s)", errNotOpened, noSecrets(first.Error())) // as text: its chain may hold a foreign context's error
 	if _, canOpen := c.signer.(crypto.Decrypter); !canOpen {
 		err = fmt.Errorf("%w; Config.PrivateKey can only sign, so only PreviousKeys were tried", err)
 	}
 	return "", err
 }
 
-// sealer seals the sensitive values of one request under one key. The first failure stays in err.
+// sealer encrypts the sensitive values of one request under one key.
 type sealer struct {
 	client     *Client
 	key        *rsa.PublicKey
 	plaintexts []string // no error text may quote them
-	err        error
 }
 
 // seal returns value encrypted for WeChat Pay. One that came in an answer is encrypted for the
-// merchant, so it is opened first.
-func (s *sealer) seal(field string, value Sensitive) Sensitive {
-	if s.err != nil || value.IsZero() {
-		return value
+// merchant, so it is decrypted first.
+func (s *sealer) seal(field string, value Sensitive) (Sensitive, error) {
+	if value.IsZero() {
+		return value, nil
 	}
 	plaintext, err := s.client.open(value)
 	if err == nil && plaintext == "" {
-		return Sensitive{}
+		return Sensitive{}, nil
 	}
+	s.plaintexts = append(s.plaintexts, plaintext)
 	var ciphertext string
 	if err == nil {
 		ciphertext, err = apiv3.Seal(s.key, plaintext)
 	}
 	if err != nil {
-		s.err = fmt.Errorf("%s: %w", field, err)
-		return Sensitive{}
+		return Sensitive{}, fmt.Errorf("%s: %w", field, err)
 	}
-	s.plaintexts = append(s.plaintexts, plaintext)
-	return newSensitive(stateSealed, ciphertext)
+	return newSensitive(stateSealed, ciphertext), nil
 }
 
-// personal replaces what is personal in a request, of which it is given a copy: the phone number, and the
-// answers by a sealed copy.
-func (s *sealer) personal(phoneNumber *Sensitive, answers **UserInfo) {
-	*phoneNumber = s.seal("PhoneNumber", *phoneNumber)
-	if *answers == nil {
-		return
-	}
-	sealed := UserInfo{
-		CommonFieldList: slices.Clone((*answers).CommonFieldList),
-		CustomFieldList: slices.Clone((*answers).CustomFieldList),
-	}
+// userInfo returns a copy of a user's answers in which they are encrypted.
+func (s *sealer) userInfo(field string, answers *UserInfo) (_ *UserInfo, err error) {
+	sealed := &UserInfo{CommonFieldList: slices.Clone(answers.CommonFieldList), CustomFieldList: slices.Clone(answers.CustomFieldList)}
 	for i, common := range sealed.CommonFieldList {
-		sealed.CommonFieldList[i].Value = s.seal(fmt.Sprintf("UserInformation.CommonFieldList[%d].Value", i), common.Value)
+		if sealed.CommonFieldList[i].Value, err = s.seal(fmt.Sprintf("%s.CommonFieldList[%d].Value", field, i), common.Value); err != nil {
+			return nil, err
+		}
 	}
 	for i, custom := range sealed.CustomFieldList {
 		values := slices.Clone(custom.UserChosenValues)
 		for j := range values {
-			values[j] = s.seal(fmt.Sprintf("UserInformation.CustomFieldList[%d].UserChosenValues[%d]", i, j), values[j])
+			if values[j], err = s.seal(fmt.Sprintf("%s.CustomFieldList[%d].UserChosenValues[%d]", field, i, j), values[j]); err != nil {
+				return nil, err
+			}
 		}
 		sealed.CustomFieldList[i].UserChosenValues = values
 	}
-	*answers = &sealed
-}
-
-// checkPublicKey refuses what cannot be an RSA key of WeChat Pay's or of a merchant's.
-func checkPublicKey(public crypto.PublicKey) (*rsa.PublicKey, error) {
-	key, ok := public.(*rsa.PublicKey)
-	switch {
-	case !ok:
-		return nil, fmt.Errorf("is a %T; WeChat Pay uses RSA", public)
-	case key == nil || key.N == nil || key.N.Sign() <= 0:
-		return nil, errors.New("is empty")
-	case key.N.BitLen() < minKeyBits:
-		return nil, fmt.Errorf("has %d bits, at least %d are needed", key.N.BitLen(), minKeyBits)
-	case key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0:
-		return nil, errors.New("is not a valid RSA key")
-	}
-	return key, nil
+	return sealed, nil
 }
 
 // checkKey returns the public half of a private key, which may live elsewhere.
@@ -177,10 +153,10 @@ func checkKey(key any) (public *rsa.PublicKey, err error) {
 			public, err = nil, errors.New("is nil or empty")
 		}
 	}()
-	if own, ok := key.(*rsa.PrivateKey); ok && own.N.BitLen() >= minKeyBits {
+	if own, ok := key.(*rsa.PrivateKey); ok && own.N.BitLen() >= apiv3.MinKeyBits {
 		if err := own.Validate(); err != nil {
 			return nil, fmt.Errorf("is not a valid RSA key: %w", err)
 		}
 	}
-	return checkPublicKey(key.(interface{ Public() crypto.PublicKey }).Public())
+	return apiv3.CheckPublicKey(key.(interface{ Public() crypto.PublicKey }).Public())
 }

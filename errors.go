@@ -1,6 +1,9 @@
 package membercard
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,11 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+	"github.com/wechatpay-cards/membercard/internal/redact"
 )
 
 // What to do about an error of a call, for errors.Is. Those up to ErrSystem describe what the service
@@ -77,32 +80,17 @@ type APIError struct {
 	Operation  Operation
 	StatusCode int          // HTTP status
 	Code       string       // the service's error code (错误码), such as PARAM_ERROR; decide on this
-	Message    string       // for people; may quote the request
+	Message    string       // for people; may quote the request; at most 4 KiB
 	Detail     *ErrorDetail // nil when there is none
 	RequestID  string       // quote it to WeChat Pay's support; empty when the answer had none
-	Verified   bool         // whether the answer was signed by WeChat Pay
+	Verified   bool         // whether WeChat Pay signed the body; the signature does not cover the status
 	Host       string       // who answered
 	Attempts   int          // how often the request was made
 	Diagnosis  string       // on SIGN_ERROR: what was wrong with the signature, as far as can be told
-	Body       []byte       // as received; may hold personal data
+	Body       []byte       // as received, at most 64 KiB; may hold personal data
 
-	decodeErr error
-	private   *secrets
-	hint      string
-	unproven  bool // not Verified, but signed
-}
-
-// secrets are the request's values that must not be printed. An error holds them behind two pointers, as fmt
-// follows one when it may call no method of an error in an unexported field.
-type secrets struct{ values *[]string }
-
-func newSecrets(values []string) *secrets { return &secrets{&values} }
-
-func (s *secrets) list() []string {
-	if s == nil {
-		return nil
-	}
-	return *s.values
+	text  string // what Error returns; empty in an error that was not made by a Client
+	cause error
 }
 
 // ErrorDetail says which parameter was wrong. Not every answer has all of it.
@@ -117,18 +105,30 @@ type ErrorDetail struct {
 // Error is one line: operation, status, code, message, the place of the fault and the Request-ID. The
 // request's openid and card code are cut out.
 func (e *APIError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d", e.Operation, e.StatusCode)
-	if e.Code != "" {
-		b.WriteString(" " + e.Code)
-	} else {
-		b.WriteString(" " + http.StatusText(e.StatusCode))
+	if e.text != "" {
+		return e.text
 	}
+	note := ""
+	if !e.Verified {
+		note = noteUnsigned
+	}
+	return e.line(noSecrets, "", note)
+}
+
+// noSecrets makes text printable where no request is known.
+var noSecrets = redact.Secrets(nil).Line
+
+const noteUnsigned = "not signed by WeChat Pay"
+
+// line puts the fields together, without the secrets.
+func (e *APIError) line(clean func(string) string, advice, note string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d %s", e.Operation, e.StatusCode, cmp.Or(e.Code, http.StatusText(e.StatusCode)))
 	switch {
 	case e.Message != "":
 		b.WriteString(": " + e.Message)
-	case e.decodeErr != nil:
-		b.WriteString(": the body cannot be decoded: " + e.decodeErr.Error())
+	case e.cause != nil:
+		b.WriteString(": the body cannot be decoded: " + e.cause.Error())
 	case len(e.Body) == 0:
 		b.WriteString(": the body is empty")
 	case e.Code == "":
@@ -137,19 +137,12 @@ func (e *APIError) Error() string {
 	if place := e.Detail.place(); place != "" {
 		b.WriteString(" (" + place + ")")
 	}
-	for _, advice := range []string{e.hint, e.Diagnosis} {
-		if advice != "" {
-			b.WriteString("; " + advice)
+	for _, text := range []string{advice, e.Diagnosis} {
+		if text != "" {
+			b.WriteString("; " + text)
 		}
 	}
-	var notes []string
-	switch {
-	case e.unproven:
-		notes = append(notes, "its signature could not be verified")
-	case !e.Verified:
-		notes = append(notes, "not signed by WeChat Pay")
-	}
-	return oneLine(b.String(), e.private.list()) + suffix(e.private.list(), e.Host, e.Attempts, e.RequestID, notes...)
+	return clean(b.String()) + where(clean, e.RequestID, e.Host, e.Attempts, note)
 }
 
 // Is reports whether the error is one of this package's, such as ErrNotFound: errors.Is calls it. The code
@@ -166,7 +159,7 @@ func (e *APIError) Is(target error) bool {
 }
 
 // Unwrap returns why the body of a success could not be decoded, if that is what happened.
-func (e *APIError) Unwrap() error { return e.decodeErr }
+func (e *APIError) Unwrap() error { return e.cause }
 
 // Format writes what Error returns, whatever the verb, so that no field is printed.
 func (e *APIError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
@@ -215,7 +208,7 @@ type SignatureReason string
 
 // The reasons of a [SignatureError].
 const (
-	// ReasonMissingHeader: a signature header is missing, or the timestamp is not a number. A proxy may
+	// ReasonMissingHeader: a signature header is missing or malformed; the text names it. A proxy may
 	// have removed it.
 	ReasonMissingHeader SignatureReason = "a signature header is missing or malformed"
 	// ReasonStaleClock: the answer is dated five minutes or more before or after this machine's clock.
@@ -228,11 +221,19 @@ const (
 	// ReasonProbe: as ReasonMismatch, and the signature is one of those WeChat Pay spoils on purpose to
 	// see who verifies. A repeat is answered properly.
 	ReasonProbe SignatureReason = "the signature does not match, it is a probe of WeChat Pay's"
+	// ReasonOtherRequest: WeChat Pay signed it, and it is not the answer to this request: an identifier differs, what
+	// the operation returns is missing, or an irreversible call does not show the final state. A cache or a gateway may
+	// have mixed up its answers.
+	ReasonOtherRequest SignatureReason = "it is not the answer to this request"
 )
 
+var reasons = map[apiv3.FlawKind]SignatureReason{
+	apiv3.Incomplete: ReasonMissingHeader, apiv3.Stale: ReasonStaleClock, apiv3.Mismatch: ReasonMismatch, apiv3.Probe: ReasonProbe,
+}
+
 // SignatureError is an answer or a notification that cannot be trusted: its signature does not prove that
-// it comes from WeChat Pay. Nothing in its body was used. After a write the error matches
-// [ErrOutcomeUnknown] as well.
+// it comes from WeChat Pay, or that it answers this request. Nothing in its body was used. After a write the error
+// matches [ErrOutcomeUnknown] as well.
 type SignatureError struct {
 	Operation  Operation // empty for a notification
 	Reason     SignatureReason
@@ -242,15 +243,22 @@ type SignatureError struct {
 	RequestID  string
 	Host       string
 	Attempts   int
-	Body       []byte // as received, unproven; may hold personal data
+	Body       []byte // as received, at most 64 KiB, unproven; may hold personal data
 
-	private *secrets
-	cause   error  // with ReasonUnknownSerial: why the key is not known
-	hint    string // what may have happened to a notification
+	text  string // what Error returns; empty in an error that was not made by a Client
+	cause error  // with ReasonUnknownSerial: why the key is not known; with ReasonOtherRequest: what differs
 }
 
 // Error is one line: operation, status, reason and Request-ID.
 func (e *SignatureError) Error() string {
+	if e.text != "" {
+		return e.text
+	}
+	return e.line(noSecrets, "")
+}
+
+// line puts the fields together, without the secrets. more is what else can be seen.
+func (e *SignatureError) line(clean func(string) string, more string) string {
 	text := fmt.Sprintf("%s: %d: %v: %s", e.Operation, e.StatusCode, ErrSignature, e.Reason)
 	if e.Operation == "" {
 		text = fmt.Sprintf("the notification cannot be trusted: %s", e.Reason)
@@ -261,17 +269,17 @@ func (e *SignatureError) Error() string {
 		if e.Skew < 0 {
 			side = "before"
 		}
-		text += fmt.Sprintf(" (dated %v %s it; check the clock)", e.Skew.Abs(), side)
+		text += fmt.Sprintf(" (dated %v %s it)", e.Skew.Abs(), side)
 	case ReasonUnknownSerial:
-		text += fmt.Sprintf(" (Wechatpay-Serial %q)", cut(oneLine(e.Serial, e.private.list()), 80))
+		text += fmt.Sprintf(" (Wechatpay-Serial %q)", redact.Cut(clean(e.Serial), 80))
 	}
 	if e.cause != nil {
 		text += ": " + e.cause.Error()
 	}
-	if e.hint != "" {
-		text += "; " + e.hint
+	if more != "" {
+		text += "; " + more
 	}
-	return oneLine(text, e.private.list()) + suffix(e.private.list(), e.Host, e.Attempts, e.RequestID)
+	return clean(text) + where(clean, e.RequestID, e.Host, e.Attempts, "")
 }
 
 // Is reports whether target is ErrSignature: errors.Is calls it.
@@ -299,25 +307,128 @@ func (e *callError) Unwrap() error                { return e.cause }
 func (e *callError) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, e.text) }
 func (e *callError) MarshalText() ([]byte, error) { return []byte(e.text), nil }
 
+// The constructors. An error is one line of text from the moment it is made, and holds nothing that must not be printed.
+
 // join puts two errors into one, and on one line.
 func join(err error, between string, other error) error {
 	return &callError{text: err.Error() + between + other.Error(), cause: errors.Join(err, other)}
 }
 
-// refuse is the error of a request that was not sent because of what is in it.
-func refuse(p *preparedCall, err error) error {
-	refused := &callError{text: oneLine(fmt.Sprintf("%s: %v", p.name, err), p.private), cause: err}
+// refused is the error of a request that was not sent because of what is in it.
+func refused(op *operation, secrets redact.Secrets, err error) error {
+	e := &callError{text: secrets.Line(fmt.Sprintf("%s: %v", op.name, err)), cause: err}
 	if !errors.Is(err, errNotOpened) { // which a KMS out of reach can cause as well
-		refused.cause = errors.Join(ErrInvalidParameter, err)
+		e.cause = errors.Join(ErrInvalidParameter, err)
 	}
-	return refused
+	return e
 }
 
-// suffix says which attempt an error is about.
-func suffix(private []string, host string, attempts int, requestID string, notes ...string) string {
-	parts := notes
+// notSentError is the error of a request that was not sent for another reason: a key, the throttle, the context.
+func notSentError(ctx context.Context, op *operation, secrets redact.Secrets, err error) error {
+	err = printable(ctx, err)
+	return &callError{text: secrets.Line(fmt.Sprintf("%s: not sent: %v", op.name, err)), cause: err}
+}
+
+// failed is the error of an attempt that brought no complete answer. got is what came of it.
+func (a *attempt) failed(ctx context.Context, got answer, nothingSent bool, err error) error {
+	err = printable(ctx, err)
+	what := "sent, but no complete answer came"
+	switch {
+	case nothingSent:
+		what = "not sent"
+	case a.repeat == read:
+		what = "no complete answer came"
+	}
+	text := a.line(fmt.Sprintf("%s: %s: %v", a.name, what, err))
+	return &callError{text: text + where(a.line, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: err}
+}
+
+// printable drops the URL that net/http puts around an error, which holds the openid, and keeps the end of the caller's
+// context apart from the end of somebody else's.
+func printable(ctx context.Context, err error) error {
+	for urlError := (*url.Error)(nil); errors.As(err, &urlError); {
+		err = urlError.Err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
+// apiError is the error of an answer that is no success. cause says why the body of one could not be decoded.
+func (a *attempt) apiError(got answer, cause error) *APIError {
+	var parsed apiv3.ErrorBody
+	if cause == nil { // the body of a success is no error, whatever its members are called
+		parsed = apiv3.ParseErrorBody(got.body)
+	}
+	e := &APIError{
+		Operation: a.name, StatusCode: got.status, Code: redact.Cut(parsed.Code, 128), Message: limited(parsed.Message),
+		RequestID: got.header.Get("Request-Id"), Verified: got.trust == proven, Host: a.host.name, Attempts: a.n,
+		Body: evidence(got.body), cause: cause,
+	}
+	if parsed.Detail.Raw != nil {
+		e.Detail = (*ErrorDetail)(&parsed.Detail)
+	}
+	note := map[trust]string{unsigned: noteUnsigned, unproven: "its signature could not be verified"}[got.trust]
+	advice := ""
+	switch {
+	case errors.Is(e, ErrInvalidParameter):
+		advice = a.placementAdvice(e.Detail)
+	case errors.Is(e, ErrUnauthorized):
+		e.Diagnosis = a.diagnose(got, parsed.Detail.Raw)
+		if e.Diagnosis == "" {
+			advice = adviceIdentity
+		}
+	}
+	e.text = e.line(a.line, advice, note)
+	return e
+}
+
+// diagnose says what was wrong with a signature that the service refused.
+func (a *attempt) diagnose(got answer, detail []byte) string {
+	if skew := time.Until(got.date()).Round(time.Second); !got.date().IsZero() && skew.Abs() >= apiv3.Window {
+		return fmt.Sprintf("this machine's clock is off by %v from the service's", -skew)
+	}
+	return apiv3.Diagnose(detail, a.message)
+}
+
+// untrusted is the error of an answer that fails verification, or that is not the answer to the request.
+func (a *attempt) untrusted(got answer, reason SignatureReason, skew time.Duration, more string, cause error) *SignatureError {
+	e := &SignatureError{
+		Operation: a.name, Reason: reason, Skew: skew, Serial: apiv3.ProofOf(got.header).Serial, StatusCode: got.status,
+		RequestID: got.header.Get("Request-Id"), Host: a.host.name, Attempts: a.n, Body: evidence(got.body), cause: cause,
+	}
+	e.text = e.line(a.line, more)
+	return e
+}
+
+// untrustedNotification is the error of a notification that does not prove to come from WeChat Pay.
+func untrustedNotification(request *http.Request, body []byte, reason SignatureReason, skew time.Duration, more string, cause error) *SignatureError {
+	e := &SignatureError{
+		Reason: reason, Skew: skew, Serial: apiv3.ProofOf(request.Header).Serial, RequestID: request.Header.Get("Request-ID"),
+		Body: evidence(body), cause: cause,
+	}
+	e.text = e.line(noSecrets, more)
+	return e
+}
+
+// evidence is what an error keeps of a body.
+func evidence(body []byte) []byte { return bytes.Clone(body[:min(len(body), maxUnproven)]) }
+
+// limited is what an error keeps of a text.
+func limited(text string) string { return strings.ToValidUTF8(text[:min(len(text), 4<<10)], "") }
+
+// where says which attempt an error is about.
+func where(clean func(string) string, requestID, host string, attempts int, note string) string {
+	var parts []string
 	if requestID != "" {
-		parts = append([]string{"Request-ID " + cut(oneLine(requestID, private), 80)}, parts...)
+		parts = append(parts, "Request-ID "+redact.Cut(clean(requestID), 80))
+	}
+	if note != "" {
+		parts = append(parts, note)
 	}
 	if host != "" {
 		parts = append(parts, "host "+host)
@@ -328,72 +439,15 @@ func suffix(private []string, host string, attempts int, requestID string, notes
 	if len(parts) == 0 {
 		return ""
 	}
-	return oneLine(" ["+strings.Join(parts, ", ")+"]", private)
+	return clean(" [" + strings.Join(parts, ", ") + "]")
 }
 
-// oneLine makes foreign text fit to print: one line, of bounded length, without the private values of six
-// characters or more: shorter ones would cut up ordinary words.
-func oneLine(s string, private []string) string { return redact(s, private, 6) }
-
-// redact is oneLine for private values of at least so many characters.
-func redact(s string, private []string, least int) string {
-	hidden := make([]bool, len(s)) // so that values that overlap are cut out whole, and nothing is sought in what was put in
-	for _, value := range private {
-		if value == "" || utf8.RuneCountInString(value) < least {
-			continue
-		}
-		quoted, _ := json.Marshal(value)
-		for _, form := range []string{
-			value, escape(value), url.QueryEscape(value), url.PathEscape(value),
-			lowerEscapes(escape(value)), lowerEscapes(url.QueryEscape(value)), lowerEscapes(url.PathEscape(value)),
-			unquoted(string(quoted)), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)),
-		} {
-			hide(hidden, s, form)
-		}
-	}
-	var b strings.Builder
-	for i := range len(s) {
-		switch {
-		case !hidden[i]:
-			b.WriteByte(s[i])
-		case i == 0 || !hidden[i-1]:
-			b.WriteString("[…]")
-		}
-	}
-	s = strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) { // line breaks, and what changes the direction of text
-			return ' '
-		}
-		return r
-	}, b.String())
-	return cut(s, 600)
+// notificationError is a notification that cannot be handled for another reason than its signature.
+type notificationError struct {
+	status int // to answer with
+	text   string
+	cause  error
 }
 
-// hide marks where a form of a value stands in a text.
-func hide(hidden []bool, s, form string) {
-	end := 0 // of the last one
-	for from := 0; ; from++ {
-		i := strings.Index(s[from:], form)
-		if i < 0 {
-			return
-		}
-		from += i
-		for j := max(from, end); j < from+len(form); j++ {
-			hidden[j] = true
-		}
-		end = from + len(form)
-	}
-}
-
-var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)
-
-func lowerEscapes(s string) string { return escapes.ReplaceAllStringFunc(s, strings.ToLower) }
-
-func unquoted(s string) string { return s[1 : len(s)-1] }
-
-func cut(s string, most int) string {
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
-}
+func (e *notificationError) Error() string { return e.text }
+func (e *notificationError) Unwrap() error { return e.cause }

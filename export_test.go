@@ -26,6 +26,4 @@ func Operations() []OperationInfo {
 }
 
 // Backoff returns a wait after a number of attempts.
-func Backoff(policy RetryPolicy, attempts int) time.Duration {
-	return (&Client{retry: policy}).backoff(&answer{attempts: attempts})
-}
+func Backoff(policy RetryPolicy, attempts int) time.Duration { return policy.backoff(attempts) }

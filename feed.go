@@ -2,19 +2,9 @@ package membercard
 
 import (
 	"context"
-	"net/http"
 	"strconv"
 	"strings"
 )
-
-// OperationCreateUserFeed is [Client.CreateUserFeed]. 5 requests a second for each merchant number (page of
-// 2025.06.22).
-const OperationCreateUserFeed Operation = "CreateUserFeed"
-
-var createUserFeed = &operation{
-	name: OperationCreateUserFeed, method: http.MethodPost,
-	path: "/v3/brand/partner/card-member/user-feeds", repeat: repeatableWrite,
-}
 
 // CellTemplate is the text of a feed entry (动态模板编号). x and y are its variables; SUB is a text of the merchant's
 // own that was applied for, named by its sub-template id. Document 4015534755.
@@ -53,8 +43,8 @@ func (t CellTemplate) Cell(variables ...string) string {
 type CreateUserFeedRequest struct {
 	BrandID      string `json:"brand_id" in:"body"`
 	CardID       string `json:"card_id" in:"body"`
-	UserCardCode string `json:"user_card_code" in:"body"`
-	OpenID       string `json:"openid" in:"body"`
+	UserCardCode string `json:"user_card_code" in:"body,personal"`
+	OpenID       string `json:"openid" in:"body,personal"`
 	OutRequestNo string `json:"out_request_no" in:"body"` // at most 64 characters here, of A-Z a-z 0-9 - _; identifies the entry
 	Cell         string `json:"cell" in:"body"`           // from CellTemplate.Cell, at most 128 characters
 }
@@ -76,5 +66,5 @@ type UserFeed struct {
 // Rate limit: 5 a second for each merchant number (2025.06.22). Repeated automatically with identical
 // bytes. Document 4015336987.
 func (c *Client) CreateUserFeed(ctx context.Context, request CreateUserFeedRequest) (*UserFeed, error) {
-	return call[UserFeed](ctx, c, createUserFeed, request)
+	return createUserFeed.call(ctx, c, request)
 }

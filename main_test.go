@@ -10,6 +10,9 @@ import (
 	"image/png"
 	"net/http"
 	"os"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -292,6 +295,43 @@ func result[T any](value *T, err error) (any, error) {
 		return nil, err
 	}
 	return value, err
+}
+
+// identified returns the body of an answer with what makes it the answer to the operation's request: the identifiers
+// that it repeats, the final state of an irreversible call, a token, an address.
+func identified(operation membercard.Operation, body []byte) []byte {
+	var members map[string]any
+	if err := json.Unmarshal(body, &members); err != nil {
+		panic(err)
+	}
+	request := reflect.ValueOf(requests[operation])
+	for field, value := range request.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		repeated := slices.ContainsFunc(slices.Collect(answers[operation].Fields()), func(f reflect.StructField) bool {
+			answered, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			return answered == name
+		})
+		if repeated && slices.Contains([]string{"user_card_code", "card_id", "openid", "out_request_no", "record_id", "activity_id", "offset"}, name) {
+			members[name] = value.Interface()
+		}
+	}
+	for name, value := range map[membercard.Operation][2]string{
+		membercard.OperationInvalidateCard:     {"state", "CARD_INVALID"},
+		membercard.OperationInvalidateUserCard: {"user_card_state", "INVALID"},
+		membercard.OperationTerminateActivity:  {"activity_state", "MEMBERSHIP_ACTIVITY_TERMINATED"},
+		membercard.OperationCreatePreAuthToken: {"token", "d2df23f2f4fasf3gws"},
+		membercard.OperationCreatePayViewToken: {"token", "d2df23f2f4fasf3gws"},
+		membercard.OperationUploadImage:        {"media_url", pictureURL},
+	} {
+		if name == operation {
+			members[value[0]] = value[1]
+		}
+	}
+	identified, err := json.Marshal(members)
+	if err != nil {
+		panic(err)
+	}
+	return identified
 }
 
 func TestEveryOperationHasARequest(t *testing.T) {

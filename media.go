@@ -13,18 +13,11 @@ import (
 	"net/http"
 	"net/textproto"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 )
-
-// OperationUploadImage is [Client.UploadImage]. 100 requests a minute (page of the direct merchants).
-const OperationUploadImage Operation = "UploadImage"
-
-var uploadImage = &operation{
-	name: OperationUploadImage, method: http.MethodPost,
-	path: "/v3/marketing/favor/media/image-upload", repeat: otherWrite,
-}
 
 const maxImage = 2 << 20
 
@@ -47,12 +40,6 @@ type UploadImageResponse struct {
 	MediaURL string `json:"media_url"` // permanent; for CardPictureURL
 }
 
-// upload is a body of two parts, of which only the first is signed.
-type upload struct {
-	meta        []byte
-	contentType string
-}
-
 // UploadImage uploads a picture (图片上传) and returns its address, the only kind that a card's picture may
 // have. The file's type and size are checked before anything is sent. After [ErrOutcomeUnknown] upload it
 // again: that gives one more address.
@@ -62,43 +49,28 @@ type upload struct {
 // brand edition's.
 func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*UploadImageResponse, error) {
 	resetInfo(ctx)
-	p, err := prepareUpload(request)
-	if err != nil {
-		return nil, refuse(&preparedCall{operation: uploadImage}, err)
-	}
-	key, err := c.keys.seal(ctx)
-	if err != nil {
-		return nil, p.describe(ctx, &answer{}, "not sent", err)
-	}
-	p.keyID = key.id
-	return complete[UploadImageResponse](ctx, c, p)
-}
-
-func prepareUpload(request UploadImageRequest) (*preparedCall, error) {
-	name, contentType := request.Filename, http.DetectContentType(request.Content)
-	extension := strings.ToLower(path.Ext(name))
-	switch {
-	case len(request.Content) == 0:
-		return nil, errors.New("Content is required")
-	case len(request.Content) > maxImage:
-		return nil, fmt.Errorf("Content has %d bytes, at most %d are allowed", len(request.Content), maxImage)
-	case !slices.Contains([]string{"image/jpeg", "image/bmp", "image/png"}, contentType):
-		return nil, fmt.Errorf("Content is %s, not a JPG, BMP or PNG picture", contentType)
-	case !slices.Contains([]string{".jpg", ".bmp", ".png"}, extension):
-		return nil, errors.New("Filename must end in .jpg, .bmp or .png")
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune("\"\\/", r) }):
-		return nil, errors.New("Filename must be printable ASCII without quotes, slashes and backslashes")
-	case request.Path != "" && !uploadPath.MatchString(request.Path):
-		return nil, errors.New("Path must be a path such as " + uploadImage.path)
-	case request.DigestField == "filename":
-		return nil, errors.New("DigestField must not be filename, which is the other member of meta")
-	}
-	digest := sha256.Sum256(request.Content)
-	meta, err := json.Marshal(map[string]string{
-		"filename": name, cmp.Or(request.DigestField, "sha256"): hex.EncodeToString(digest[:]),
-	})
+	r, err := c.buildUpload(ctx, request)
 	if err != nil {
 		return nil, err
+	}
+	return uploadImage.send(ctx, c, r)
+}
+
+// buildUpload is build for a body of two parts, of which only the first is signed.
+func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*request, error) {
+	if err := validateUpload(in); err != nil {
+		return nil, refused(uploadImage.operation, nil, err)
+	}
+	key, err := c.keys.sealingKey(ctx)
+	if err != nil {
+		return nil, notSentError(ctx, uploadImage.operation, nil, err)
+	}
+	digest := sha256.Sum256(in.Content)
+	meta, err := json.Marshal(map[string]string{
+		"filename": in.Filename, cmp.Or(in.DigestField, "sha256"): hex.EncodeToString(digest[:]),
+	})
+	if err != nil {
+		return nil, refused(uploadImage.operation, nil, err)
 	}
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -107,21 +79,36 @@ func prepareUpload(request UploadImageRequest) (*preparedCall, error) {
 		data                     []byte
 	}{
 		{`form-data; name="meta"`, "application/json", meta},
-		{`form-data; name="file"; filename="` + name + `"`, contentType, request.Content},
+		{`form-data; name="file"; filename="` + in.Filename + `"`, http.DetectContentType(in.Content), in.Content},
 	} {
-		w, err := form.CreatePart(textproto.MIMEHeader{"Content-Disposition": {part.disposition}, "Content-Type": {part.contentType}})
-		if err == nil {
-			_, err = w.Write(part.data)
-		}
-		if err != nil {
-			return nil, err
-		}
+		w, _ := form.CreatePart(textproto.MIMEHeader{"Content-Disposition": {part.disposition}, "Content-Type": {part.contentType}})
+		_, _ = w.Write(part.data) // into memory
 	}
-	if err := form.Close(); err != nil {
-		return nil, err
-	}
-	return &preparedCall{
-		operation: uploadImage, uri: cmp.Or(request.Path, uploadImage.path), body: body.Bytes(),
-		upload: &upload{meta: meta, contentType: form.FormDataContentType()},
+	_ = form.Close()
+	return &request{
+		operation: uploadImage.operation, uri: cmp.Or(in.Path, uploadImage.path), body: body.Bytes(), signed: meta,
+		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), throttle: c.throttle, verifier: c.verifier,
 	}, nil
+}
+
+func validateUpload(request UploadImageRequest) error {
+	name, contentType := request.Filename, http.DetectContentType(request.Content)
+	extension := strings.ToLower(path.Ext(name))
+	switch {
+	case len(request.Content) == 0:
+		return errors.New("Content is required")
+	case len(request.Content) > maxImage:
+		return fmt.Errorf("Content has %d bytes, at most %d are allowed", len(request.Content), maxImage)
+	case !slices.Contains([]string{"image/jpeg", "image/bmp", "image/png"}, contentType):
+		return fmt.Errorf("Content is %s, not a JPG, BMP or PNG picture", contentType)
+	case !slices.Contains([]string{".jpg", ".bmp", ".png"}, extension):
+		return errors.New("Filename must end in .jpg, .bmp or .png")
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune("\"\\/", r) }):
+		return errors.New("Filename must be printable ASCII without quotes, slashes and backslashes")
+	case request.Path != "" && !uploadPath.MatchString(request.Path):
+		return errors.New("Path must be a path such as " + uploadImage.path)
+	case request.DigestField == "filename":
+		return errors.New("DigestField must not be filename, which is the other member of meta")
+	}
+	return nil
 }

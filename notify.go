@@ -3,7 +3,6 @@ package membercard
 import (
 	"bytes"
 	"context"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,11 +10,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
+	"github.com/wechatpay-cards/membercard/internal/wire"
 )
 
 const (
@@ -111,13 +110,6 @@ func newEvent(eventType string) Event {
 	return nil
 }
 
-// What went wrong with a notification that is no matter of its signature.
-var (
-	errNoPost  = errors.New("a notification is a POST")
-	errBody    = errors.New("the body")
-	errContent = errors.New("the notification is signed by WeChat Pay, but")
-)
-
 // ParseNotification reads the body of a request that WeChat Pay made to a template's NotifyURL, verifies its
 // signature, decrypts it with [Config].APIv3Key and decodes it. [Client.NotificationHandler] does so and
 // answers. The body is read once, up to 1 MiB; no middleware may read or change it before. How long it may take
@@ -136,63 +128,89 @@ func (c *Client) ParseNotification(request *http.Request) (*Notification, error)
 }
 
 func (c *Client) parseNotification(request *http.Request) (*Notification, error) {
+	if request == nil || request.Body == nil {
+		return nil, &notificationError{http.StatusBadRequest, "the body is missing", nil}
+	}
+	return c.receive(request.Context(), request)
+}
+
+// receive verifies, decrypts and decodes a notification. What its headers already refuse is not read.
+func (c *Client) receive(ctx context.Context, request *http.Request) (*Notification, error) {
+	if c.keys.apiv3Key == "" {
+		return nil, &notificationError{http.StatusInternalServerError, "Config.APIv3Key is missing, which decrypts notifications; set it on the merchant platform first", nil}
+	}
+	proof := apiv3.ProofOf(request.Header)
+	flaw := proof.Flaw(time.Now())
+	if flaw != nil {
+		return nil, untrustedNotification(request, nil, reasons[flaw.Kind], flaw.Skew, explainNotification(flaw, request, nil), nil)
+	}
+	key, err := c.keys.verifyingKey(ctx, proof.Serial, fromNotification)
+	if err != nil {
+		return nil, untrustedNotification(request, nil, ReasonUnknownSerial, 0, "", err)
+	}
 	body, err := readNotification(request)
 	if err != nil {
 		return nil, err
 	}
-	return c.openNotification(request.Context(), request, body)
-}
-
-// openNotification verifies, decrypts and decodes a notification whose body was read.
-func (c *Client) openNotification(ctx context.Context, request *http.Request, body []byte) (*Notification, error) {
-	if c.keys.apiv3Key == "" {
-		return nil, errors.New("Config.APIv3Key is missing, which opens notifications; set it on the merchant platform first")
+	if err := ctx.Err(); err != nil {
+		return nil, &notificationError{http.StatusBadRequest, "the body took too long to come", err}
 	}
-	keyOf := func(serial string) (*rsa.PublicKey, error) { return c.keys.verify(ctx, serial, fromNotification) }
-	if untrusted := verifySignature(request.Header, body, keyOf); untrusted != nil {
-		untrusted.RequestID, untrusted.Body = request.Header.Get("Request-ID"), body
-		untrusted.hint = notificationHint(request, untrusted.Reason, len(body))
-		return nil, untrusted
+	if flaw := proof.Verify(key, body); flaw != nil {
+		request.Body = io.NopCloser(bytes.NewReader(body)) // it may be for another merchant number
+		return nil, untrustedNotification(request, body, reasons[flaw.Kind], 0, explainNotification(flaw, request, body), nil)
 	}
 	return decodeNotification(body, c.keys.apiv3Key)
 }
 
 // readNotification reads the body, bounded.
 func readNotification(request *http.Request) ([]byte, error) {
-	if request == nil || request.Body == nil {
-		return nil, fmt.Errorf("%w is missing", errBody)
-	}
-	body, err := io.ReadAll(io.LimitReader(request.Body, maxNotification+1))
+	body, err := wire.ReadAll(request.Body, request.ContentLength, maxNotification)
+	text := ""
 	switch {
 	case errors.Is(err, http.ErrBodyReadAfterClose):
-		return nil, fmt.Errorf("%w was read and closed before, by a middleware perhaps", errBody)
+		text = "the body was read and closed before, by a middleware perhaps"
 	case err != nil:
-		return nil, fmt.Errorf("%w broke off: %w", errBody, err)
+		text = "the body broke off: " + err.Error()
 	case len(body) > maxNotification:
-		return nil, fmt.Errorf("%w is longer than %d bytes", errBody, maxNotification)
+		text = fmt.Sprintf("the body is longer than %d bytes", maxNotification)
 	case len(body) == 0:
-		return nil, fmt.Errorf("%w is empty; if a middleware read it before, it must put it back", errBody)
+		text = "the body is empty; if a middleware read it before, it must put it back"
+	default:
+		return body, nil
 	}
-	return body, nil
+	return nil, &notificationError{http.StatusBadRequest, text, err}
 }
 
-// notificationHint says what usually is behind a notification that does not verify.
-func notificationHint(request *http.Request, reason SignatureReason, length int) string {
-	switch declared := request.Header.Get("Wechatpay-Signature-Type"); {
-	case reason == ReasonMissingHeader:
-		return "does a proxy remove the Wechatpay- headers, or did somebody else than WeChat Pay call?"
-	case reason == ReasonMismatch && declared != "" && declared != apiv3.Scheme:
+// explainNotification says what usually is behind a notification that does not verify.
+func explainNotification(flaw *apiv3.Flaw, request *http.Request, body []byte) string {
+	declared := request.Header.Get("Wechatpay-Signature-Type")
+	switch {
+	case flaw.Kind == apiv3.Incomplete:
+		return flaw.Header + "; " + adviceHeaders
+	case flaw.Kind == apiv3.Stale && flaw.Skew < 0:
+		return adviceClock + ", or it waited on its way: parse a notification when it comes"
+	case flaw.Kind == apiv3.Stale:
+		return adviceClock
+	case flaw.Kind == apiv3.Probe:
+		return ""
+	case declared != "" && declared != apiv3.Scheme:
 		return fmt.Sprintf("it is signed with the scheme %.40q; known is %s", declared, apiv3.Scheme)
-	case reason == ReasonMismatch && request.ContentLength >= 0 && request.ContentLength != int64(length):
-		return fmt.Sprintf("the body has %d bytes where Content-Length says %d: a middleware read or changed it", length, request.ContentLength)
-	case reason == ReasonMismatch:
-		return "did a middleware or proxy change the body, or is it not from WeChat Pay?"
+	case request.ContentLength >= 0 && request.ContentLength != int64(len(body)):
+		return fmt.Sprintf("the body has %d bytes where Content-Length says %d: a middleware read or changed it", len(body), request.ContentLength)
 	}
-	return ""
+	return adviceBody
 }
 
 // decodeNotification decrypts and decodes the body of a proven notification.
 func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
+	n, err := openResource(body, apiv3Key)
+	if err != nil {
+		return nil, &notificationError{http.StatusInternalServerError, "the notification is signed by WeChat Pay, but " + err.Error(), err}
+	}
+	return n, nil
+}
+
+func openResource(body []byte, apiv3Key string) (*Notification, error) {
 	var envelope struct {
 		ID         string          `json:"id"`
 		CreateTime Timestamp       `json:"create_time"`
@@ -201,17 +219,17 @@ func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
 		Resource   *apiv3.Resource `json:"resource"`
 	}
 	if err := json.Unmarshal(body, &envelope); err != nil {
-		return nil, fmt.Errorf("%w it cannot be decoded: %w", errContent, withoutValue(err))
+		return nil, fmt.Errorf("it cannot be decoded: %w", withoutValue(err))
 	}
 	if envelope.Resource == nil {
-		return nil, fmt.Errorf("%w its resource is missing", errContent)
+		return nil, errors.New("its resource is missing")
 	}
 	plaintext, err := envelope.Resource.Open(apiv3Key)
 	if err != nil {
-		return nil, fmt.Errorf("%w its resource cannot be opened: %w", errContent, err)
+		return nil, fmt.Errorf("its resource cannot be opened: %w", err)
 	}
 	if envelope.ID == "" { // by which it is dealt with once
-		return nil, fmt.Errorf("%w its id is missing", errContent)
+		return nil, errors.New("its id is missing")
 	}
 	n := &Notification{
 		ID: envelope.ID, EventType: envelope.EventType, Summary: envelope.Summary, CreateTime: envelope.CreateTime,
@@ -226,7 +244,7 @@ func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
 		err = errNoObject
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w its content cannot be decoded: %w", errContent, withoutValue(err))
+		return nil, fmt.Errorf("its content cannot be decoded: %w", withoutValue(err))
 	}
 	return n, nil
 }
@@ -253,19 +271,53 @@ func withoutValue(err error) error {
 // hides the connection, as http.TimeoutHandler does: the handler cannot set a limit there.
 //
 // What goes wrong is logged to [Config].Logger, so set one: without it nobody learns why a notification was
-// refused, or that handle panicked. The records are without the openid, card code, attach and sensitive values that
-// the notification came with, also where an error or a panic of handle quotes them verbatim, and for an
-// [UnknownEvent], of which nobody knows what is personal, without the text of such an error.
+// refused, or that handle failed. The records hold no value of a notification but its id and type. Of an error of
+// handle they have the type, and of a panic the stack: the text is the program's own, and may quote anything.
 func (c *Client) NotificationHandler(handle func(context.Context, *Notification) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		start := time.Now()
-		// Who hangs up must not end a download of certificates that others wait for.
+		// Who hangs up must not end the work on a notification.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), notificationTimeout)
 		defer cancel()
-		o := c.notified(ctx, http.NewResponseController(w), request, start, handle)
+		n, err := c.receiveInTime(ctx, http.NewResponseController(w), request, start)
+		o := outcome{status: statusFor(err)}
+		if err == nil {
+			o = run(ctx, n, handle)
+		} else {
+			o.problem = noSecrets(err.Error())
+		}
 		answerNotification(w, o.status)
 		o.log(ctx, c.logger, time.Since(start))
 	})
+}
+
+// receiveInTime reads and opens a notification. A server without a limit of its own gets one for the time in which the
+// body is read.
+func (c *Client) receiveInTime(ctx context.Context, controller *http.ResponseController, request *http.Request, start time.Time) (*Notification, error) {
+	server, ok := request.Context().Value(http.ServerContextKey).(*http.Server)
+	limited := !ok || server.ReadTimeout > 0
+	if !limited {
+		_ = controller.SetReadDeadline(start.Add(notificationTimeout))
+	}
+	if request.Method != http.MethodPost {
+		return nil, &notificationError{http.StatusMethodNotAllowed, "a notification is a POST", nil}
+	}
+	if request.Body == nil {
+		request.Body = http.NoBody
+	}
+	n, err := c.receive(ctx, request)
+	if err == nil && !limited { // or it would end the work on this request, and the connection
+		_ = controller.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// statusFor returns the status to answer with to what cannot be handled.
+func statusFor(err error) int {
+	if e, ok := errors.AsType[*notificationError](err); ok {
+		return e.status
+	}
+	return http.StatusUnauthorized
 }
 
 // answerNotification writes what WeChat Pay is told. The status decides.
@@ -290,74 +342,17 @@ type outcome struct {
 	stack         []string // of a panic
 }
 
-// notified reads and opens a notification and has it handled.
-func (c *Client) notified(ctx context.Context, controller *http.ResponseController, request *http.Request, start time.Time, handle func(context.Context, *Notification) error) outcome {
-	body, err := readInTime(controller, request, start)
-	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w took too long to come", errBody)
-	}
-	var n *Notification
-	if err == nil {
-		n, err = c.openNotification(ctx, request, body)
-	}
-	if err == nil {
-		err = ctx.Err() // a download took too long
-	}
-	if err != nil {
-		return outcome{status: refusal(err), problem: oneLine(err.Error(), nil)}
-	}
-	return handled(ctx, n, handle)
-}
-
-// readInTime reads the body of a notification. A server without a limit of its own gets one for that time.
-func readInTime(controller *http.ResponseController, request *http.Request, start time.Time) ([]byte, error) {
-	server, ok := request.Context().Value(http.ServerContextKey).(*http.Server)
-	limited := !ok || server.ReadTimeout > 0
-	if !limited {
-		_ = controller.SetReadDeadline(start.Add(notificationTimeout))
-	}
-	if request.Method != http.MethodPost {
-		return nil, errNoPost
-	}
-	body, err := readNotification(request)
-	if err == nil && !limited { // or it would end the work on this request, and the connection
-		_ = controller.SetReadDeadline(time.Time{})
-	}
-	return body, err
-}
-
-// refusal returns the status to answer with to what cannot be handled.
-func refusal(err error) int {
-	switch {
-	case errors.Is(err, errNoPost):
-		return http.StatusMethodNotAllowed
-	case errors.Is(err, ErrSignature):
-		return http.StatusUnauthorized
-	case errors.Is(err, errBody):
-		return http.StatusBadRequest
-	}
-	return http.StatusInternalServerError
-}
-
-// handled has a notification handled. No panic of handle gets past it.
-func handled(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) (o outcome) {
-	private := n.private()
-	_, unknown := n.Event.(*UnknownEvent)
-	o = outcome{status: http.StatusNoContent, id: oneLine(n.ID, private()), eventType: oneLine(n.EventType, private())}
-	fail := func(text string) {
-		if unknown {
-			text = "the text of the failure is left out: it may quote an event of which nobody knows what is personal"
-		}
-		o.status, o.problem = http.StatusInternalServerError, redact(text, private(), 1)
-	}
+// run has a notification handled. No panic of handle gets past it.
+func run(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) (o outcome) {
+	clean := noSecrets
+	o = outcome{status: http.StatusNoContent, id: clean(n.ID), eventType: clean(n.EventType)} // it is handle's from now on
 	defer func() {
 		if p := recover(); p != nil {
-			o.stack = stack()
-			fail(fmt.Sprintf("panic: %v", p))
+			o.status, o.problem, o.stack = http.StatusInternalServerError, fmt.Sprintf("the handler panicked with a %T", p), stack()
 		}
 	}()
 	if err := handle(ctx, n); err != nil {
-		fail(err.Error())
+		o.status, o.problem = http.StatusInternalServerError, fmt.Sprintf("the handler returned a %T", err)
 	} else if ctx.Err() != nil {
 		o.problem = "it was handled, but later than WeChat Pay waits, which sends it again"
 	}
@@ -396,41 +391,4 @@ func (o *outcome) log(ctx context.Context, logger *slog.Logger, took time.Durati
 		attributes = append(attributes, slog.Any("stack", o.stack))
 	}
 	logger.LogAttrs(ctx, level, "wechatpay notification", attributes...)
-}
-
-// private returns a function for the values of the notification that no log may quote. It looks at the
-// notification now, since it is handle's afterwards, and at what handle opened when it is called.
-func (n *Notification) private() func() []string {
-	var values []string
-	var sensitive []Sensitive
-	user := func(card *UserCard) {
-		values = append(values, card.OpenID, card.UserCardCode, card.Attach)
-		sensitive = append(sensitive, card.PhoneNumber)
-		if card.UserInformation == nil {
-			return
-		}
-		for _, common := range card.UserInformation.CommonFieldList {
-			sensitive = append(sensitive, common.Value)
-		}
-		for _, custom := range card.UserInformation.CustomFieldList {
-			sensitive = append(sensitive, custom.UserChosenValues...)
-		}
-	}
-	switch event := n.Event.(type) {
-	case *UserCardCreated:
-		user(&event.UserCard)
-	case *UserCardDeleted:
-		user(&event.UserCard)
-	case *PointsExchangeRequested:
-		values = append(values, event.OpenID, event.UserCardCode)
-	case *PointsSyncRequested:
-		values = append(values, event.OpenID, event.UserCardCode)
-	}
-	return func() []string {
-		all := slices.Clone(values)
-		for _, s := range sensitive {
-			all = append(all, s.get().known())
-		}
-		return all
-	}
 }

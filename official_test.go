@@ -72,7 +72,7 @@ func TestOfficialAnswersThroughTheClient(t *testing.T) {
 	t.Parallel()
 	for operation := range answers {
 		server := newServer(t)
-		data := readFile(t, officialFile(operation, "response"))
+		data := identified(operation, readFile(t, officialFile(operation, "response")))
 		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: data})
 		got, err := do(t.Context(), server.Client(), requests[operation])
 		require.NoError(t, err, operation)
@@ -141,7 +141,7 @@ func TestUnknownValuesSurvive(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(
-		`{"user_card_code":"1","user_card_state":"FROZEN","card_type":"NEW","valid_date_information":{"type":"LUNAR"},` +
+		`{"user_card_code":"478515832665","user_card_state":"FROZEN","card_type":"NEW","valid_date_information":{"type":"LUNAR"},` +
 			`"points":7,"new_object":{"a":[1]},"level":null,"user_information":null,"phone_number":null,"pickup_time":null,"invalid_time":""}`,
 	)})
 	card, err := server.Client().GetUserCard(t.Context(), getRequest)

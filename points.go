@@ -2,28 +2,6 @@ package membercard
 
 import (
 	"context"
-	"net/http"
-)
-
-// Points (积分).
-const (
-	// OperationSyncUserPoints is Client.SyncUserPoints. 5 requests a second for each merchant number (page
-	// of 2025.08.20).
-	OperationSyncUserPoints Operation = "SyncUserPoints"
-	// OperationConfirmPointsExchange is Client.ConfirmPointsExchange. 5 requests a second for each merchant
-	// number (page of 2025.08.20).
-	OperationConfirmPointsExchange Operation = "ConfirmPointsExchange"
-)
-
-var (
-	syncUserPoints = &operation{
-		name: OperationSyncUserPoints, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/user-points/sync", repeat: repeatableWrite,
-	}
-	confirmPointsExchange = &operation{
-		name: OperationConfirmPointsExchange, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/user-points/exchange-coupon/confirm", repeat: repeatableWrite,
-	}
 )
 
 // SyncUserPointsRequest sets the points of one card. All fields are required; a balance of 0 is sent.
@@ -31,8 +9,8 @@ type SyncUserPointsRequest struct {
 	OutRequestNo string `json:"out_request_no" in:"body"` // at most 128 characters of A-Z a-z 0-9 - _; identifies the change
 	BrandID      string `json:"brand_id" in:"body"`
 	CardID       string `json:"card_id" in:"body"`
-	OpenID       string `json:"openid" in:"body"`
-	UserCardCode string `json:"user_card_code" in:"body"`
+	OpenID       string `json:"openid" in:"body,personal"`
+	UserCardCode string `json:"user_card_code" in:"body,personal"`
 	PointBalance int64  `json:"point_balance" in:"body"` // the balance after the change, not the change
 }
 
@@ -55,7 +33,7 @@ type UserPoints struct {
 // Rate limit: 5 a second for each merchant number (2025.08.20). Repeated automatically with identical
 // bytes. Document 4015897280.
 func (c *Client) SyncUserPoints(ctx context.Context, request SyncUserPointsRequest) (*UserPoints, error) {
-	return call[UserPoints](ctx, c, syncUserPoints, request)
+	return syncUserPoints.call(ctx, c, request)
 }
 
 // ConfirmPointsExchangeRequest allows or rejects a swap of points for a coupon. All fields but
@@ -65,8 +43,8 @@ type ConfirmPointsExchangeRequest struct {
 	ExchangeCouponTemplateID string               `json:"exchange_coupon_template_id" in:"body"` // as in the notification, at most 32 characters
 	BrandID                  string               `json:"brand_id" in:"body"`
 	CardID                   string               `json:"card_id" in:"body"`
-	OpenID                   string               `json:"openid" in:"body"`
-	UserCardCode             string               `json:"user_card_code" in:"body"`
+	OpenID                   string               `json:"openid" in:"body,personal"`
+	UserCardCode             string               `json:"user_card_code" in:"body,personal"`
 	Result                   PointsExchangeResult `json:"result" in:"body"`                  // the merchant's word
 	RejectReason             string               `json:"reject_reason,omitempty" in:"body"` // required when rejecting, at most 32 characters
 }
@@ -116,5 +94,5 @@ type PointsExchange struct {
 // Rate limit: 5 a second for each merchant number (2025.08.20). Repeated automatically with identical
 // bytes. Document 4015897268.
 func (c *Client) ConfirmPointsExchange(ctx context.Context, request ConfirmPointsExchangeRequest) (*PointsExchange, error) {
-	return call[PointsExchange](ctx, c, confirmPointsExchange, request)
+	return confirmPointsExchange.call(ctx, c, request)
 }

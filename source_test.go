@@ -12,15 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheSourceStartsNoGoroutine: leaks are impossible where nothing is started. It also keeps out what
-// would be deaf to a context or weaken TLS.
-func TestTheSourceStartsNoGoroutine(t *testing.T) {
+// TestTheSourceStartsOneGoroutine, for a download of certificates: leaks are impossible where nothing is started. It also
+// keeps out what would be deaf to a context or weaken TLS.
+func TestTheSourceStartsOneGoroutine(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
 	internal, err := filepath.Glob("internal/*/*.go")
 	require.NoError(t, err)
 	read := 0
+	var started []string
 	for _, file := range append(files, internal...) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -32,7 +33,7 @@ func TestTheSourceStartsNoGoroutine(t *testing.T) {
 		ast.Inspect(parsed, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.GoStmt:
-				assert.Fail(t, "a goroutine is started", positions.Position(n.Pos()))
+				started = append(started, file)
 			case *ast.Ident:
 				assert.NotContains(t, []string{"InsecureSkipVerify", "AfterFunc"}, n.Name, positions.Position(n.Pos()))
 			case *ast.SelectorExpr:
@@ -46,4 +47,5 @@ func TestTheSourceStartsNoGoroutine(t *testing.T) {
 		})
 	}
 	require.Greater(t, read, 8)
+	assert.Equal(t, []string{"keyring.go"}, started)
 }

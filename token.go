@@ -2,35 +2,13 @@ package membercard
 
 import (
 	"context"
-	"net/http"
-)
-
-// Tokens for the components of mini programs and H5 pages.
-const (
-	// OperationCreatePreAuthToken is Client.CreatePreAuthToken. 5 requests a second for each merchant number
-	// (page of 2025.11.19).
-	OperationCreatePreAuthToken Operation = "CreatePreAuthToken" //nolint:gosec // a name, no token
-	// OperationCreatePayViewToken is Client.CreatePayViewToken. 10 requests a second for each merchant
-	// number (page of 2025.12.12; another source of that day says 5).
-	OperationCreatePayViewToken Operation = "CreatePayViewToken"
-)
-
-var (
-	createPreAuthToken = &operation{
-		name: OperationCreatePreAuthToken, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/pre-auth-tokens", repeat: read,
-	}
-	createPayViewToken = &operation{
-		name: OperationCreatePayViewToken, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/pay-view-tokens", repeat: read,
-	}
 )
 
 // CreatePreAuthTokenRequest says who is to join what. All fields are required.
 type CreatePreAuthTokenRequest struct {
-	BrandID string `json:"brand_id" in:"body"` // 品牌ID, at most 32 characters
-	CardID  string `json:"card_id" in:"body"`  // template id (会员卡模板ID), at most 32 characters
-	OpenID  string `json:"openid" in:"body"`   // the user under the template's AppID (用户标识), at most 128 characters
+	BrandID string `json:"brand_id" in:"body"`        // 品牌ID, at most 32 characters
+	CardID  string `json:"card_id" in:"body"`         // template id (会员卡模板ID), at most 32 characters
+	OpenID  string `json:"openid" in:"body,personal"` // the user under the template's AppID (用户标识), at most 128 characters
 }
 
 // Token opens a component (预授权凭证) once it is handed to a mini program or an H5 page.
@@ -48,14 +26,14 @@ type Token struct {
 // Rate limit: 5 a second for each merchant number (2025.11.19). It changes nothing: repeated
 // automatically. Document 4015336986.
 func (c *Client) CreatePreAuthToken(ctx context.Context, request CreatePreAuthTokenRequest) (*Token, error) {
-	return call[Token](ctx, c, createPreAuthToken, request)
+	return createPreAuthToken.call(ctx, c, request)
 }
 
 // CreatePayViewTokenRequest says whose payment code is to be shown. All fields are required.
 type CreatePayViewTokenRequest struct {
-	BrandID string `json:"brand_id" in:"body"` // 品牌ID, at most 32 characters
-	CardID  string `json:"card_id" in:"body"`  // template id (会员卡模板ID), at most 32 characters
-	OpenID  string `json:"openid" in:"body"`   // the user under the template's AppID (用户标识), at most 128 characters
+	BrandID string `json:"brand_id" in:"body"`        // 品牌ID, at most 32 characters
+	CardID  string `json:"card_id" in:"body"`         // template id (会员卡模板ID), at most 32 characters
+	OpenID  string `json:"openid" in:"body,personal"` // the user under the template's AppID (用户标识), at most 128 characters
 }
 
 // CreatePayViewToken makes the token with which a mini program opens the component that shows the payment
@@ -66,5 +44,5 @@ type CreatePayViewTokenRequest struct {
 // Rate limit: 10 a second for each merchant number (2025.12.12; another source says 5). It changes nothing:
 // repeated automatically. Document 4016834476.
 func (c *Client) CreatePayViewToken(ctx context.Context, request CreatePayViewTokenRequest) (*Token, error) {
-	return call[Token](ctx, c, createPayViewToken, request)
+	return createPayViewToken.call(ctx, c, request)
 }

@@ -3,74 +3,14 @@ package membercard
 import (
 	"context"
 	"iter"
-	"net/http"
-)
-
-// User cards (用户会员卡).
-const (
-	// OperationGetUserCard is Client.GetUserCard. No limit is documented (page of 2025.06.22); the
-	// brand edition's page says 5 requests a second.
-	OperationGetUserCard Operation = "GetUserCard"
-	// OperationListUserCards is Client.ListUserCards. 5 requests a second for each merchant number (page of
-	// 2025.07.25).
-	OperationListUserCards Operation = "ListUserCards"
-	// OperationUpdateUserCard is Client.UpdateUserCard. No limit is documented (page of 2025.06.22);
-	// the brand edition's page says 5 requests a second.
-	OperationUpdateUserCard Operation = "UpdateUserCard"
-	// OperationInvalidateUserCard is Client.InvalidateUserCard. No limit is documented (page of
-	// 2025.06.22); the brand edition's page says 5 requests a second.
-	OperationInvalidateUserCard Operation = "InvalidateUserCard"
-	// OperationConfirmUserCard is Client.ConfirmUserCard. 5 requests a second for each merchant number
-	// (newer text of the page of 2025.06.22).
-	OperationConfirmUserCard Operation = "ConfirmUserCard"
-	// OperationImportUserCardByOpenID is Client.ImportUserCardByOpenID. 5 requests a second for each
-	// merchant number (newer text of the page of 2025.06.22).
-	OperationImportUserCardByOpenID Operation = "ImportUserCardByOpenID"
-	// OperationImportUserCardByPhone is Client.ImportUserCardByPhone. No limit is documented (page of
-	// 2025.06.22).
-	OperationImportUserCardByPhone Operation = "ImportUserCardByPhone"
-)
-
-var (
-	getUserCard = &operation{
-		name: OperationGetUserCard, method: http.MethodGet,
-		path: "/v3/brand/partner/card-member/user-cards/{user_card_code}", repeat: read,
-	}
-	listUserCards = &operation{
-		name: OperationListUserCards, method: http.MethodGet,
-		path: "/v3/brand/partner/card-member/user-cards", repeat: read,
-	}
-	updateUserCard = &operation{
-		name: OperationUpdateUserCard, method: http.MethodPatch,
-		path: "/v3/brand/partner/card-member/user-cards/{user_card_code}", repeat: repeatableWrite,
-		contested: true,
-	}
-	invalidateUserCard = &operation{
-		name: OperationInvalidateUserCard, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/user-cards/{user_card_code}/invalidate", repeat: irreversible,
-		contested: true,
-	}
-	confirmUserCard = &operation{
-		name: OperationConfirmUserCard, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/user-cards/{user_card_code}/confirm", repeat: otherWrite,
-		contested: true,
-	}
-	importUserCardByOpenID = &operation{
-		name: OperationImportUserCardByOpenID, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/user-cards/import-by-openid", repeat: otherWrite,
-	}
-	importUserCardByPhone = &operation{
-		name: OperationImportUserCardByPhone, method: http.MethodPost,
-		path: "/v3/brand/partner/card-member/user-cards/import-by-phone", repeat: otherWrite,
-	}
 )
 
 // GetUserCardRequest names one user's card. All fields are required.
 type GetUserCardRequest struct {
-	BrandID      string `json:"brand_id" in:"query"`      // 品牌ID, at most 32 characters
-	CardID       string `json:"card_id" in:"query"`       // template id (会员卡模板ID), at most 32 characters
-	UserCardCode string `json:"user_card_code" in:"path"` // card code (会员卡code), at most 32 characters: digits, Latin letters, half-width punctuation
-	OpenID       string `json:"openid" in:"query"`        // the user under the template's AppID (用户标识), at most 128 characters
+	BrandID      string `json:"brand_id" in:"query"`               // 品牌ID, at most 32 characters
+	CardID       string `json:"card_id" in:"query"`                // template id (会员卡模板ID), at most 32 characters
+	UserCardCode string `json:"user_card_code" in:"path,personal"` // card code (会员卡code), at most 32 characters: digits, Latin letters, half-width punctuation
+	OpenID       string `json:"openid" in:"query,personal"`        // the user under the template's AppID (用户标识), at most 128 characters
 }
 
 // GetUserCard reads a user's card (查询用户会员卡信息).
@@ -81,13 +21,13 @@ type GetUserCardRequest struct {
 // Rate limit: none documented (2025.06.22), assume 5 a second. A read: repeated automatically.
 // Document 4015336980.
 func (c *Client) GetUserCard(ctx context.Context, request GetUserCardRequest) (*UserCard, error) {
-	return call[UserCard](ctx, c, getUserCard, request)
+	return getUserCard.call(ctx, c, request)
 }
 
 // ListUserCardsRequest asks for the cards of one user.
 type ListUserCardsRequest struct {
 	BrandID       string        `json:"brand_id" in:"query"`                  // required
-	OpenID        string        `json:"openid" in:"query"`                    // required; the user under the template's AppID
+	OpenID        string        `json:"openid" in:"query,personal"`           // required; the user under the template's AppID
 	UserCardState UserCardState `json:"user_card_state,omitempty" in:"query"` // only cards in this state; empty: all
 	Offset        int           `json:"offset" in:"query"`                    // records to skip
 	Limit         int           `json:"limit" in:"query"`                     // page size, 1 to 20; 0 sends 20
@@ -112,14 +52,14 @@ func (c *Client) ListUserCards(ctx context.Context, request ListUserCardsRequest
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
 	}
-	return call[ListUserCardsResponse](ctx, c, listUserCards, request)
+	return listUserCards.call(ctx, c, request)
 }
 
 // AllUserCards iterates over the cards of a user under a brand (查询用户在品牌下所有会员卡) from request.Offset on,
 // making one [Client.ListUserCards] call a page when it is needed, with its limit and repeats. The first error
 // ends it. Ranging again starts over. What is added or removed meanwhile can shift the pages. Document 4015336984.
 func (c *Client) AllUserCards(ctx context.Context, request ListUserCardsRequest) iter.Seq2[*UserCard, error] {
-	return all(request.Offset, func(offset int) ([]UserCard, int, error) {
+	return all(request.Offset, request.Limit, func(offset int) ([]UserCard, int, error) {
 		request := request
 		request.Offset = offset
 		page, err := c.ListUserCards(ctx, request)
@@ -127,16 +67,16 @@ func (c *Client) AllUserCards(ctx context.Context, request ListUserCardsRequest)
 			return nil, 0, err
 		}
 		return page.Data, page.TotalCount, nil
-	})
+	}, func(card *UserCard) string { return card.CardID + " " + card.UserCardCode })
 }
 
 // UpdateUserCardRequest changes one user's card. The first four fields name it and are required; of
 // the others at least one is. A nil pointer and a zero PhoneNumber leave the value as it is.
 type UpdateUserCardRequest struct {
-	UserCardCode         string    `json:"user_card_code" in:"path"`
+	UserCardCode         string    `json:"user_card_code" in:"path,personal"`
 	CardID               string    `json:"card_id" in:"query|body"`
 	BrandID              string    `json:"brand_id" in:"body"`
-	OpenID               string    `json:"openid" in:"body"`
+	OpenID               string    `json:"openid" in:"body,personal"`
 	CardColor            *string   `json:"card_color,omitempty" in:"body"`       // #RRGGBB
 	CardPictureURL       *string   `json:"card_picture_url,omitempty" in:"body"` // from the image upload only, at most 256 characters
 	Level                *string   `json:"level,omitempty" in:"body"`            // member level (等级), at most 10 characters
@@ -144,11 +84,6 @@ type UpdateUserCardRequest struct {
 	PhoneNumber          Sensitive `json:"phone_number,omitzero" in:"body"`      // sent encrypted
 	ValidDateInformation *DateInfo `json:"valid_date_information,omitempty" in:"body"`
 	UserInformation      *UserInfo `json:"user_information,omitempty" in:"body"` // the answers are sent encrypted
-}
-
-func (r UpdateUserCardRequest) seal(s *sealer) any {
-	s.personal(&r.PhoneNumber, &r.UserInformation)
-	return r
 }
 
 // UpdateUserCard changes the picture, level, validity, phone number and other data of a user's card
@@ -165,15 +100,15 @@ func (r UpdateUserCardRequest) seal(s *sealer) any {
 // Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
 // bytes. Document 4015336985.
 func (c *Client) UpdateUserCard(ctx context.Context, request UpdateUserCardRequest) (*UserCard, error) {
-	return call[UserCard](ctx, c, updateUserCard, request)
+	return updateUserCard.call(ctx, c, request)
 }
 
 // InvalidateUserCardRequest names the card to invalidate. All fields but InvalidReason are required.
 type InvalidateUserCardRequest struct {
 	BrandID       string `json:"brand_id" in:"query|body"`
 	CardID        string `json:"card_id" in:"query|body"`
-	UserCardCode  string `json:"user_card_code" in:"path"`
-	OpenID        string `json:"openid" in:"body"`
+	UserCardCode  string `json:"user_card_code" in:"path,personal"`
+	OpenID        string `json:"openid" in:"body,personal"`
 	InvalidReason string `json:"invalid_reason,omitempty" in:"body"` // 作废原因, at most 32 characters
 }
 
@@ -190,16 +125,16 @@ type InvalidateUserCardRequest struct {
 // Rate limit: none documented (2025.06.22), assume 5 a second. Irreversible: repeated only when it is
 // certain that nothing was sent. Document 4015336983.
 func (c *Client) InvalidateUserCard(ctx context.Context, request InvalidateUserCardRequest) (*UserCard, error) {
-	return call[UserCard](ctx, c, invalidateUserCard, request)
+	return invalidateUserCard.call(ctx, c, request)
 }
 
 // ConfirmUserCardRequest says how opening a card went. The first four fields and UserCardConfirmState are
 // required; the others change the card in the same call.
 type ConfirmUserCardRequest struct {
-	UserCardCode         string               `json:"user_card_code" in:"path"` // CodeModeMerchantAllocate: the code the card is to have
+	UserCardCode         string               `json:"user_card_code" in:"path,personal"` // CodeModeMerchantAllocate: the code the card is to have
 	CardID               string               `json:"card_id" in:"query|body"`
 	BrandID              string               `json:"brand_id" in:"body"`
-	OpenID               string               `json:"openid" in:"body"`
+	OpenID               string               `json:"openid" in:"body,personal"`
 	CardColor            string               `json:"card_color,omitempty" in:"body"`
 	CardPictureURL       string               `json:"card_picture_url,omitempty" in:"body"`
 	PhoneNumber          Sensitive            `json:"phone_number,omitzero" in:"body"` // sent encrypted
@@ -208,11 +143,6 @@ type ConfirmUserCardRequest struct {
 	UserInformation      *UserInfo            `json:"user_information,omitempty" in:"body"` // the answers are sent encrypted
 	Attach               string               `json:"attach,omitempty" in:"body"`           // at most 256 characters
 	UserCardConfirmState UserCardConfirmState `json:"user_card_confirm_state" in:"body"`
-}
-
-func (r ConfirmUserCardRequest) seal(s *sealer) any {
-	s.personal(&r.PhoneNumber, &r.UserInformation)
-	return r
 }
 
 // ConfirmUserCard tells WeChat Pay how opening a card went (同步会员开通结果) and returns the card. A card that
@@ -228,7 +158,7 @@ func (r ConfirmUserCardRequest) seal(s *sealer) any {
 // Rate limit: 5 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit,
 // or when it is certain that nothing was sent. Document 4015336979.
 func (c *Client) ConfirmUserCard(ctx context.Context, request ConfirmUserCardRequest) (*UserCard, error) {
-	return call[UserCard](ctx, c, confirmUserCard, request)
+	return confirmUserCard.call(ctx, c, request)
 }
 
 // ImportUserCardByOpenIDRequest describes a member the merchant has already. The first four fields are
@@ -236,20 +166,15 @@ func (c *Client) ConfirmUserCard(ctx context.Context, request ConfirmUserCardReq
 type ImportUserCardByOpenIDRequest struct {
 	BrandID              string    `json:"brand_id" in:"body"`
 	CardID               string    `json:"card_id" in:"body"`
-	OpenID               string    `json:"openid" in:"body"`                // under an AppID bound to the card's brand
-	UserCardCode         string    `json:"user_card_code" in:"body"`        // in both code modes
-	PhoneNumber          Sensitive `json:"phone_number,omitzero" in:"body"` // sent encrypted
+	OpenID               string    `json:"openid" in:"body,personal"`         // under an AppID bound to the card's brand
+	UserCardCode         string    `json:"user_card_code" in:"body,personal"` // in both code modes
+	PhoneNumber          Sensitive `json:"phone_number,omitzero" in:"body"`   // sent encrypted
 	CardColor            string    `json:"card_color,omitempty" in:"body"`
 	CardPictureURL       string    `json:"card_picture_url,omitempty" in:"body"`
 	Level                string    `json:"level,omitempty" in:"body"`                  // at most 10 characters
 	UserInformation      *UserInfo `json:"user_information,omitempty" in:"body"`       // the answers are sent encrypted
 	ValidDateInformation *DateInfo `json:"valid_date_information,omitempty" in:"body"` // of the template's type; a source requires it
 	PickupTime           Timestamp `json:"pickup_time,omitzero" in:"body"`             // send it when known; needed for DateTypeFixTerm
-}
-
-func (r ImportUserCardByOpenIDRequest) seal(s *sealer) any {
-	s.personal(&r.PhoneNumber, &r.UserInformation)
-	return r
 }
 
 // ImportUserCardByOpenID gives a card to a member the merchant has already (根据OPENID导入用户会员卡). The card
@@ -262,7 +187,7 @@ func (r ImportUserCardByOpenIDRequest) seal(s *sealer) any {
 // Rate limit: 5 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit,
 // or when it is certain that nothing was sent. Document 4015336981.
 func (c *Client) ImportUserCardByOpenID(ctx context.Context, request ImportUserCardByOpenIDRequest) (*UserCard, error) {
-	return call[UserCard](ctx, c, importUserCardByOpenID, request)
+	return importUserCardByOpenID.call(ctx, c, request)
 }
 
 // ImportUserCardByPhoneRequest describes a member the merchant knows by phone number. The first four
@@ -271,18 +196,13 @@ type ImportUserCardByPhoneRequest struct {
 	BrandID              string    `json:"brand_id" in:"body"`
 	CardID               string    `json:"card_id" in:"body"`
 	PhoneNumber          Sensitive `json:"phone_number" in:"body"` // sent encrypted
-	UserCardCode         string    `json:"user_card_code" in:"body"`
+	UserCardCode         string    `json:"user_card_code" in:"body,personal"`
 	CardColor            string    `json:"card_color,omitempty" in:"body"`
 	CardPictureURL       string    `json:"card_picture_url,omitempty" in:"body"`
 	Level                string    `json:"level,omitempty" in:"body"`                  // at most 10 characters
 	UserInformation      *UserInfo `json:"user_information,omitempty" in:"body"`       // the answers are sent encrypted
 	ValidDateInformation *DateInfo `json:"valid_date_information,omitempty" in:"body"` // of the template's type
 	PickupTime           Timestamp `json:"pickup_time,omitzero" in:"body"`
-}
-
-func (r ImportUserCardByPhoneRequest) seal(s *sealer) any {
-	s.personal(&r.PhoneNumber, &r.UserInformation)
-	return r
 }
 
 // ImportUserCardByPhone gives a card to the user with a phone number (根据手机号导入用户会员卡). The service has
@@ -294,5 +214,5 @@ func (r ImportUserCardByPhoneRequest) seal(s *sealer) any {
 // Rate limit: none documented (2025.06.22). Repeated automatically after a rate limit, or when it is
 // certain that nothing was sent. Document 4015336982.
 func (c *Client) ImportUserCardByPhone(ctx context.Context, request ImportUserCardByPhoneRequest) (*UserCard, error) {
-	return call[UserCard](ctx, c, importUserCardByPhone, request)
+	return importUserCardByPhone.call(ctx, c, request)
 }

@@ -55,7 +55,6 @@ func TestTemplateLifeCycle(t *testing.T) {
 		"a foreign picture":  func(r *membercard.CreateCardRequest) { r.CardPictureURL = "https://example.com/a.png" },
 		"a query in notify":  func(r *membercard.CreateCardRequest) { r.NotifyURL = "https://example.com/notify?a=b" },
 		"an odd number":      func(r *membercard.CreateCardRequest) { r.OutRequestNo = "no 1" },
-		"an empty validity":  func(r *membercard.CreateCardRequest) { r.ValidDateInformation = membercard.DateInfo{} },
 		"a validity of days": func(r *membercard.CreateCardRequest) { r.ValidDateInformation.Type = membercard.DateTypeFixTerm },
 	} {
 		_, err := client.CreateCard(t.Context(), createCardRequest(func(r *membercard.CreateCardRequest) { r.OutRequestNo = "no-2"; change(r) }))

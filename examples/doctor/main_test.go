@@ -162,7 +162,7 @@ func TestMisconfigurations(t *testing.T) {
 		}, says: "Does a proxy remove the Wechatpay- headers"},
 		"a path behind the address": {plant: func(p *patient) {
 			p.flags["base-url"] += "/pay"
-		}, says: "does BaseURL have a path?"},
+		}, says: "BaseURL has a path, which something on the way must take off"},
 		"v3 behind the address": {plant: func(p *patient) {
 			p.flags["base-url"] += "/v3/"
 		}, says: "BaseURL must not end in /v3"},
@@ -176,7 +176,7 @@ func TestMisconfigurations(t *testing.T) {
 		}, says: "a damaged PEM file: its line breaks or its END line are missing"},
 		"no way to WeChat Pay": {plant: func(p *patient) {
 			p.flags["base-url"] = "http://127.0.0.1:1"
-		}, says: "look at DNS, firewall and proxy on the way to 127.0.0.1:1"},
+		}, says: "look at DNS, firewall and proxy on the way to it"},
 		"a missing file": {plant: func(p *patient) {
 			require.NoError(t, os.Remove(filepath.Join(p.dir, account.CertificateFile)))
 		}, says: "apiclient_cert.pem: no such file or directory; it comes from the merchant platform"},

@@ -1,0 +1,44 @@
+package membercard
+
+import (
+	"errors"
+	"iter"
+)
+
+const defaultLimit = 20 // page size of the lists, the most that the service allows
+
+var errSamePage = errors.New("the list does not go on: a page has brought nothing new")
+
+// all iterates over the elements of pages. list returns one page from an offset on and how many elements there are in
+// all, which is a hint: the end is an empty page, or a page that is not full where the total agrees. key tells elements
+// apart. The first error ends it, and so does a page on which all was there before.
+func all[T any](offset, limit int, list func(offset int) (page []T, total int, err error), key func(*T) string) iter.Seq2[*T, error] {
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	return func(yield func(*T, error) bool) {
+		seen := map[string]bool{}
+		for offset := offset; ; {
+			page, total, err := list(offset)
+			before := len(seen)
+			for i := range page {
+				seen[key(&page[i])] = true
+			}
+			if err == nil && len(page) > 0 && len(seen) == before {
+				err = errSamePage
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range page {
+				if !yield(&page[i], nil) {
+					return
+				}
+			}
+			if offset += len(page); len(page) == 0 || len(page) < limit && offset >= total {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package membercard
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/wechatpay-cards/membercard/internal/redact"
+)
+
+// request is what a call sends, but for what each attempt adds: time, nonce and signature. build makes it; nothing
+// changes it.
+type request struct {
+	*operation
+	uri         string // escaped path and query
+	body        []byte // nil for none
+	signed      []byte // what of body the signature covers: all of it, but for an upload
+	contentType string
+	keyID       string                                 // of the key that encrypted, for Wechatpay-Serial
+	inOther     bool                                   // contested parameters are in their other place
+	in          reflect.Value                          // what the caller asked for, which the answer must repeat
+	plaintexts  []string                               // of the sensitive values in it
+	throttle    func(context.Context, Operation) error // nil for none
+	verifier    verifier
+}
+
+// build validates, encrypts and encodes a request. Its errors can be returned as they are.
+func (c *Client) build(ctx context.Context, op *operation, in reflect.Value) (*request, error) {
+	if err := validate(op, in); err != nil {
+		return nil, refused(op, secretsOf(op, in), err)
+	}
+	key, err := c.keys.sealingKey(ctx)
+	if err != nil {
+		return nil, notSentError(ctx, op, secretsOf(op, in), err)
+	}
+	inOther := slices.Contains(c.idsInBody, op.name)
+	s := &sealer{client: c, key: key.key}
+	uri, body, err := encode(op, in, s, inOther)
+	if err != nil {
+		return nil, refused(op, append(secretsOf(op, in), s.plaintexts...), err)
+	}
+	return &request{
+		operation: op, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inOther: inOther,
+		in: in, plaintexts: s.plaintexts, throttle: c.throttle, verifier: c.verifier,
+	}, nil
+}
+
+// secrets are the values that no text may quote.
+func (r *request) secrets() redact.Secrets {
+	return append(secretsOf(r.operation, r.in), r.plaintexts...)
+}
+
+func secretsOf(op *operation, in reflect.Value) redact.Secrets {
+	var secrets redact.Secrets
+	for _, p := range op.parameters {
+		if p.personal {
+			secrets = append(secrets, in.Field(p.index).String())
+		}
+	}
+	return secrets
+}
+
+// validate refuses what cannot be meant.
+func validate(op *operation, in reflect.Value) error {
+	for _, p := range op.parameters {
+		value := in.Field(p.index)
+		if !p.optional && !p.number && isZero(value) {
+			return fmt.Errorf("%s (%s) is required", p.field, p.name)
+		}
+		if where, ok := checkText(value); !ok {
+			return fmt.Errorf("%s%s holds an emoji or another character of four UTF-8 bytes, or invalid UTF-8, which the service does not take", p.field, where)
+		}
+		if p.place != "path" {
+			continue
+		}
+		if segment := value.String(); segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
+			return fmt.Errorf("%s (%s) must not be \".\" or \"..\" nor hold control characters", p.field, p.name)
+		}
+	}
+	return nil
+}
+
+// encode makes URI and body. Sensitive values are encrypted on the way, so that no request can forget it.
+func encode(op *operation, in reflect.Value, s *sealer, inOther bool) (uri string, body []byte, err error) {
+	path, changes, changeable := op.path, 0, 0
+	query := make([]byte, 0, 256)
+	for _, p := range op.parameters {
+		value := in.Field(p.index)
+		if p.optional {
+			changeable++
+			if isZero(value) {
+				continue
+			}
+		}
+		place := p.place
+		if inOther {
+			place = p.other
+		}
+		switch place {
+		case "path":
+			path = strings.Replace(path, "{"+p.name+"}", escape(text(value)), 1)
+		case "query":
+			query = append(append(append(append(query, '&'), p.name...), '='), escape(text(value))...)
+		case "body":
+			member, err := s.marshal(p, value.Interface())
+			if err != nil {
+				return "", nil, err
+			}
+			if member == nil {
+				continue
+			}
+			body = append(append(body, `,"`+p.name+`":`...), member...)
+			if p.optional {
+				changes++
+			}
+		}
+	}
+	if op.method == http.MethodPatch && changeable > 0 && changes == 0 {
+		return "", nil, errors.New("nothing to change: every optional field is empty")
+	}
+	if len(query) > 0 {
+		query[0] = '?'
+	}
+	if body != nil {
+		body[0] = '{'
+		body = append(body, '}')
+	}
+	if bytes.Contains(body, []byte(redactedAs)) { // a value that was not encrypted must not be sent in clear, nor this
+		return "", nil, fmt.Errorf("the body holds the text %s, which stands for a value that must not be sent", redactedAs)
+	}
+	return string(append(append(make([]byte, 0, 512), path...), query...)), body, nil
+}
+
+// text returns a parameter of the path or the query.
+func text(value reflect.Value) string {
+	if value.CanInt() {
+		return strconv.FormatInt(value.Int(), 10)
+	}
+	return value.String()
+}
+
+// escape escapes whatever may mean something in a path or a query. A space is %20 and a plus sign %2B, so
+// that no server can take one for the other.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
+// marshal encodes a member of the body, with sensitive values encrypted. It returns nil for an empty one.
+func (s *sealer) marshal(p parameter, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case Sensitive:
+		encrypted, err := s.seal(p.field, v)
+		if err != nil || encrypted.IsZero() {
+			return nil, err
+		}
+		value = encrypted
+	case *UserInfo:
+		encrypted, err := s.userInfo(p.field, v)
+		if err != nil {
+			return nil, err
+		}
+		value = encrypted
+	}
+	member, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("%s (%s): %w", p.field, p.name, err)
+	}
+	return member, nil
+}
+
+func isZero(v reflect.Value) bool {
+	if v.Kind() != reflect.Struct {
+		return v.IsZero()
+	}
+	if z, ok := v.Interface().(interface{ IsZero() bool }); ok {
+		return z.IsZero()
+	}
+	return v.IsZero()
+}
+
+// checkText refuses, in all that travels in clear, what the service cannot read: invalid UTF-8 and
+// characters of four bytes, such as emoji. It says where in the value they are.
+func checkText(v reflect.Value) (where string, ok bool) {
+	switch v.Kind() {
+	case reflect.String:
+		return "", utf8.ValidString(v.String()) && !strings.ContainsFunc(v.String(), func(r rune) bool { return r > 0xFFFF })
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return checkText(v.Elem())
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return "", true
+		}
+		for i := range v.Len() {
+			if where, ok := checkText(v.Index(i)); !ok {
+				return fmt.Sprintf("[%d]%s", i, where), false
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if !v.Field(i).CanInterface() { // unexported
+				continue
+			}
+			if where, ok := checkText(v.Field(i)); !ok {
+				return "." + v.Type().Field(i).Name + where, false
+			}
+		}
+	}
+	return "", true
+}
+
+// placementAdvice returns what to do when the service does not know a contested parameter where it was.
+func (r *request) placementAdvice(detail *ErrorDetail) string {
+	place, advice := "/query/", "the service wants %s in the body: add %s to Config.IDsInBody"
+	if r.inOther {
+		place, advice = "/body/", "the service wants %s in the query: remove %s from Config.IDsInBody"
+	}
+	for _, pointer := range detail.pointers() {
+		if name, ok := strings.CutPrefix(pointer, place); ok && slices.ContainsFunc(r.parameters, func(p parameter) bool { return p.name == name && p.place != p.other }) {
+			return fmt.Sprintf(advice, name, r.name)
+		}
+	}
+	return ""
+}

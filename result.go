@@ -1,0 +1,307 @@
+package membercard
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+)
+
+// identifiers are the parameters that an answer repeats, if it has them at all. brand_id is not among them: in the
+// official samples it differs.
+var identifiers = []string{"user_card_code", "card_id", "openid", "out_request_no", "record_id", "activity_id", "offset"}
+
+// result is what the client knows of an operation's result.
+type result struct {
+	typ     reflect.Type
+	repeats []repeated // identifiers of the request
+	needs   []int      // when it repeats none: the texts that it is asked for
+	list    int        // the field with the elements of a page; -1 for none
+	names   []string   // of all members, to tell them from names that Go's decoder takes for the same
+}
+
+// repeated is an identifier that an answer repeats: a field of the request, and of the result or of its elements.
+type repeated struct {
+	name      string
+	in, out   int
+	ofElement bool
+}
+
+func resultOf(typ reflect.Type, parameters []parameter) result {
+	r := result{typ: typ, list: -1, names: namesOf(typ, nil)}
+	for out := range typ.NumField() {
+		field := typ.Field(out)
+		name, options := jsonName(field)
+		if name == "data" {
+			r.list = out
+			for element := range field.Type.Elem().NumField() {
+				name, _ := jsonName(field.Type.Elem().Field(element))
+				r.repeat(name, element, true, parameters)
+			}
+			continue
+		}
+		r.repeat(name, out, false, parameters)
+		if options == "" && field.Type.Kind() == reflect.String {
+			r.needs = append(r.needs, out)
+		}
+	}
+	if slices.ContainsFunc(r.repeats, func(repeated repeated) bool { return !repeated.ofElement }) {
+		r.needs = nil
+	}
+	return r
+}
+
+func (r *result) repeat(name string, out int, ofElement bool, parameters []parameter) {
+	if !slices.Contains(identifiers, name) {
+		return
+	}
+	for _, p := range parameters {
+		if p.name == name {
+			r.repeats = append(r.repeats, repeated{name, p.index, out, ofElement})
+		}
+	}
+}
+
+// namesOf collects the JSON names within a type.
+func namesOf(typ reflect.Type, names []string) []string {
+	switch typ.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return namesOf(typ.Elem(), names)
+	case reflect.Struct:
+		for field := range typ.Fields() {
+			if name, _ := jsonName(field); name != "" && !slices.Contains(names, name) {
+				names = namesOf(field.Type, append(names, name))
+			}
+		}
+	}
+	return names
+}
+
+// ended is a result of an irreversible operation. It reports whether the state is the one that the operation leaves.
+type ended interface{ ended() bool }
+
+var (
+	errNoObject     = errors.New("it is not an object")
+	errIsError      = errors.New("it is an error")
+	errOtherRequest = errors.New("it is not the answer to this request")
+)
+
+// decode decodes the body of a success, and makes sure that it is the answer to this request. undecoded names optional
+// members of an odd form. The error is errIsError for the body of an error, matches errOtherRequest for the answer
+// to another request, and is any other when the body cannot be decoded.
+func (r *request) decode(body []byte) (decoded any, undecoded string, err error) {
+	value := reflect.New(r.result.typ)
+	body = exactNames(body, r.result.names)
+	err = json.Unmarshal(body, value.Interface())
+	if err == nil && bytes.TrimSpace(body)[0] != '{' { // null is all that remains
+		return nil, "", errNoObject
+	}
+	if err != nil && json.Valid(body) {
+		var odd []string
+		if odd, err = decodeMembers(body, value, ""); err == nil {
+			undecoded = strings.Join(odd, ", ")
+		}
+	}
+	if other := r.compare(value.Elem(), body); other != nil {
+		if apiv3.ParseErrorBody(body).Code != "" && !r.shown(value.Elem()) {
+			return nil, "", errIsError
+		}
+		if err == nil || errors.Is(other, errIDs) {
+			return nil, "", other
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return value.Interface(), undecoded, nil
+}
+
+// errIDs is errOtherRequest for identifiers that differ, which says more than a form that cannot be decoded.
+var errIDs = fmt.Errorf("%w: another identifier", errOtherRequest)
+
+// compare returns nil when a result is the answer to the request, as far as can be seen.
+func (r *request) compare(result reflect.Value, body []byte) error {
+	for _, id := range r.result.repeats {
+		asked := text(r.in.Field(id.in))
+		switch {
+		case asked == "": // a filter that was not used
+		case id.ofElement:
+			elements := result.Field(r.result.list)
+			for i := range elements.Len() {
+				if got := text(elements.Index(i).Field(id.out)); got != "" && got != asked {
+					return fmt.Errorf("%w: %s of element %d", errIDs, id.name, i)
+				}
+			}
+		default:
+			got := text(result.Field(id.out))
+			if got != asked && got != "" && (got != "0" || hasMember(body, id.name)) {
+				return fmt.Errorf("%w: %s", errIDs, id.name)
+			}
+		}
+	}
+	if !r.shown(result) && (r.repeat != read || len(r.result.needs) > 0 || !r.result.hasAny(body)) {
+		return fmt.Errorf("%w: what it should show is missing", errOtherRequest)
+	}
+	if r.repeat == irreversible && !result.Addr().Interface().(ended).ended() {
+		return fmt.Errorf("%w: the state that it shows is not the final one", errOtherRequest)
+	}
+	return nil
+}
+
+// shown reports whether a result has one of the identifiers asked for, or what else it is asked for.
+func (r *request) shown(result reflect.Value) bool {
+	for _, id := range r.result.repeats {
+		if !id.ofElement && id.name != "offset" && text(result.Field(id.out)) != "" {
+			return true
+		}
+	}
+	for _, out := range r.result.needs {
+		if result.Field(out).String() != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// hasAny reports whether a body has a member of the result.
+func (r *result) hasAny(body []byte) bool {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members)
+	for name := range members {
+		if slices.Contains(r.names, name) {
+			return true
+		}
+	}
+	return len(r.names) == 0
+}
+
+func hasMember(body []byte, name string) bool {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members)
+	value, ok := members[name]
+	return ok && string(value) != "null"
+}
+
+// decodeMembers decodes an object member by member, so that one of an odd form does not hide the others. It returns
+// the names of optional members that could not be decoded, and an error for another one.
+func decodeMembers(body []byte, value reflect.Value, path string) (odd []string, err error) {
+	value.Elem().SetZero()
+	typ := value.Type().Elem()
+	_, decodesItself := value.Interface().(json.Unmarshaler)
+	switch {
+	case typ.Kind() == reflect.Struct && !decodesItself:
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(body, &members); err != nil {
+			return nil, json.Unmarshal(body, value.Interface())
+		}
+		for i := range typ.NumField() {
+			name, options := jsonName(typ.Field(i))
+			member, there := members[name]
+			if !there {
+				continue
+			}
+			inner, err := decodeMembers(member, value.Elem().Field(i).Addr(), path+name+".")
+			if err != nil && (options == "" || name == "data") { // a page whose elements cannot be read is not an empty one
+				return nil, err
+			}
+			if err != nil {
+				value.Elem().Field(i).SetZero()
+				inner = []string{path + name}
+			}
+			odd = append(odd, inner...)
+		}
+		return odd, nil
+	case typ.Kind() == reflect.Slice && typ.Elem().Kind() == reflect.Struct:
+		var elements []json.RawMessage
+		if err := json.Unmarshal(body, &elements); err != nil {
+			return nil, memberError(json.Unmarshal(body, value.Interface()), path)
+		}
+		if elements != nil {
+			value.Elem().Set(reflect.MakeSlice(typ, len(elements), len(elements)))
+		}
+		for i, element := range elements {
+			inner, err := decodeMembers(element, value.Elem().Index(i).Addr(), fmt.Sprintf("%s%d.", path, i))
+			if err != nil {
+				return nil, err
+			}
+			odd = append(odd, inner...)
+		}
+		return odd, nil
+	}
+	return nil, memberError(json.Unmarshal(body, value.Interface()), path)
+}
+
+// memberError adds the name of a member to the error of a decoder that was given the member alone.
+func memberError(err error, path string) error {
+	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && mismatch.Field == "" {
+		mismatch.Field = strings.TrimSuffix(path, ".")
+	}
+	return err
+}
+
+// exactNames returns a body without the members whose names Go's decoder takes for a known one although they are
+// written differently: User_Card_State is not user_card_state.
+func exactNames(body []byte, names []string) []byte {
+	if !hasInexactName(body, names) {
+		return body
+	}
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil || decoder.More() {
+		return body // which cannot be decoded anyhow
+	}
+	exact, _ := json.Marshal(withoutInexact(value, names))
+	return exact
+}
+
+func withoutInexact(value any, names []string) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, member := range v {
+			if isInexact(name, names) {
+				delete(v, name)
+				continue
+			}
+			v[name] = withoutInexact(member, names)
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutInexact(v[i], names)
+		}
+	}
+	return value
+}
+
+func isInexact(name string, names []string) bool {
+	return !slices.Contains(names, name) && slices.ContainsFunc(names, func(known string) bool { return strings.EqualFold(known, name) })
+}
+
+// hasInexactName looks at the strings of a body that a colon follows, without decoding it. It may say yes of an odd
+// name that turns out to be harmless.
+func hasInexactName(body []byte, names []string) bool {
+	for i := 0; i < len(body); i++ {
+		if body[i] != '"' {
+			continue
+		}
+		start := i + 1
+		odd := false // anything but the characters of the documented names
+		for i = start; i < len(body) && body[i] != '"'; i++ {
+			if body[i] == '\\' {
+				i++
+			}
+			odd = odd || i < len(body) && body[i] != '_' && (body[i] < 'a' || body[i] > 'z')
+		}
+		if odd && i < len(body) && bytes.HasPrefix(bytes.TrimLeft(body[i+1:], " \t\r\n"), []byte{':'}) {
+			if raw := body[start:i]; bytes.IndexByte(raw, '\\') >= 0 || isInexact(string(raw), names) {
+				return true
+			}
+		}
+	}
+	return false
+}

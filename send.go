@@ -1,0 +1,375 @@
+package membercard
+
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+	"github.com/wechatpay-cards/membercard/internal/wire"
+)
+
+const (
+	maxBody     = 4 << 20  // of a success with signature headers
+	maxUnproven = 64 << 10 // of anything else: nobody has proven that it is WeChat Pay's
+)
+
+// attempt is a signed request. sign makes it; nothing changes it.
+type attempt struct {
+	*request
+	n             int // from 1
+	host          *host
+	message       []byte // that was signed, to explain a SIGN_ERROR
+	signature     string // of it, which no text may quote, as gateways do
+	authorization string // the header with it
+}
+
+// line makes text printable, without the secrets of the request and the signature.
+func (a *attempt) line(text string) string {
+	return append(a.secrets(), a.signature).Line(text)
+}
+
+// answer is what came, perhaps not all of it. exchange makes it; try adds what verify says.
+type answer struct {
+	status int // 0: nothing came
+	header http.Header
+	body   []byte
+	trust  trust
+}
+
+// trust says whether an answer comes from WeChat Pay.
+type trust int
+
+const (
+	unsigned trust = iota // it does not claim to: an error of a proxy's, perhaps
+	unproven              // it is signed with a key that is not there
+	proven
+)
+
+// date is the service's clock, zero when it is not known.
+func (a answer) date() time.Time {
+	date, _ := http.ParseTime(a.header.Get("Date"))
+	return date
+}
+
+// isSuccess reports whether the status is that of a success.
+func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
+
+// verdict is what an attempt means for its call. try makes it.
+type verdict struct {
+	answer    answer
+	result    any     // of a success
+	undecoded string  // optional members of the result that have an odd form
+	err       error   // nil: done
+	failure   failure // whether repeating can help
+	inDoubt   bool    // the service may have carried it out
+}
+
+// send is the attempt loop: it ends when the call is done or repeating it cannot help.
+func (c *Client) send(ctx context.Context, r *request) (verdict, error) {
+	var last verdict
+	for n := 1; ; n++ {
+		a, err := c.sign(ctx, r, n)
+		if err != nil {
+			return last, r.stopped(ctx, last, err)
+		}
+		v := c.try(ctx, a)
+		v.inDoubt = v.inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
+		inform(ctx, a, v)
+		if v.err == nil {
+			return v, nil
+		}
+		wait := max(c.retry.backoff(n), wire.RetryAfter(v.answer.header.Get("Retry-After"), time.Now()))
+		if n >= c.retry.MaxAttempts || !r.repeat.allows(v.failure) || !fits(ctx, wait) {
+			return v, r.outcome(v)
+		}
+		sleep(ctx, wait)
+		last = v
+	}
+}
+
+// fits reports whether a wait ends before the context does.
+func fits(ctx context.Context, wait time.Duration) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() == nil && (!limited || time.Until(deadline) > wait)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// outcome returns the error of a call, with ErrOutcomeUnknown for a write that may have been carried out.
+func (r *request) outcome(v verdict) error {
+	if v.inDoubt && r.repeat != read {
+		return join(v.err, "; ", ErrOutcomeUnknown)
+	}
+	return v.err
+}
+
+// stopped returns the error of a call whose next attempt could not be made.
+func (r *request) stopped(ctx context.Context, last verdict, err error) error {
+	err = notSentError(ctx, r.operation, r.secrets(), err)
+	if last.err != nil {
+		err = join(last.err, "; not repeated: ", err)
+	}
+	return r.outcome(verdict{err: err, inDoubt: last.inDoubt})
+}
+
+// sign waits for the throttle and makes an attempt. It signs after the wait, so that no signature grows old in a
+// queue, and exactly what will be sent.
+func (c *Client) sign(ctx context.Context, r *request, n int) (*attempt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if r.throttle != nil {
+		if err := r.throttle(ctx, r.name); err != nil {
+			return nil, err
+		}
+	}
+	nonce, err := apiv3.Nonce()
+	if err != nil {
+		return nil, err
+	}
+	timestamp := time.Now().Unix()
+	message := apiv3.RequestMessage(r.method, r.uri, timestamp, nonce, r.signed)
+	authorization, signature, err := apiv3.Authorization(c.signer, c.mchID, c.certificateSerial, nonce, timestamp, message)
+	if err != nil {
+		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
+	}
+	return &attempt{r, n, c.hosts.next(), message, signature, authorization}, ctx.Err() // net/http reports nothing of a request whose context is over
+}
+
+// setHeaders sets the headers of the request that is sent, with all values in one array.
+func (a *attempt) setHeaders(header http.Header) {
+	values := make([]string, 0, 5)
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	set("Accept", "application/json")
+	set("Authorization", a.authorization)
+	set("User-Agent", userAgent())
+	if a.keyID != "" { // the key that encrypted, and with which the answer is to be signed
+		set("Wechatpay-Serial", a.keyID)
+	}
+	if a.body != nil {
+		set("Content-Type", a.contentType)
+	}
+}
+
+// try makes one attempt. Nothing of an answer is decoded before its signature was verified.
+func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
+	start := time.Now()
+	defer func() { c.log(ctx, a, v, time.Since(start)) }()
+	got, nothingSent, err := c.exchange(ctx, a)
+	if err != nil {
+		return c.unanswered(ctx, a, got, nothingSent, err)
+	}
+	var untrusted *SignatureError
+	if got.trust, untrusted = a.verify(ctx, got); untrusted != nil {
+		v = verdict{answer: got, err: untrusted, inDoubt: true}
+		if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
+			v.failure = uncertain
+		}
+		return v
+	}
+	return a.judge(got)
+}
+
+var errTooLong = errors.New("the answer is too long")
+
+// exchange sends a request and reads the answer. Beside an error it returns what came, and whether it is certain that
+// nothing was sent.
+func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingSent bool, err error) {
+	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
+	defer cancel()
+	again := 0
+	if a.repeat == read && a.n == 1 {
+		again = 1 // a kept connection that died is no reason to fail
+	}
+	sent := wire.Watch(attemptCtx, cancel, again)
+	request, err := a.httpRequest(sent)
+	if err != nil {
+		return answer{}, true, err
+	}
+	response, err := c.http.Do(request)
+	if err == nil {
+		defer response.Body.Close()
+		got = answer{status: response.StatusCode, header: response.Header}
+		limit := maxUnproven
+		if got.isSuccess() && apiv3.ProofOf(got.header).Flaw(time.Now()) == nil {
+			limit = maxBody
+		}
+		got.body, err = wire.ReadAll(response.Body, response.ContentLength, limit)
+		if err == nil && len(got.body) > limit {
+			if got.isSuccess() || !apiv3.ProofOf(got.header).Absent() {
+				err = fmt.Errorf("%w: more than %d bytes", errTooLong, limit)
+			}
+			got.body = got.body[:limit] // of an unsigned error it is evidence, and no more
+		}
+	}
+	if err == nil {
+		return got, false, nil
+	}
+	switch {
+	case ctx.Err() != nil:
+	case sent.Refused():
+		err = wire.ErrSentOnce
+	case attemptCtx.Err() != nil:
+		err = ErrAttemptTimeout
+		sent.Leave()
+	case sent.Left(): // another attempt had waited for an answer in vain
+		err = ErrAttemptTimeout
+	}
+	return got, got.status == 0 && sent.Nothing(), err
+}
+
+// httpRequest makes the request that is sent.
+func (a *attempt) httpRequest(ctx context.Context) (*http.Request, error) {
+	var body io.Reader
+	if a.body != nil {
+		body = bytes.NewReader(a.body)
+	}
+	request, err := http.NewRequestWithContext(ctx, a.method, a.host.url+a.uri, body)
+	if err == nil {
+		a.setHeaders(request.Header)
+	}
+	return request, err
+}
+
+// unanswered says what an attempt without a complete answer means.
+func (c *Client) unanswered(ctx context.Context, a *attempt, got answer, nothingSent bool, err error) verdict {
+	v := verdict{answer: got, err: a.failed(ctx, got, nothingSent, err), failure: uncertain, inDoubt: true}
+	if nothingSent {
+		v.failure, v.inDoubt = notSent, false
+	}
+	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case badCertificate || errors.Is(err, errTooLong):
+		v.failure = final
+	case ctx.Err() == nil: // otherwise the caller went away, which says nothing about the host
+		c.hosts.failed(a.host)
+	}
+	return v
+}
+
+// verifier finds the key that an answer says it was signed with.
+type verifier func(ctx context.Context, serial string, got answer) (*rsa.PublicKey, error)
+
+// errNoKeyYet has an answer pass as unproven: the keys would have come with a success.
+var errNoKeyYet = errors.New("the key is not there yet")
+
+// verify checks the signature of an answer over the bytes as they came. An error without any signature header stays
+// unsigned.
+func (a *attempt) verify(ctx context.Context, got answer) (trust, *SignatureError) {
+	proof := apiv3.ProofOf(got.header)
+	if proof.Absent() && !got.isSuccess() {
+		return unsigned, nil
+	}
+	flaw := proof.Flaw(time.Now())
+	if flaw == nil {
+		key, err := a.verifier(ctx, proof.Serial, got)
+		if errors.Is(err, errNoKeyYet) {
+			return unproven, nil
+		}
+		if err != nil {
+			return unproven, a.untrusted(got, ReasonUnknownSerial, 0, "", err)
+		}
+		flaw = proof.Verify(key, got.body)
+	}
+	if flaw != nil {
+		return unproven, a.untrusted(got, reasons[flaw.Kind], flaw.Skew, explain(flaw, got.header, got.body), nil)
+	}
+	return proven, nil
+}
+
+// judge says what a whole answer means for the call. Its signature was verified, or it is an error without one.
+func (a *attempt) judge(got answer) verdict {
+	if got.isSuccess() && got.status != http.StatusAccepted && got.status != http.StatusNoContent && len(got.body) > 0 {
+		return a.judgeSuccess(got)
+	}
+	err := a.apiError(got, nil)
+	v := verdict{answer: got, err: err}
+	switch {
+	case errors.Is(err, ErrRateLimited) && (got.status < 500 || got.trust == proven): // a proxy's 5xx proves nothing
+		v.failure = rateLimited
+	case got.status >= 500, got.status == http.StatusAccepted, got.trust != proven && isOfGateway(got.status):
+		v.failure, v.inDoubt = uncertain, true
+	case got.status < 400: // a redirect, or a success that says nothing
+		v.inDoubt = true
+	case got.trust == proven && err.Code == "": // a success whose status was changed on the way
+		v.inDoubt = true
+	}
+	return v
+}
+
+// isOfGateway reports whether gateways answer with this status for reasons of their own: the request may have been
+// handed on all the same.
+func isOfGateway(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, 460, 499:
+		return true
+	}
+	return false
+}
+
+// judgeSuccess says what an answer of a 2xx status means. The signature covers the body, and neither the status nor
+// the request.
+func (a *attempt) judgeSuccess(got answer) verdict {
+	result, undecoded, err := a.decode(got.body)
+	switch {
+	case err == nil:
+		return verdict{answer: got, result: result, undecoded: undecoded}
+	case errors.Is(err, errOtherRequest):
+		return verdict{answer: got, err: a.untrusted(got, ReasonOtherRequest, 0, "", err), failure: uncertain, inDoubt: true}
+	case errors.Is(err, errIsError):
+		err := a.apiError(got, nil)
+		v := verdict{answer: got, err: err, inDoubt: true}
+		switch {
+		case errors.Is(err, ErrRateLimited):
+			v.failure = rateLimited
+		case errors.Is(err, ErrSystem):
+			v.failure = uncertain
+		}
+		return v
+	}
+	return verdict{answer: got, err: a.apiError(got, err), inDoubt: true}
+}
+
+// log writes what may be known of an attempt: no value of the request or the answer but code and Request-ID.
+func (c *Client) log(ctx context.Context, a *attempt, v verdict, took time.Duration) {
+	level := slog.LevelInfo
+	if v.err != nil {
+		level = slog.LevelWarn
+	}
+	if !c.logger.Enabled(ctx, level) {
+		return
+	}
+	code := ""
+	if e, ok := errors.AsType[*APIError](v.err); ok {
+		code = a.line(e.Code)
+	}
+	c.logger.LogAttrs(ctx, level, "wechatpay attempt",
+		slog.String("operation", string(a.name)),
+		slog.String("method", a.method),
+		slog.String("path", a.path),
+		slog.String("host", a.host.name),
+		slog.Int("status", v.answer.status),
+		slog.String("code", code),
+		slog.String("request_id", a.line(v.answer.header.Get("Request-Id"))),
+		slog.Duration("duration", took),
+		slog.Int("attempt", a.n),
+	)
+}

@@ -1,0 +1,205 @@
+package membercard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatpay-cards/membercard/internal/apiv3"
+)
+
+// Timestamp is a time of the service's: RFC 3339 with or without a fraction on reading, with
+// milliseconds at the most on writing. Times that were read are in the zone +08:00, so that equal
+// instants are equal to reflect.DeepEqual wherever the program runs.
+type Timestamp struct{ time.Time }
+
+// MarshalJSON writes the time in the zone +08:00, with milliseconds where there are any; what is
+// finer is cut off. The zero time is "".
+func (t Timestamp) MarshalJSON() ([]byte, error) {
+	if t.IsZero() {
+		return []byte(`""`), nil
+	}
+	in := t.In(apiv3.Beijing).Truncate(time.Millisecond)
+	if year := in.Year(); year < 1 || year > 9999 {
+		return nil, fmt.Errorf("the year %d cannot be written as RFC 3339", year)
+	}
+	layout := `"2006-01-02T15:04:05.000-07:00"`
+	if in.Nanosecond() == 0 {
+		layout = `"2006-01-02T15:04:05-07:00"`
+	}
+	return []byte(in.Format(layout)), nil
+}
+
+// UnmarshalJSON reads RFC 3339; "" and null are the zero time.
+func (t *Timestamp) UnmarshalJSON(data []byte) error {
+	*t = Timestamp{}
+	if strict := (time.Time{}); strict.UnmarshalJSON(data) == nil && !strict.IsZero() { // without a copy of the text
+		t.Time = strict.In(apiv3.Beijing)
+		return nil
+	}
+	text, err := unmarshalText[Timestamp](data)
+	if err != nil {
+		return err
+	}
+	if text == "" {
+		return nil
+	}
+	parsed, err := time.Parse(time.RFC3339, text)
+	if err != nil { // the decoder adds the field's name to this type of error
+		return &json.UnmarshalTypeError{Value: "string", Type: reflect.TypeFor[Timestamp]()}
+	}
+	if !parsed.IsZero() {
+		t.Time = parsed.In(apiv3.Beijing)
+	}
+	return nil
+}
+
+// Sensitive is a value the service wants encrypted on its way (敏感字段): a phone number, an answer of
+// a user's. Make one with [NewSensitive], read one with [Client.Decrypt]. The zero value is absent.
+//
+// In an answer it keeps the ciphertext until it is opened, so that personal data is in memory only
+// where it was asked for, and an unread field costs no private-key operation. In a request the
+// client seals it; a value that came in an answer may be sent back, it is opened and sealed anew.
+//
+// It prints as [sensitive] through fmt, log and slog. In JSON a sealed value is its ciphertext, safe
+// to store and to read back; one made by NewSensitive is "[redacted]", whose reading back gives a
+// value that cannot be opened or sent. Tools that read memory past the methods (testify's diff, spew)
+// can show a value that the program made or opened itself, never one that is still sealed.
+//
+// Encryption is randomised: to compare two values, compare what Decrypt returns. A Sensitive cannot
+// be compared with == nor be the key of a map.
+type Sensitive struct {
+	_ [0]func()
+	// Two pointers, because fmt follows one when it meets a verb it does not know in a struct field
+	// whose methods it may not call.
+	value **sensitiveValue
+}
+
+type sensitiveState string
+
+const (
+	statePlaintext sensitiveState = "plaintext"
+	stateSealed    sensitiveState = "sealed"
+	stateRedacted  sensitiveState = "redacted"
+)
+
+type sensitiveValue struct {
+	self   *sensitiveValue // what Sensitive points to, so that both pointers are one allocation
+	state  sensitiveState
+	text   string                 // the plaintext or the ciphertext
+	opened atomic.Pointer[string] // what Decrypt found, so that opening twice costs once
+}
+
+const (
+	shownAs    = "[sensitive]" // in logs
+	redactedAs = "[redacted]"  // in JSON
+)
+
+// NewSensitive returns a value to be sealed when it is sent. The empty string is the zero value. A value may
+// have at most 214 bytes with a key of 2048 bits, some 71 Chinese characters; longer ones are refused when they
+// are sent.
+func NewSensitive(plaintext string) Sensitive {
+	if plaintext == "" {
+		return Sensitive{}
+	}
+	return newSensitive(statePlaintext, plaintext)
+}
+
+func newSensitive(state sensitiveState, text string) Sensitive {
+	value := &sensitiveValue{state: state, text: text}
+	value.self = value
+	return Sensitive{value: &value.self}
+}
+
+// get returns a value without state for the zero Sensitive.
+func (s Sensitive) get() *sensitiveValue {
+	if s.value == nil {
+		return &sensitiveValue{}
+	}
+	return *s.value
+}
+
+// IsZero reports whether there is no value; omitzero uses it.
+func (s Sensitive) IsZero() bool { return s.value == nil }
+
+// Equal reports whether both hold the same plaintext or the same ciphertext. Two ciphertexts of one
+// plaintext differ.
+func (s Sensitive) Equal(other Sensitive) bool {
+	a, b := s.get(), other.get()
+	return a.state == b.state && a.text == b.text
+}
+
+// String returns [sensitive].
+func (s Sensitive) String() string { return shownAs }
+
+// Format writes [sensitive], whatever the verb.
+func (s Sensitive) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, shownAs) }
+
+// LogValue returns [sensitive].
+func (s Sensitive) LogValue() slog.Value { return slog.StringValue(shownAs) }
+
+// MarshalText returns [sensitive].
+func (s Sensitive) MarshalText() ([]byte, error) { return []byte(shownAs), nil }
+
+// MarshalJSON returns the ciphertext of a sealed value, "[redacted]" for any other, and "" for none.
+func (s Sensitive) MarshalJSON() ([]byte, error) {
+	switch value := s.get(); value.state {
+	case "":
+		return []byte(`""`), nil
+	case stateSealed: // Base64 needs no escaping
+		return []byte(`"` + value.text + `"`), nil
+	default:
+		return json.Marshal(redactedAs)
+	}
+}
+
+// UnmarshalJSON reads a ciphertext as sealed and any other string as plaintext, since the sources
+// disagree on whether some fields are encrypted; "" and null are no value.
+func (s *Sensitive) UnmarshalJSON(data []byte) error {
+	text, err := unmarshalText[Sensitive](data)
+	switch {
+	case err != nil:
+		return err
+	case text == redactedAs:
+		*s = newSensitive(stateRedacted, "")
+	case apiv3.IsCiphertext(text):
+		*s = newSensitive(stateSealed, text)
+	default:
+		*s = NewSensitive(text)
+	}
+	return nil
+}
+
+// unmarshalText reads a JSON string or null, which is "". The decoder adds the name of the field to
+// an error of this type; the value stays out of it.
+func unmarshalText[T any](data []byte) (string, error) {
+	if n := len(data) - 1; n > 0 && data[0] == '"' && data[n] == '"' && isPlain(data[1:n]) {
+		return string(data[1:n]), nil // most values, and a second decoder is dear
+	}
+	var text string
+	if json.Unmarshal(data, &text) != nil {
+		what := "value that is no string"
+		if len(data) > 0 && data[0] == '"' {
+			what = "string"
+		}
+		return "", &json.UnmarshalTypeError{Value: what, Type: reflect.TypeFor[T]()}
+	}
+	return text, nil
+}
+
+// isPlain reports whether a JSON string is written as it is.
+func isPlain(data []byte) bool {
+	for _, b := range data {
+		if b < ' ' || b > '~' || b == '"' || b == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+var errRedacted = errors.New("the value was redacted when it was written as JSON; read the card again")
