@@ -564,25 +564,27 @@ func TestBadCertificates(t *testing.T) {
 		}
 		data, err := json.Marshal(body)
 		require.NoError(t, err)
-		server := newServer(t, membercardtest.WithCertificates())
-		server.StartSwitch()
-		client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.PreferCertificates = true })
-		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data})
-		_, err = client.UpdateUserCard(t.Context(), updateRequest)
-		require.ErrorContains(t, err, "UpdateUserCard: not sent: ")
-		require.ErrorContains(t, err, says)
-		for _, sentinel := range []error{
-			membercard.ErrNotFound, membercard.ErrInvalidParameter, membercard.ErrOutcomeUnknown, membercard.ErrSignature, membercard.ErrSystem,
-		} {
-			require.NotErrorIs(t, err, sentinel, says)
-		}
-		assert.Zero(t, count(server, membercard.OperationUpdateUserCard))
-		assert.NotContains(t, err.Error(), membercardtest.APIv3Key)
-		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data, Times: -1})
-		for range 4 { // more than are looked up
+		synctest.Test(t, func(t *testing.T) {
+			server := newServer(t, membercardtest.WithCertificates())
+			server.StartSwitch()
+			client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.PreferCertificates = true })
+			server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data})
 			_, err = client.UpdateUserCard(t.Context(), updateRequest)
+			require.ErrorContains(t, err, "UpdateUserCard: not sent: ")
 			require.ErrorContains(t, err, says)
-		}
+			for _, sentinel := range []error{
+				membercard.ErrNotFound, membercard.ErrInvalidParameter, membercard.ErrOutcomeUnknown, membercard.ErrSignature, membercard.ErrSystem,
+			} {
+				require.NotErrorIs(t, err, sentinel, says)
+			}
+			assert.Zero(t, count(server, membercard.OperationUpdateUserCard))
+			assert.NotContains(t, err.Error(), membercardtest.APIv3Key)
+			server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data, Times: -1})
+			for range 4 { // more than are looked up
+				_, err = client.UpdateUserCard(t.Context(), updateRequest)
+				require.ErrorContains(t, err, says)
+			}
+		})
 	}
 }
 
@@ -615,14 +617,16 @@ func TestOneGoodCertificateIsEnough(t *testing.T) {
 // TestCertificatesThatWereNotFound are not a card that was not found.
 func TestCertificatesThatWereNotFound(t *testing.T) {
 	t.Parallel()
-	server := newServer(t)
-	client := newClient(t, server, func(c *membercard.Config) { c.PreferCertificates = true })
-	_, err := client.GetUserCard(t.Context(), getRequest)
-	require.ErrorContains(t, err, "404 RESOURCE_NOT_EXISTS")
-	require.NotErrorIs(t, err, membercard.ErrNotFound)
-	assert.Zero(t, count(server, membercard.OperationGetUserCard))
-	_, err = client.UploadImage(t.Context(), requests[membercard.OperationUploadImage].(membercard.UploadImageRequest))
-	require.ErrorContains(t, err, "UploadImage: not sent: ")
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		client := newClient(t, server, func(c *membercard.Config) { c.PreferCertificates = true })
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.ErrorContains(t, err, "404 RESOURCE_NOT_EXISTS")
+		require.NotErrorIs(t, err, membercard.ErrNotFound)
+		assert.Zero(t, count(server, membercard.OperationGetUserCard))
+		_, err = client.UploadImage(t.Context(), requests[membercard.OperationUploadImage].(membercard.UploadImageRequest))
+		require.ErrorContains(t, err, "UploadImage: not sent: ")
+	})
 }
 
 // TestTheListMustProveItself: a list that does not decrypt, or is signed with a certificate that is not in
@@ -642,19 +646,22 @@ func TestTheListMustProveItself(t *testing.T) {
 		membercardtest.FaultEndless:         "too long",
 		membercardtest.FaultFutureTimestamp: "not within five minutes",
 	} {
-		server := newServer(t, membercardtest.WithCertificates())
-		client := newClient(t, server, noRepeats)
-		fault := membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: kind, Missing: "Wechatpay-Nonce", Status: 502, Serial: forgedSerial}
-		if kind == membercardtest.FaultEmpty {
-			fault.Status = 200
-		}
-		server.Inject(fault)
-		_, err := client.GetUserCard(t.Context(), getRequest)
-		require.ErrorContains(t, err, says, kind)
-		require.ErrorContains(t, err, "the platform certificates could not be downloaded", kind)
-		assert.Zero(t, count(server, membercard.OperationGetUserCard), kind)
-		_, err = client.GetUserCard(t.Context(), getRequest)
-		require.NoError(t, err, "the next download is a good one")
+		synctest.Test(t, func(t *testing.T) {
+			server := newServer(t, membercardtest.WithCertificates())
+			client := newClient(t, server, noRepeats)
+			fault := membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: kind, Missing: "Wechatpay-Nonce", Status: 502, Serial: forgedSerial}
+			if kind == membercardtest.FaultEmpty {
+				fault.Status = 200
+			}
+			server.Inject(fault)
+			_, err := client.GetUserCard(t.Context(), getRequest)
+			require.ErrorContains(t, err, says, kind)
+			require.ErrorContains(t, err, "the platform certificates could not be downloaded", kind)
+			assert.Zero(t, count(server, membercard.OperationGetUserCard), kind)
+			time.Sleep(time.Millisecond)
+			_, err = client.GetUserCard(t.Context(), getRequest)
+			require.NoError(t, err, "the next download is a good one")
+		})
 	}
 	server := newServer(t, membercardtest.WithCertificates())
 	client := newClient(t, server, func(c *membercard.Config) { c.APIv3Key = strings.Repeat("k", 32) })

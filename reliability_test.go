@@ -189,8 +189,11 @@ func cells(operation membercard.Operation) []cell {
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
 	counted := 0
-	for _, operation := range membercard.Operations() {
-		for _, c := range cells(operation.Name) {
+	for column, operation := range membercard.Operations() {
+		for row, c := range cells(operation.Name) {
+			if !sampled(row, column, 4) {
+				continue
+			}
 			for _, lasting := range []bool{true, false} {
 				counted++
 				where := fmt.Sprintf("%s, %s, lasting %v", operation.Name, c.name, lasting)

@@ -194,10 +194,14 @@ func decodeMembers(body []byte, value reflect.Value, path string) (odd []string,
 	typ := value.Type().Elem()
 	_, decodesItself := value.Interface().(json.Unmarshaler)
 	switch {
+	case typ.Kind() == reflect.Pointer && typ.Elem().Kind() == reflect.Struct && string(body) != "null":
+		pointed := reflect.New(typ.Elem())
+		value.Elem().Set(pointed)
+		return decodeMembers(body, pointed, path)
 	case typ.Kind() == reflect.Struct && !decodesItself:
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(body, &members); err != nil {
-			return nil, json.Unmarshal(body, value.Interface())
+			return nil, memberError(json.Unmarshal(body, value.Interface()), path)
 		}
 		for i := range typ.NumField() {
 			name, options := jsonName(typ.Field(i))

@@ -229,7 +229,9 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		err = wire.ErrSentOnce
 	case attemptCtx.Err() != nil:
 		err = ErrAttemptTimeout
-		sent.Leave()
+		if sent.Leave() {
+			c.http.CloseIdleConnections() // which may be as dead
+		}
 	case sent.Left(): // another attempt had waited for an answer in vain
 		err = ErrAttemptTimeout
 	}

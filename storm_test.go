@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -36,16 +37,30 @@ const (
 // TestStorm sends calls from many goroutines over a real socket while faults strike at random, and
 // compares what the callers were told with what the service carried out.
 func TestStorm(t *testing.T) {
-	const goroutines, calls = 64, 40
-	seed := uint64(time.Now().UnixNano())
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP2 %v", http2), func(t *testing.T) { storm(t, http2) })
+	}
+}
+
+func storm(t *testing.T, http2 bool) {
+	goroutines, calls, seed := 64, 40, uint64(time.Now().UnixNano())
+	if os.Getenv("MEMBERCARD_TESTS") != "all" {
+		calls, seed = 8, 1
+	}
 	t.Logf("seed %d", seed)
-	before := runtime.NumGoroutine()
 
 	server := membercardtest.NewTestServer(t)
 	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
 	transport := membercard.NewTransport()
+	address, stop := server.Start(), server.Close
+	if http2 {
+		secure := startTLS(t, server, true)
+		transport.TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig
+		address, stop = secure.URL, secure.Close
+	}
+	before := runtime.NumGoroutine()
 	client := newClient(t, server, func(c *membercard.Config) {
-		c.BaseURL, c.HTTPClient = server.Start(), &http.Client{Transport: transport}
+		c.BaseURL, c.HTTPClient = address, &http.Client{Transport: transport}
 		c.AttemptTimeout = 2 * time.Second
 		c.Retry = membercard.RetryPolicy{MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond}
 	})
@@ -117,7 +132,7 @@ func TestStorm(t *testing.T) {
 
 	// Nothing is left behind: what the callers gave up has come to its end, too.
 	transport.CloseIdleConnections()
-	server.Close()
+	stop()
 	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 30*time.Second, 10*time.Millisecond,
 		"goroutines were left, beside the one that counts them")
 

@@ -128,13 +128,12 @@ func (s *Sent) body(get func() (io.ReadCloser, error)) func() (io.ReadCloser, er
 }
 
 // Leave closes the connection of an attempt that ran out of time, if it is one of a [Dialer] and nothing has come
-// over it since the request was written. Over HTTP/2 it would be used again.
-func (s *Sent) Leave() {
+// over it since the request was written: over HTTP/2 it would be used again. It reports whether that was so.
+func (s *Sent) Leave() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.watched(); c != nil && !s.whole.IsZero() {
-		c.leaveIfSilent(s.whole)
-	}
+	c := s.watched()
+	return c != nil && !s.whole.IsZero() && c.leaveIfSilent(s.whole)
 }
 
 // Left reports whether the connection of the attempt was left by another one that ran out of time.
@@ -222,13 +221,15 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 }
 
 // leaveIfSilent closes the connection when nothing has come since.
-func (c *watchedConn) leaveIfSilent(since time.Time) {
+func (c *watchedConn) leaveIfSilent(since time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last.Before(since) {
-		c.left = true
-		_ = c.Close()
+	if !c.last.Before(since) {
+		return false
 	}
+	c.left = true
+	_ = c.Close()
+	return true
 }
 
 func (c *watchedConn) wasLeft() bool {

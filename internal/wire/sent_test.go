@@ -152,12 +152,12 @@ func TestLeave(t *testing.T) {
 			_, err = conn.Read(make([]byte, 1))
 			require.NoError(t, err, name)
 		}
-		sent.Leave()
+		assert.Equal(t, test.closed, sent.Leave(), name)
 		assert.Equal(t, test.closed, sent.Left(), name)
 		_, err = conn.Write([]byte("x"))
 		assert.Equal(t, test.closed, errors.Is(err, net.ErrClosed), name)
 		_ = conn.Close()
 		_ = far.Close()
 	}
-	Watch(t.Context(), nil, 0).Leave() // there is no connection
+	assert.False(t, Watch(t.Context(), nil, 0).Leave()) // there is no connection
 }

@@ -1,0 +1,205 @@
+package membercard_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// TestAGzipBomb for 32 callers at once: of what nobody has proven 64 KiB are read, and kept by the error.
+func TestAGzipBomb(t *testing.T) {
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	for range 15 {
+		_, err := w.Write(bytes.Repeat([]byte(" "), 1<<20))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	require.Less(t, bomb.Len(), 16<<10)
+	for _, status := range []int{200, 400, 502} {
+		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Encoding", "gzip")
+			w.WriteHeader(status)
+			_, _ = w.Write(bomb.Bytes())
+		}))
+		client := newClient(t, newServer(t), noRepeats, func(c *membercard.Config) { c.BaseURL, c.HTTPClient = gateway.URL, nil })
+		heap := func() int64 {
+			var stats runtime.MemStats
+			runtime.ReadMemStats(&stats)
+			return int64(stats.HeapInuse) //nolint:gosec // a size
+		}
+		runtime.GC()
+		before := heap()
+		var peak atomic.Int64
+		stop := make(chan struct{})
+		var watching, calling sync.WaitGroup
+		watching.Go(func() {
+			for {
+				peak.Store(max(peak.Load(), heap()))
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+				}
+			}
+		})
+		errs := make([]error, 32)
+		for i := range errs {
+			calling.Go(func() { _, errs[i] = client.GetUserCard(t.Context(), getRequest) })
+		}
+		calling.Wait()
+		close(stop)
+		watching.Wait()
+		assert.Less(t, peak.Load()-before, int64(64<<20), status)
+		runtime.GC()
+		assert.Less(t, heap()-before, int64(16<<20), "kept by the errors")
+		for _, err := range errs {
+			if apiError, ok := errors.AsType[*membercard.APIError](err); ok {
+				assert.LessOrEqual(t, cap(apiError.Body), 64<<10)
+			} else {
+				require.ErrorContains(t, err, "the answer is too long: more than 65536 bytes")
+			}
+		}
+		gateway.Close()
+	}
+}
+
+// TestAnErrorOfAnySize takes no time to be made and printed, and keeps little.
+func TestAnErrorOfAnySize(t *testing.T) {
+	t.Parallel()
+	for _, openID := range []string{openID, strings.Repeat("a", 28)} {
+		body, err := json.Marshal(map[string]any{
+			"code": "PARAM_ERROR" + strings.Repeat("x", 1<<20), "message": strings.Repeat(openID[:1], 1<<20), "detail": map[string]any{"field": strings.Repeat(openID, 1000)},
+		})
+		require.NoError(t, err)
+		client := newClient(t, newServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}, nil
+		})))
+		request := getRequest
+		request.OpenID = openID
+		_, err = client.GetUserCard(t.Context(), request)
+		apiError, ok := errors.AsType[*membercard.APIError](err)
+		require.True(t, ok)
+		assert.Len(t, apiError.Body, 64<<10)
+		assert.NotContains(t, err.Error(), openID[:6])
+		assert.Less(t, len(err.Error()), 2000)
+	}
+	short := bytes.Repeat([]byte("长"), 9000)
+	body, err := json.Marshal(map[string]any{"code": "PARAM_ERROR", "message": string(short)})
+	require.NoError(t, err)
+	client := newClient(t, newServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}, nil
+	})))
+	_, err = client.GetUserCard(t.Context(), getRequest)
+	apiError, ok := errors.AsType[*membercard.APIError](err)
+	require.True(t, ok)
+	assert.Len(t, apiError.Message, 4<<10/3*3, "whole characters")
+}
+
+// TestEndlessHeaders: at most 64 KiB of them are taken.
+func TestEndlessHeaders(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Int64
+	service := startH1(t, []byte("{}"), h1Act{"endless", func(c *h1Conn) {
+		if c.read() == nil {
+			return
+		}
+		c.write("HTTP/1.1 200 OK\r\n")
+		for {
+			n, err := fmt.Fprintf(c, "X-%s: %s\r\n", strings.Repeat("a", 100), strings.Repeat("b", 4000))
+			sent.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
+	}}, false)
+	_, err := handmadeClient(t, service, membercard.NewTransport(), noRepeats).GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "exceeded 65536 bytes")
+	assert.Less(t, sent.Load(), int64(8<<20), "what the kernel buffers, and no more")
+}
+
+// TestStrangersNotificationsAreNotRead where their headers refuse them, and the body stays there for another client.
+func TestStrangersNotificationsAreNotRead(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	genuine := server.NotificationRequest(events()["SYNC_USER_POINT"]).Header
+	for name, change := range map[string]func(http.Header){
+		"no headers":        func(h http.Header) { clear(h) },
+		"a header missing":  func(h http.Header) { h.Del("Wechatpay-Nonce") },
+		"stale":             func(h http.Header) { h.Set("Wechatpay-Timestamp", "1554208460") },
+		"an unknown key":    func(h http.Header) { h.Set("Wechatpay-Serial", "PUB_KEY_ID_X") },
+		"a control in it":   func(h http.Header) { h.Set("Wechatpay-Nonce", "a\nb") },
+		"a sign before it":  func(h http.Header) { h.Set("Wechatpay-Timestamp", "+"+h.Get("Wechatpay-Timestamp")) },
+		"nothing but blank": func(h http.Header) { h.Set("Wechatpay-Timestamp", " ") },
+	} {
+		request := httptest.NewRequest(http.MethodPost, "/", readerFunc(func([]byte) (int, error) {
+			assert.Fail(t, "the body is read", name)
+			return 0, io.EOF
+		}))
+		request.Header = genuine.Clone()
+		change(request.Header)
+		_, err := client.ParseNotification(request)
+		require.ErrorIs(t, err, membercard.ErrSignature, name)
+		recorder := httptest.NewRecorder()
+		client.NotificationHandler(func(context.Context, *membercard.Notification) error { return nil }).ServeHTTP(recorder, request)
+		assert.Equal(t, http.StatusUnauthorized, recorder.Code, name)
+	}
+	of := server.NotificationRequest(events()["SYNC_USER_POINT"])
+	other := newClient(t, server, func(c *membercard.Config) { c.PublicKey = &newKey().PublicKey })
+	_, err := other.ParseNotification(of)
+	require.ErrorIs(t, err, membercard.ErrSignature)
+	_, err = client.ParseNotification(of)
+	require.NoError(t, err, "whose it is")
+}
+
+// TestTheSignatureIsNeverQuoted, though a gateway quotes the Authorization header, whole or in part.
+func TestTheSignatureIsNeverQuoted(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for _, status := range []int{200, 403, 502} {
+		for _, length := range []int{40, 100, 1000} {
+			var log bytes.Buffer
+			signature := ""
+			client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) },
+				withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+					authorization := r.Header.Get("Authorization")
+					signature = regexp.MustCompile(`signature="([^"]+)"`).FindStringSubmatch(authorization)[1]
+					quoted := "in Authorization header: 'signature=\"" + signature[:min(length, len(signature))] + "'"
+					body, err := json.Marshal(map[string]string{"code": signature, "message": quoted})
+					require.NoError(t, err)
+					header := http.Header{"Request-Id": {signature}, "Wechatpay-Serial": {signature}, "Content-Type": {signature}}
+					if status != 200 {
+						header.Del("Wechatpay-Serial")
+					}
+					return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(body))}, nil
+				})))
+			_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
+			require.Error(t, err)
+			for _, text := range []string{err.Error(), log.String()} {
+				assert.NotContains(t, text, signature[:16], "%d %d", status, length)
+				assert.NotContains(t, text, signature[16:32], "%d %d", status, length)
+			}
+		}
+	}
+}
