@@ -1,14 +1,15 @@
 // Bulk imports or updates the members of a CSV file as fast as the service permits, and no faster. It can
 // be interrupted at any time, by kill -9 or an outage of the network, and goes on where it was: no row is
-// carried out twice, none is forgotten. Two runs must not share a file of results, and the machine must not
-// lose power, since a result is not synced to the disk one by one.
+// carried out twice, none is forgotten. A second run on the same results is refused. The machine must not lose power,
+// since a result is not synced to the disk one by one.
 //
 //	cd examples/bulk
 //	go run .                              # a made-up file against the fake WeChat Pay
 //	go run . -keys FOLDER -mchid ... -public-key-id ... -brand 1004 -card pbLat... -rate 5 members.csv
 //
-// The columns are openid, user_card_code, level and phone_number. The results are in members.csv.results: the
-// row, its status, and why. Rows that are "later" or "begun" are for the next run.
+// The columns are openid, user_card_code, level and phone_number; there is one row for each member. The results are in
+// members.csv.results: the row, its status, digests by which the row is known again, and why. Rows that are "later" or
+// "begun" are for the next run, and so are those that were mended: rows that were done are not sent again.
 package main
 
 import (

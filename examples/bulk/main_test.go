@@ -239,16 +239,19 @@ func TestTheJournal(t *testing.T) {
 		require.NoError(t, journal.Close())
 	}
 	require.NoError(t, os.WriteFile(path, whole, 0o600))
-	for task, input := range map[string]string{"a test": "b", "another test": "a"} {
-		_, err = rows.OpenJournal(path, task, []byte(input))
-		require.ErrorContains(t, err, "these are the results of another task or another input")
-	}
+	_, err = rows.OpenJournal(path, "another test", []byte("a"))
+	require.ErrorContains(t, err, "these are the results of another task")
+	journal, err = rows.OpenJournal(path, "a test", []byte("a"))
+	require.NoError(t, err)
+	_, err = rows.OpenJournal(path, "a test", []byte("a"))
+	require.ErrorContains(t, err, "another run is writing these results")
+	require.NoError(t, journal.Close())
 	require.NoError(t, os.WriteFile(path, append(whole, "3,do4,done,\n"...), 0o600))
 	_, err = rows.OpenJournal(path, "a test", []byte("a"))
 	require.ErrorContains(t, err, "is not a result")
 	require.NoError(t, os.WriteFile(path, []byte("somebody's file\nwithout an end"), 0o600))
 	_, err = rows.OpenJournal(path, "a test", []byte("a"))
-	require.ErrorContains(t, err, "these are the results of another task or another input")
+	require.ErrorContains(t, err, "these are the results of another task")
 	left, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "somebody's file\nwithout an end", string(left))
@@ -263,6 +266,71 @@ func TestTheJournal(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrClosed)
 	assert.Empty(t, server.Requests())
 	require.ErrorIs(t, closed.Set(1, rows.Done, ""), os.ErrClosed, "nothing follows a line that may be torn")
+}
+
+// TestAMendedInput: what is known of the rows that were not changed stays known, and a row that was changed while it was
+// in doubt is looked at first.
+func TestAMendedInput(t *testing.T) {
+	server := newServer(t)
+	path := filepath.Join(t.TempDir(), "members.csv")
+	job := &rows.Job{Client: server.Client(), BrandID: brandID, CardID: cardID}
+	const head = "openid,user_card_code,level,phone_number\n"
+	work := func(input string) error {
+		require.NoError(t, os.WriteFile(path, []byte(head+input), 0o600))
+		return job.Work(t.Context(), path, "", &bytes.Buffer{}, nil)
+	}
+	require.NoError(t, work("o1,c1,gold,\no2,c2,\xbb\xc6,\n"), "the second is refused")
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationImportUserCardByOpenID, Kind: membercardtest.FaultCut, AfterEffect: true})
+	require.Error(t, work("o3,c3,gold,\no1,c1,gold,\n"), "the first of them is in doubt")
+	require.NoError(t, work("o1,c1,gold,\no2,c2,silver,\no3,c3,silver,\n"))
+	for _, code := range []string{"c1", "c2", "c3"} {
+		assert.Equal(t, 1, server.Effects(membercard.OperationImportUserCardByOpenID, code), code)
+	}
+	require.ErrorContains(t, work("o4,c4,gold,\no5,c5,,\no4,c4,,\n"), "rows 1 and 3 are of the same member")
+	require.ErrorContains(t, work("o4,4.78516E+23,gold,\n"), "row 1: user_card_code is 4.78516E+23: a spreadsheet has cut off digits")
+	require.ErrorContains(t, work("o4,c4,gold,1.38E+10\n"), "row 1: phone_number")
+	assert.Zero(t, server.Effects(membercard.OperationImportUserCardByOpenID, "c4"))
+}
+
+// TestRowsOfOneMember are worked on in their order, by whoever calls Run with them.
+func TestRowsOfOneMember(t *testing.T) {
+	for range 10 {
+		server := newServer(t)
+		server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: "c1", OpenID: "o1"})
+		config := server.Config()
+		config.HTTPClient.Transport = onTheWay{server}
+		client, err := membercard.New(config)
+		require.NoError(t, err)
+		input := []byte("openid,user_card_code,level,phone_number\no1,c1,first,\no1,c1,second,\no1,c1,last,\n")
+		members, err := rows.Parse(input)
+		require.NoError(t, err)
+		journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", input)
+		require.NoError(t, err)
+		_, err = (&rows.Job{Client: client, Updater: client, BrandID: brandID, CardID: cardID, Workers: 8}).Run(t.Context(), members, journal)
+		require.NoError(t, err)
+		require.NoError(t, journal.Close())
+		card, _ := server.UserCard(cardID, "c1")
+		assert.Equal(t, "last", card.Level)
+	}
+}
+
+// TestAnUnsignedNotFound is nobody's word: a row in doubt is not sent again for it.
+func TestAnUnsignedNotFound(t *testing.T) {
+	server := newServer(t)
+	path := filepath.Join(t.TempDir(), "members.csv")
+	require.NoError(t, os.WriteFile(path, []byte(file(1)), 0o600))
+	config := server.Config()
+	config.Retry.MaxAttempts = 1
+	client, err := membercard.New(config)
+	require.NoError(t, err)
+	job := &rows.Job{Client: client, BrandID: brandID, CardID: cardID}
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationImportUserCardByOpenID, Kind: membercardtest.FaultCut, AfterEffect: true})
+	server.Inject(membercardtest.Fault{Operation: membercard.OperationGetUserCard, Kind: membercardtest.FaultUnsigned, Status: 404, Code: "NOT_FOUND"})
+	for _, fails := range []bool{true, true, false} {
+		err := job.Work(t.Context(), path, "", &bytes.Buffer{}, nil)
+		assert.Equal(t, fails, err != nil, err)
+	}
+	assert.Equal(t, 1, imports(server, 1))
 }
 
 // TestTheBar shows this run: its rows, its rate, its failures.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,32 +22,69 @@ type Status string
 const (
 	Begun   Status = "begun"   // the request may have been sent; look before sending it again
 	Done    Status = "done"    // carried out
-	Refused Status = "refused" // the service said no; the third column has why
+	Refused Status = "refused" // the service said no; the last column has why
 	Later   Status = "later"   // nothing was sent, or nothing came of it; the next run tries again
 )
 
 // Journal is the file of results: a line for each change of a row's status, the last one counts. Lines are
 // written before a request is sent and after its answer, so that a program that is killed finds out what it
-// was doing.
+// was doing. A row is known by its content, so that the rows of a mended input that were done are not sent again.
 type Journal struct {
 	mu     sync.Mutex
 	file   *os.File
-	status map[int]Status
-	err    error // of a line that could not be written; it may be torn, so no other may follow it
+	keys   []key          // of the rows of the input
+	status map[key]Status // by content
+	begun  map[string]int // how many rows of a member are begun
+	err    error          // of a line that could not be written; it may be torn, so no other may follow it
 }
 
-// OpenJournal opens or creates the results of a task, such as an import into a template, on an input. It
-// refuses those of another.
+// key tells a row by digests: of its member and of all of it.
+type key struct{ member, content string }
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:12])
+}
+
+// OpenJournal opens or creates the results of a task, such as an import into a template, for the rows of an input. It
+// refuses those of another task, and those that another program is writing.
 func OpenJournal(path, task string, input []byte) (*Journal, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the user's own file
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // the user's own file
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{file: file, status: map[int]Status{}}
-	if err := j.read(fmt.Sprintf("%s of %x", task, sha256.Sum256(input))); err != nil {
+	j := &Journal{file: file, status: map[key]Status{}, begun: map[string]int{}}
+	members, _ := Parse(input) // rows that cannot be read are known by their number
+	for _, m := range members {
+		j.keys = append(j.keys, key{digest(m.member()), digest(m.member() + "\n" + m.Level + "\n" + m.PhoneNumber)})
+	}
+	err = lock(file)
+	if err == nil {
+		err = j.read(task)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
 	return j, nil
+}
+
+// key returns the key of a row, counted from 1.
+func (j *Journal) key(row int) key {
+	if row <= len(j.keys) {
+		return j.keys[row-1]
+	}
+	return key{digest(strconv.Itoa(row)), digest(strconv.Itoa(row))}
+}
+
+// note keeps the status of a row.
+func (j *Journal) note(k key, status Status) {
+	if j.status[k] == Begun {
+		j.begun[k.member]--
+	}
+	if status == Begun {
+		j.begun[k.member]++
+	}
+	j.status[k] = status
 }
 
 func (j *Journal) read(head string) error {
@@ -55,13 +93,10 @@ func (j *Journal) read(head string) error {
 		return err
 	}
 	if !bytes.HasPrefix(data, []byte(head+"\n")) && !strings.HasPrefix(head, string(data)) {
-		return errors.New("these are the results of another task or another input; give another -results")
+		return errors.New("these are the results of another task; give another -results")
 	}
 	complete := data[:bytes.LastIndexByte(data, '\n')+1] // the last line of a program that was killed may be torn
 	if err := j.file.Truncate(int64(len(complete))); err != nil {
-		return err
-	}
-	if _, err := j.file.Seek(int64(len(complete)), io.SeekStart); err != nil {
 		return err
 	}
 	if len(complete) == 0 {
@@ -79,18 +114,23 @@ func (j *Journal) read(head string) error {
 			return err
 		}
 		row, err := strconv.Atoi(record[0])
-		if err != nil || len(record) != 3 || !slices.Contains([]Status{Begun, Done, Refused, Later}, Status(record[1])) {
+		if err != nil || row < 1 || len(record) != 5 || !slices.Contains([]Status{Begun, Done, Refused, Later}, Status(record[1])) {
 			return fmt.Errorf("line %d is not a result", line)
 		}
-		j.status[row] = Status(record[1])
+		j.note(key{record[2], record[3]}, Status(record[1]))
 	}
 }
 
-// Status returns what is known of a row, counted from 1.
+// Status returns what is known of a row, counted from 1. One that was changed while a request for its member was begun
+// is begun.
 func (j *Journal) Status(row int) Status {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.status[row]
+	k := j.key(row)
+	if status := j.status[k]; status != "" || j.begun[k.member] == 0 {
+		return status
+	}
+	return Begun
 }
 
 // Set writes what is now known of a row.
@@ -102,12 +142,13 @@ func (j *Journal) Set(row int, status Status, why string) error {
 	}
 	var line bytes.Buffer
 	w := csv.NewWriter(&line)
-	_ = w.Write([]string{strconv.Itoa(row), string(status), strings.ReplaceAll(why, "\n", " ")}) // a result is one line
+	k := j.key(row)
+	_ = w.Write([]string{strconv.Itoa(row), string(status), k.member, k.content, strings.ReplaceAll(why, "\n", " ")}) // a result is one line
 	w.Flush()
 	if _, j.err = j.file.Write(line.Bytes()); j.err != nil { // one write, so that lines do not mix
 		return j.err
 	}
-	j.status[row] = status
+	j.note(k, status)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -52,6 +53,9 @@ func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, rep
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	for first, others := range repeated(members) {
+		return fmt.Errorf("%s: rows %d and %d are of the same member; leave one of them", path, first, others[0])
+	}
 	journal, err := OpenJournal(cmp.Or(results, path+".results"), j.task(), input)
 	if err != nil {
 		return err
@@ -81,10 +85,34 @@ func Parse(input []byte) ([]Member, error) {
 		return nil, fmt.Errorf("the first line must be %v", columns)
 	}
 	var members []Member
-	for _, r := range records[1:] {
+	for i, r := range records[1:] {
+		for column, value := range r {
+			if scientific.MatchString(value) {
+				return nil, fmt.Errorf("row %d: %s is %s: a spreadsheet has cut off digits; format the column as text and export it anew", i+1, columns[column], value)
+			}
+		}
 		members = append(members, Member{r[0], r[1], r[2], r[3]})
 	}
 	return members, nil
+}
+
+// scientific is what a spreadsheet makes of a long number, such as 4.78516E+23.
+var scientific = regexp.MustCompile(`^\d([.,]\d+)?E\+\d+$`)
+
+// member is what tells the rows of one member from those of another.
+func (m Member) member() string { return m.OpenID + "\n" + m.UserCardCode }
+
+// repeated returns, for the first of several rows of one member, the others.
+func repeated(members []Member) map[int][]int {
+	first, others := make(map[string]int, len(members)), map[int][]int{}
+	for i, m := range members {
+		if row, there := first[m.member()]; there {
+			others[row] = append(others[row], i+1)
+		} else {
+			first[m.member()] = i + 1
+		}
+	}
+	return others
 }
 
 // task names what is done, so that the results of one task are not taken for those of another.
@@ -107,7 +135,8 @@ func (j *Journal) summary(rows int) Summary {
 	return s
 }
 
-// Run works on all rows that are not done or refused. Its error says what kept it from going on.
+// Run works on all rows that are not done or refused, on those of one member in their order. Its error says what kept
+// it from going on.
 func (j *Job) Run(ctx context.Context, members []Member, journal *Journal) (Summary, error) {
 	if before := journal.summary(len(members)); before[Begun] > 0 {
 		select {
@@ -121,24 +150,41 @@ func (j *Job) Run(ctx context.Context, members []Member, journal *Journal) (Summ
 	next := make(chan int)
 	var workers sync.WaitGroup
 	var reporting sync.Mutex
+	work := func(row int) {
+		if status := journal.Status(row); status == Done || status == Refused {
+			return
+		}
+		status, err := j.one(ctx, row, members[row-1], journal)
+		if err != nil { // the journal cannot be written: nothing may be sent any more
+			stop(err)
+			return
+		}
+		reporting.Lock()
+		defer reporting.Unlock()
+		if j.Report != nil {
+			j.Report(status)
+		}
+	}
+	others, later := repeated(members), map[int]bool{}
+	for _, rows := range others {
+		for _, row := range rows {
+			later[row] = true
+		}
+	}
 	for range max(j.Workers, 1) {
 		workers.Go(func() {
 			for row := range next {
-				status, err := j.one(ctx, row, members[row-1], journal)
-				if err != nil { // the journal cannot be written: nothing may be sent any more
-					stop(err)
-					continue
+				work(row)
+				for _, row := range others[row] {
+					if ctx.Err() == nil {
+						work(row)
+					}
 				}
-				reporting.Lock()
-				if j.Report != nil {
-					j.Report(status)
-				}
-				reporting.Unlock()
 			}
 		})
 	}
 	for row := 1; row <= len(members) && ctx.Err() == nil; row++ {
-		if status := journal.Status(row); status == Done || status == Refused {
+		if status := journal.Status(row); later[row] || len(others[row]) == 0 && (status == Done || status == Refused) {
 			continue
 		}
 		select {
@@ -214,8 +260,8 @@ func (j *Job) isDone(ctx context.Context, m Member) (bool, error) {
 	card, err := j.Client.GetUserCard(ctx, membercard.GetUserCardRequest{
 		BrandID: j.BrandID, CardID: j.CardID, UserCardCode: m.UserCardCode, OpenID: m.OpenID,
 	})
-	if errors.Is(err, membercard.ErrNotFound) {
-		return false, nil
+	if refused, ok := errors.AsType[*membercard.APIError](err); ok && refused.Verified && errors.Is(err, membercard.ErrNotFound) {
+		return false, nil // an unsigned 404 may be anybody's
 	}
 	if err != nil || j.Updater == nil {
 		return err == nil, err
