@@ -78,8 +78,10 @@
 //
 // It validates the request, seals the sensitive values, encodes the request once, and then, for each
 // attempt: waits for [Config].Throttle, signs with a fresh time and nonce exactly the bytes it sends,
-// sends, reads at most 16 MiB, verifies the signature over the bytes as they came, and only then looks
-// at them. Redirects are not followed. A client starts no goroutine.
+// sends, reads at most 4 MiB of a success and 64 KiB of anything else, verifies the signature over the bytes as they
+// came, and only then looks at them. The answer must be to this request: the identifiers that it repeats are compared.
+// Redirects are not followed. A client starts no goroutine but that of a download of platform certificates, which ends
+// within 5 s.
 //
 // The client refuses before sending only what it can be sure of: a required text, time or list that is
 // empty, a path value that would change the route, text the service cannot read, a change without any
@@ -104,7 +106,7 @@
 // Failed attempts are repeated after a while, as [RetryPolicy] says, where it is safe. Reads, and writes
 // that set values, are repeated after any failure that may pass. Irreversible calls are repeated only when
 // the transport's trace events prove that nothing was sent. After a connection failed the next attempt
-// goes to the backup host.
+// goes to the backup host. net/http is kept from sending a request again by itself once all of it was written.
 //
 // # Compatibility
 //
