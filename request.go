@@ -92,7 +92,8 @@ func validate(op *operation, in reflect.Value) error {
 
 // encode makes URI and body. Sensitive values are encrypted on the way, so that no request can forget it.
 func encode(op *operation, in reflect.Value, s *sealer, inOther bool) (uri string, body []byte, err error) {
-	path, changes, changeable := op.path, 0, 0
+	head, segment, tail := op.path, "", "" // of the path, around its one parameter
+	changes, changeable := 0, 0
 	query := make([]byte, 0, 256)
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
@@ -108,7 +109,8 @@ func encode(op *operation, in reflect.Value, s *sealer, inOther bool) (uri strin
 		}
 		switch place {
 		case "path":
-			path = strings.Replace(path, "{"+p.name+"}", escape(text(value)), 1)
+			head, tail, _ = strings.Cut(op.path, "{"+p.name+"}")
+			segment = escape(text(value))
 		case "query":
 			query = append(append(append(append(query, '&'), p.name...), '='), escape(text(value))...)
 		case "body":
@@ -138,7 +140,8 @@ func encode(op *operation, in reflect.Value, s *sealer, inOther bool) (uri strin
 	if bytes.Contains(body, []byte(redactedAs)) { // a value that was not encrypted must not be sent in clear, nor this
 		return "", nil, fmt.Errorf("the body holds the text %s, which stands for a value that must not be sent", redactedAs)
 	}
-	return string(append(append(make([]byte, 0, 512), path...), query...)), body, nil
+	uri = string(append(append(append(append(make([]byte, 0, 512), head...), segment...), tail...), query...))
+	return uri, body, nil
 }
 
 // text returns a parameter of the path or the query.
