@@ -142,7 +142,7 @@ func badHeaders() []h1Act {
 func startGateway(t *testing.T, configuration, command, service string) (address string, stop func()) {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the gateway has a user of its own
+	require.NoError(t, os.Chmod(dir, 0o755)) // the gateway has a user of its own
 	pair, _ := onThisMachine()
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	require.NoError(t, err)

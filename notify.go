@@ -165,7 +165,7 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 // readNotification reads the body, bounded.
 func readNotification(request *http.Request) ([]byte, error) {
 	body, err := wire.ReadAll(request.Body, request.ContentLength, maxNotification)
-	text := ""
+	var text string
 	switch {
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		text = "the body was read and closed before, by a middleware perhaps"

@@ -69,7 +69,7 @@ func (p Proof) Flaw(now time.Time) *Flaw {
 	case p.Serial == "":
 		return &Flaw{Kind: Incomplete, Header: "Wechatpay-Serial"}
 	}
-	if skew := time.Unix(int64(seconds), 0).Sub(now).Round(time.Second); skew.Abs() >= Window { //nolint:gosec // 40 bits
+	if skew := time.Unix(int64(seconds), 0).Sub(now).Round(time.Second); skew.Abs() >= Window {
 		return &Flaw{Kind: Stale, Skew: skew}
 	}
 	return nil
