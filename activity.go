@@ -3,6 +3,7 @@ package membercard
 import (
 	"context"
 	"iter"
+	"strconv"
 )
 
 // Activity offers coupons to those who join (入会有礼活动). What has no comment here is as in
@@ -19,7 +20,7 @@ type Activity struct {
 	ApplyTotal             int                  `json:"apply_total"`     // coupons in all
 	ApplyAvailable         int                  `json:"apply_available"` // coupons left
 	ProductCouponStockList []ProductCouponStock `json:"product_coupon_stock_list,omitzero"`
-	ActivityID             string               `json:"activity_id"` // digits, given by WeChat Pay
+	ActivityID             int64                `json:"activity_id"` // given by WeChat Pay, a number
 	ActivityState          ActivityState        `json:"activity_state"`
 	CreateTime             Timestamp            `json:"create_time,omitzero"`
 	ModifyTime             Timestamp            `json:"modify_time,omitzero"`
@@ -66,11 +67,16 @@ type CreateActivityRequest struct {
 	ProductCouponStockList []ProductCouponStock `json:"product_coupon_stock_list" in:"body"` // what is given
 }
 
-// CreateActivity creates an activity whose coupons are shown when the joining component opens
-// (创建会员有礼活动). After [ErrOutcomeUnknown] send the same request again: OutRequestNo identifies it.
+// CreateActivity creates an activity whose coupons are shown when the joining component opens (创建会员有礼活动). ApplyTotal
+// must be smaller than the smallest stock of the coupons; a template has one activity in effect.
 //
-// Rate limit: 5 a second for each merchant number (2025.11.14). Repeated automatically with identical
-// bytes. Document 4016464918.
+// [ErrAlreadyExists] means that the template has an activity in effect, which can be the one that this call made:
+// after [ErrOutcomeUnknown] look with [Client.AllActivities] for the OutRequestNo before calling again, for a second
+// call before the activity begins may make another. [ErrInvalidRequest] means that there is no such template, or that
+// it is invalid.
+//
+// Rate limit: 10 a second for each merchant number (2025.11.14). Repeated automatically after a rate limit, or when
+// it is certain that nothing was sent. Document 4016464918.
 func (c *Client) CreateActivity(ctx context.Context, request CreateActivityRequest) (*Activity, error) {
 	return createActivity.call(ctx, c, request)
 }
@@ -92,11 +98,10 @@ type ListActivitiesResponse struct {
 	Limit      int        `json:"limit"`
 }
 
-// ListActivities lists the activities of a brand (查询会员有礼活动列表), one page. [Client.AllActivities] walks
-// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand, template or state.
+// ListActivities lists the activities of a brand (查询会员有礼活动列表), one page. [Client.AllActivities] walks through all
+// pages. [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand, template or state.
 //
-// Rate limit: 5 a second for each merchant number (2025.11.14). A read: repeated automatically.
-// Document 4016588039.
+// Rate limit: 10 a second for each merchant number (2025.11.14). A read: repeated automatically. Document 4016588039.
 func (c *Client) ListActivities(ctx context.Context, request ListActivitiesRequest) (*ListActivitiesResponse, error) {
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
@@ -116,27 +121,26 @@ func (c *Client) AllActivities(ctx context.Context, request ListActivitiesReques
 			return nil, 0, err
 		}
 		return page.Data, page.TotalCount, nil
-	}, func(activity *Activity) string { return activity.ActivityID })
+	}, func(activity *Activity) string { return strconv.FormatInt(activity.ActivityID, 10) })
 }
 
 // GetActivityRequest names an activity. All fields are required.
 type GetActivityRequest struct {
-	ActivityID string `json:"activity_id" in:"path"`
+	ActivityID int64  `json:"activity_id" in:"path"`
 	BrandID    string `json:"brand_id" in:"query"`
 }
 
-// GetActivity reads an activity (查询会员有礼活动). What comes for one that does not exist is not documented;
-// [ErrNotFound] is to be expected.
+// GetActivity reads an activity (查询会员有礼活动). [ErrNotFound] means that there is none with this id, [ErrForbidden] that
+// it is another brand's.
 //
-// Rate limit: 5 a second for each merchant number (2025.11.14). A read: repeated automatically.
-// Document id not known; the page of [Client.CreateActivity] describes what it returns.
+// Rate limit: 10 a second for each merchant number (2025.11.14). A read: repeated automatically. Document 4016588015.
 func (c *Client) GetActivity(ctx context.Context, request GetActivityRequest) (*Activity, error) {
 	return getActivity.call(ctx, c, request)
 }
 
 // UpdateActivityRequest replaces what can be changed of an activity. All fields are required.
 type UpdateActivityRequest struct {
-	ActivityID string    `json:"activity_id" in:"path"`
+	ActivityID int64     `json:"activity_id" in:"path"`
 	BrandID    string    `json:"brand_id" in:"body"`
 	Title      string    `json:"title" in:"body"`     // at most 128 characters
 	SubTitle   string    `json:"sub_title" in:"body"` // at most 128 characters
@@ -144,30 +148,32 @@ type UpdateActivityRequest struct {
 	EndTime    Timestamp `json:"end_time" in:"body"`
 }
 
-// UpdateActivity changes an activity (修改会员有礼活动): all four values each time, it is no partial change. The
-// source speaks of changing the stock as well but has no field for it.
+// UpdateActivity changes an activity (修改会员有礼活动): all four values each time, it is no partial change. Stock and
+// coupons cannot be changed.
 //
-// After [ErrOutcomeUnknown] read the activity, or send the same request again.
+// [ErrNotFound] means that there is none with this id, [ErrForbidden] that it is another brand's. After
+// [ErrOutcomeUnknown] read the activity, or send the same request again.
 //
-// Rate limit: 5 a second for each merchant number (2025.11.14). Repeated automatically with identical
-// bytes. Document id not known.
+// Rate limit: 10 a second for each merchant number (2025.11.14). Repeated automatically with identical bytes.
+// Document 4016588044.
 func (c *Client) UpdateActivity(ctx context.Context, request UpdateActivityRequest) (*Activity, error) {
 	return updateActivity.call(ctx, c, request)
 }
 
 // TerminateActivityRequest names the activity to end. All fields are required.
 type TerminateActivityRequest struct {
-	ActivityID string `json:"activity_id" in:"path"`
+	ActivityID int64  `json:"activity_id" in:"path"`
 	BrandID    string `json:"brand_id" in:"body"`
 }
 
-// TerminateActivity ends an activity (终止会员有礼活动): it is shown no more, the joining component goes on
-// working. As far as is documented this cannot be undone.
+// TerminateActivity ends an activity (终止会员有礼活动): it is shown no more, the joining component goes on working. As far
+// as is documented this cannot be undone.
 //
-// After [ErrOutcomeUnknown] read the activity: [ActivityStateTerminated] means it was done.
+// [ErrNotFound] means that there is none with this id, [ErrForbidden] that it is another brand's. After
+// [ErrOutcomeUnknown] read the activity: [ActivityStateTerminated] means it was done.
 //
-// Rate limit: none documented (2025.11.14), assume 5 a second. Irreversible: repeated only when it is
-// certain that nothing was sent. Document id not known.
+// Rate limit: 10 a second for each merchant number (2025.11.14). Irreversible: repeated only when it is certain that
+// nothing was sent. Document 4016588028.
 func (c *Client) TerminateActivity(ctx context.Context, request TerminateActivityRequest) (*Activity, error) {
 	return terminateActivity.call(ctx, c, request)
 }

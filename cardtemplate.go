@@ -24,9 +24,9 @@ type CreateCardRequest struct {
 	NeedDisplayLevel     bool          `json:"need_display_level,omitempty" in:"body"`    // optional
 	InitLevel            string        `json:"init_level,omitempty" in:"body"`            // optional, but required with NeedDisplayLevel; at most 10 characters
 	ServicePhone         string        `json:"service_phone,omitempty" in:"body"`         // optional, at most 32 characters
-	LegalAgreement       string        `json:"legal_agreement,omitempty" in:"body"`       // optional, at most 20480 characters
+	LegalAgreement       string        `json:"legal_agreement" in:"body"`                 // at most 20480 characters, plain text without links
 	ValidDateInformation DateInfo      `json:"valid_date_information" in:"body"`
-	MemberInformation    *MemberInfo   `json:"member_information,omitempty" in:"body"`   // optional as far as is known; better send it
+	MemberInformation    *MemberInfo   `json:"member_information" in:"body"`             // with both members
 	PointsInformation    *PointsInfo   `json:"points_information,omitempty" in:"body"`   // optional
 	BalanceInformation   *BalanceInfo  `json:"balance_information,omitempty" in:"body"`  // optional
 	PurchaseInformation  *PurchaseInfo `json:"purchase_information,omitempty" in:"body"` // optional
@@ -35,13 +35,17 @@ type CreateCardRequest struct {
 
 // CreateCard creates a card template (创建会员卡模板).
 //
-// OutRequestNo identifies the creation. What a repeat returns is not documented; in related products it is
-// the same for the same content, and [APIError].Code ALREADY_EXISTS for other content. So after
-// [ErrOutcomeUnknown] send the same request again, or look for the number with [Client.AllCards].
-// [ErrInvalidParameter] names the field that is missing or invalid.
+// OutRequestNo identifies the creation, and a repeat is refused (商家请求单号重复, [ErrInvalidParameter]). After
+// [ErrOutcomeUnknown] look for the number with [Client.AllCards] before anything else: the refusal may mean that the
+// template was made.
 //
-// Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
-// bytes. Document 4015336970.
+// A brand has at most two templates of a type ([ErrInvalidRequest]). [ErrInvalidParameter] is also the answer to a
+// conditional field that is missing or too much (InitLevel, CodeJumpInformation, members of ValidDateInformation), to
+// an AppID that is not bound to the brand, and to texts or a picture that do not pass the content check; the message
+// tells them apart. [ErrInvalidRequest] is also the answer for a brand without the membership function.
+//
+// Rate limit: 10 a second for each merchant number (2025.08.01). Repeated automatically after a rate limit, or when
+// it is certain that nothing was sent. Document 4015336970.
 func (c *Client) CreateCard(ctx context.Context, request CreateCardRequest) (*Card, error) {
 	return createCard.call(ctx, c, request)
 }
@@ -62,11 +66,11 @@ type ListCardsResponse struct {
 	Limit      int    `json:"limit"`
 }
 
-// ListCards lists the card templates of a brand (查询会员卡模板列表), one page. [Client.AllCards] walks
-// through all pages. [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand or state.
+// ListCards lists the card templates of a brand (查询会员卡模板列表), one page. [Client.AllCards] walks through all pages.
+// [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand or state; [ErrInvalidRequest] that the brand has
+// not the membership function.
 //
-// Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
-// Document 4015336976.
+// Rate limit: 10 a second for each merchant number (2025.08.01). A read: repeated automatically. Document 4015336976.
 func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*ListCardsResponse, error) {
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
@@ -97,11 +101,10 @@ type GetCardRequest struct {
 
 // GetCard reads a card template (查询会员卡模板信息).
 //
-// [ErrInvalidRequest] means the template does not belong to the brand, or that there is none with this id;
-// the page has no table of such errors, so [ErrNotFound] is possible.
+// [ErrNotFound] means that there is no such template, or, as far as can be inferred, that it is another brand's.
+// [ErrInvalidRequest] means that the brand has not the membership function.
 //
-// Rate limit: 5 a second for each merchant number (2025.08.01). A read: repeated automatically.
-// Document 4015336974.
+// Rate limit: 10 a second for each merchant number (2025.08.01). A read: repeated automatically. Document 4015336974.
 func (c *Client) GetCard(ctx context.Context, request GetCardRequest) (*Card, error) {
 	return getCard.call(ctx, c, request)
 }
@@ -128,14 +131,15 @@ type UpdateCardRequest struct {
 	UserInformation      *UserInfoForm `json:"user_information,omitempty" in:"body"`
 }
 
-// UpdateCard changes a card template (修改会员卡模板信息) and returns it as it is afterwards. Code mode, code
-// type, AppID and card type cannot be changed. Sources disagree on init_level and legal_agreement, which
-// the official sample does not have: they are not offered.
+// UpdateCard changes a card template (修改会员卡模板信息) and returns it as it is afterwards. Code mode, code type, AppID,
+// card type, initial level, legal agreement and the type of the validity cannot be changed.
 //
-// After [ErrOutcomeUnknown] read the template, or send the same request again.
+// [ErrNotFound] means that there is no such template. [ErrInvalidParameter] means that a jump has not both members,
+// that a member of ValidDateInformation is missing or too much, or that texts or the picture do not pass the content
+// check. After [ErrOutcomeUnknown] read the template, or send the same request again.
 //
-// Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
-// bytes. Document 4015336977.
+// Rate limit: 10 a second for each merchant number (2025.08.01). Repeated automatically with identical bytes.
+// Document 4015336977.
 func (c *Client) UpdateCard(ctx context.Context, request UpdateCardRequest) (*Card, error) {
 	return updateCard.call(ctx, c, request)
 }
@@ -146,13 +150,14 @@ type InvalidateCardRequest struct {
 	BrandID string `json:"brand_id" in:"body"`
 }
 
-// InvalidateCard invalidates a card template (作废会员卡模板): no more cards are given out from it. What
-// becomes of those that users have, the page does not say. This cannot be undone.
+// InvalidateCard invalidates a card template (作废会员卡模板): no more cards are given out from it. What becomes of those
+// that users have, the page does not say. This cannot be undone.
 //
-// After [ErrOutcomeUnknown] read the template with [Client.GetCard]: [CardStateInvalid] means it was done.
+// [ErrNotFound] means that there is no such template. After [ErrOutcomeUnknown] read the template with
+// [Client.GetCard]: [CardStateInvalid] means it was done. What a second call is answered is not documented.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.01; an earlier copy says 5). Irreversible:
-// repeated only when it is certain that nothing was sent. Document 4015336972.
+// Rate limit: 10 a second for each merchant number (2025.08.01). Irreversible: repeated only when it is certain that
+// nothing was sent. Document 4015336972.
 func (c *Client) InvalidateCard(ctx context.Context, request InvalidateCardRequest) (*Card, error) {
 	return invalidateCard.call(ctx, c, request)
 }

@@ -246,7 +246,7 @@ func TestAWithdrawnCertificate(t *testing.T) {
 		call := func() {
 			_, err := client.ListCards(t.Context(), listCardsRequest)
 			synctest.Wait() // for a download that it does not wait for
-			require.ErrorIs(t, err, membercard.ErrInvalidRequest, "it is no key of the fake's, which says so: the answer was believed")
+			require.NoError(t, err, "the answer was believed")
 		}
 		list(map[string]time.Time{"AA": now.Add(-2 * time.Hour), "BB": now.Add(-time.Hour)})
 		call()

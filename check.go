@@ -121,6 +121,8 @@ func (c *Client) checkService(v verdict) Finding {
 		return problem(subject, v.err.Error()+"; is this machine's clock right, or does a proxy put its own certificate in between?")
 	case v.answer.status == 0:
 		return problem(subject, v.err.Error()+"; look at DNS, firewall and proxy on the way to it")
+	case v.answer.status == http.StatusNotFound && v.answer.trust != proven && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
+		return problem(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
 	case refused && apiError.Code == "" && v.answer.status >= 300 && v.answer.trust != proven:
 		return problem(subject, v.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
 	case v.answer.status == http.StatusUnauthorized && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):

@@ -52,36 +52,37 @@ func TestWire(t *testing.T) {
 			request: membercard.UpdateUserCardRequest{
 				BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
 				CardColor: new("#FFFF00"), Attach: new("自定义数据说明"),
-				ValidDateInformation: &membercard.DateInfo{Type: membercard.DateTypeFixTerm, AvailableDayAfterReceive: new(30)},
+				ValidDateInformation: &membercard.DateInfo{Type: membercard.DateTypePermanent},
 				UserInformation:      &membercard.UserInfo{CustomFieldList: []membercard.UserInfoCustomField{}},
 			},
-			method: "PATCH", uri: base + "user-cards/478515832665?card_id=" + cardID,
-			body: `{"brand_id":"1004","openid":"` + openID + `","card_color":"#FFFF00","attach":"自定义数据说明",
-				"valid_date_information":{"type":"FIX_TERM","available_day_after_receive":30},
+			method: "PATCH", uri: base + "user-cards/478515832665",
+			body: `{"card_id":"` + cardID + `","brand_id":"1004","openid":"` + openID + `","card_color":"#FFFF00","attach":"自定义数据说明",
+				"valid_date_information":{"type":"PERMANENT"},
 				"user_information":{"custom_field_list":[]}}`,
 		},
-		"UpdateUserCard, ids in the body": {
+		"UpdateUserCard, ids in the query": {
 			request: membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Level: new("钻石会员")},
 			idsIn:   []membercard.Operation{membercard.OperationUpdateUserCard},
-			method:  "PATCH", uri: base + "user-cards/478515832665",
-			body: `{"card_id":"` + cardID + `","brand_id":"1004","openid":"` + openID + `","level":"钻石会员"}`,
+			method:  "PATCH", uri: base + "user-cards/478515832665?card_id=" + cardID,
+			body: `{"brand_id":"1004","openid":"` + openID + `","level":"钻石会员"}`,
 		},
 		"InvalidateUserCard": {
 			request: membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID},
-			method:  "POST", uri: base + "user-cards/478515832665/invalidate?" + ids,
-			body: `{"openid":"` + openID + `"}`,
+			method:  "POST", uri: base + "user-cards/478515832665/invalidate",
+			body: `{"brand_id":"1004","card_id":"` + cardID + `","openid":"` + openID + `"}`,
 		},
-		"InvalidateUserCard, ids in the body": {
+		"InvalidateUserCard, ids in the query": {
 			request: invalidateRequest,
 			idsIn:   []membercard.Operation{membercard.OperationInvalidateUserCard},
-			method:  "POST", uri: base + "user-cards/478515832665/invalidate",
-			body: `{"brand_id":"1004","card_id":"` + cardID + `","openid":"` + openID + `","invalid_reason":"用户申请注销"}`,
+			method:  "POST", uri: base + "user-cards/478515832665/invalidate?" + ids,
+			body: `{"openid":"` + openID + `","invalid_reason":"用户申请注销"}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newServer(t, membercardtest.WithIDsInBody(test.idsIn...))
-			_, err := do(t.Context(), server.Client(), test.request)
+			server := newServer(t, membercardtest.WithIDsInQuery(test.idsIn...))
+			client := newClient(t, server, func(c *membercard.Config) { c.IDsInQuery = test.idsIn })
+			_, err := do(t.Context(), client, test.request)
 			require.NoError(t, err)
 			sent := server.Requests()[0]
 			assert.Equal(t, test.method, sent.Method)

@@ -37,8 +37,12 @@ var (
 	// ErrUnauthorized: the service did not accept the request's signature (code SIGN_ERROR). Check the
 	// private key, the certificate serial and the clock.
 	ErrUnauthorized = errors.New("unauthorized")
-	// ErrForbidden: the product permission is missing (code NO_AUTH).
+	// ErrForbidden: the permission for the product or the object is missing (code NO_AUTH), or the content is refused
+	// (REQUEST_BLOCKED). Do not repeat.
 	ErrForbidden = errors.New("forbidden")
+	// ErrAlreadyExists: what is to be created is there already (code ALREADY_EXISTS). After a call whose outcome was
+	// unknown it can mean that the call was carried out.
+	ErrAlreadyExists = errors.New("already exists")
 	// ErrSystem: the service failed (status 5xx, or code SYSTEM_ERROR or BANK_ERROR).
 	ErrSystem = errors.New("system error")
 
@@ -61,6 +65,8 @@ var sentinels = map[string]error{
 	"PARAM_ERROR":            ErrInvalidParameter,
 	"INVALID_REQUEST":        ErrInvalidRequest,
 	"SIGN_ERROR":             ErrUnauthorized,
+	"ALREADY_EXISTS":         ErrAlreadyExists,
+	"REQUEST_BLOCKED":        ErrForbidden,
 	"NO_AUTH":                ErrForbidden,
 	"NOAUTH":                 ErrForbidden,
 	"SYSTEM_ERROR":           ErrSystem,
@@ -71,6 +77,7 @@ var sentinels = map[string]error{
 	"RATE_LIMITED":           ErrRateLimited,
 	"FREQUENCY_LIMITED":      ErrRateLimited,
 	"FREQUENCY_LIMIT_EXCEED": ErrRateLimited,
+	"FREQUENCY_LIMIT":        ErrRateLimited,
 	"FREQENCY_LIMIT":         ErrRateLimited, // spelled so by the service
 }
 
@@ -134,8 +141,8 @@ func (e *APIError) line(clean func(string) string, advice, note string) string {
 	case e.Code == "":
 		b.WriteString(": the body is not an APIv3 error")
 	}
-	if place := e.Detail.place(); place != "" {
-		b.WriteString(" (" + place + ")")
+	if text := e.Detail.text(); text != "" {
+		b.WriteString(" (" + text + ")")
 	}
 	for _, text := range []string{advice, e.Diagnosis} {
 		if text != "" {
@@ -167,8 +174,8 @@ func (e *APIError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Erro
 // MarshalText returns what Error returns; JSON uses it.
 func (e *APIError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
-// place names the faulty parameter without its value.
-func (d *ErrorDetail) place() string {
+// text names the faulty parameter without its value.
+func (d *ErrorDetail) text() string {
 	if d == nil {
 		return ""
 	}
@@ -180,6 +187,17 @@ func (d *ErrorDetail) place() string {
 		parts = append(parts, "location "+d.Location)
 	}
 	return strings.Join(append(parts, d.pointers()...), ", ")
+}
+
+// place returns where the faulty parameter is or should be: body, query or another place. A pointer is one into the body.
+func (d *ErrorDetail) place() string {
+	switch {
+	case d.Location == "url" || d.Location == "" && d.Field != "" && !strings.HasPrefix(d.Field, "/"):
+		return "query"
+	case d.Location == "" && d.Field != "":
+		return "body"
+	}
+	return d.Location
 }
 
 // pointers returns the JSON pointers among the values, such as /query/card_id: the gateway names
@@ -375,7 +393,7 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 	note := map[trust]string{unsigned: noteUnsigned, unproven: "its signature could not be verified"}[got.trust]
 	advice := ""
 	switch {
-	case errors.Is(e, ErrInvalidParameter):
+	case errors.Is(e, ErrInvalidParameter) && got.trust != proven:
 		advice = a.placementAdvice(e.Detail)
 	case errors.Is(e, ErrUnauthorized):
 		e.Diagnosis = a.diagnose(got, parsed.Detail.Raw)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -221,7 +222,7 @@ func TestErrorDetail(t *testing.T) {
 	assert.Nil(t, apiError.Detail)
 }
 
-// TestContestedPlacement: the error of the other revision of the page says which setting to change.
+// TestContestedPlacement: the client finds out which revision of the pages the service follows.
 func TestContestedPlacement(t *testing.T) {
 	t.Parallel()
 	var operations []membercard.Operation
@@ -231,22 +232,46 @@ func TestContestedPlacement(t *testing.T) {
 		}
 	}
 	require.Len(t, operations, 3)
+	older := membercardtest.WithIDsInQuery(operations...)
 	for _, operation := range operations {
-		inBody := newServer(t, membercardtest.WithIDsInBody(operations...), membercardtest.AllowViolations())
-		_, err := do(t.Context(), newServer(t, membercardtest.WithIDsInBody(operations...)).Client(), requests[operation])
-		require.NoError(t, err, "with the setting it is accepted")
-		client := newClient(t, inBody, func(c *membercard.Config) { c.IDsInBody = nil })
-		_, err = do(t.Context(), client, requests[operation])
-		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
-		assert.Regexp(t, `the service wants \w+_id in the body: add `+string(operation)+` to Config.IDsInBody`, err.Error())
-		assert.Contains(t, err.Error(), "/query/")
-		assert.Len(t, inBody.Requests(), 1, "never switched by itself")
+		var log strings.Builder
+		server := newServer(t, older)
+		client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		_, err := do(t.Context(), client, requests[operation])
+		require.NoError(t, err, "a signed refusal of the place has the other one tried")
+		require.Len(t, server.Requests(), 2)
+		assert.Equal(t, 1, server.Effects(operation, effects[operation].key))
+		assert.Contains(t, log.String(), `level=WARN msg="wechatpay placement" operation=`+string(operation)+` ids_in=query advice="add the operation to Config.IDsInQuery"`)
 
-		inQuery := newServer(t, membercardtest.AllowViolations())
-		client = newClient(t, inQuery, func(c *membercard.Config) { c.IDsInBody = operations })
+		_, _ = do(t.Context(), client, requests[operation])
+		assert.Len(t, server.Requests(), 3, "and kept")
+
+		server = newServer(t)
+		client = newClient(t, server, func(c *membercard.Config) { c.IDsInQuery = operations })
 		_, err = do(t.Context(), client, requests[operation])
+		require.NoError(t, err)
+		assert.Len(t, server.Requests(), 2)
+		assert.Equal(t, 1, server.Effects(operation, effects[operation].key))
+
+		server = newServer(t, older)
+		_, err = do(t.Context(), newClient(t, server, func(c *membercard.Config) { c.IDsInQuery = operations }), requests[operation])
+		require.NoError(t, err)
+		assert.Len(t, server.Requests(), 1, "with the setting it is right at once")
+	}
+}
+
+// TestContestedPlacementOfAForger: a refusal that nobody signed changes nothing, and says what could be meant.
+func TestContestedPlacementOfAForger(t *testing.T) {
+	t.Parallel()
+	const refusal = `{"code":"PARAM_ERROR","message":"请求中含有未在API文档中定义的参数","detail":{"location":null,"value":["/body/card_id"]}}`
+	client := newClient(t, newServer(t), withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(refusal)), Request: r}, nil
+	})))
+	for range 2 {
+		_, err := client.UpdateUserCard(t.Context(), updateRequest)
 		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
-		assert.Regexp(t, `the service wants \w+_id in the query: remove `+string(operation)+` from Config.IDsInBody`, err.Error())
+		assert.Contains(t, err.Error(), "/body/card_id")
+		assert.Contains(t, err.Error(), "if WeChat Pay says so, it wants card_id in the query: add UpdateUserCard to Config.IDsInQuery")
 	}
 }
 

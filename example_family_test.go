@@ -23,12 +23,13 @@ func ExampleClient_CreateCard() {
 	client := server.Client()
 
 	card, err := client.CreateCard(context.Background(), membercard.CreateCardRequest{
-		OutRequestNo: "1004-20261123-1", // the same number again creates nothing
+		OutRequestNo: "1004-20261123-1", // the same number again is refused
 		BrandID:      "1004", AppID: "wxea9c30890f48d5ae", CardType: membercard.CardTypeNormal,
 		CardTitle: "咖啡会员卡", CardColor: "#6F4E37", CardPictureURL: "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0", // from UploadImage
 		CodeMode: membercard.CodeModeSystemAllocate, CodeType: membercard.CodeTypeQRCode, Benefits: "会员折扣、专属价",
 		NotifyURL:            "https://merchant.example/notify",
-		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent},
+		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent}, LegalAgreement: "入会即同意会员协议。",
+		MemberInformation: &membercard.MemberInfo{JumpAppID: "wxea9c30a90fs8d3fe", JumpPath: "/pages/member/member"},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -201,11 +202,15 @@ func ExampleClient_CreateUserFeed() {
 	defer server.Close()
 	client := server.Client()
 
+	cell, err := membercard.CellTemplatePointsEarned.Cell("1200")
+	if err != nil {
+		log.Fatal(err)
+	}
 	feed, err := client.CreateUserFeed(context.Background(), membercard.CreateUserFeedRequest{
 		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
 		UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
 		OutRequestNo: "feed-20261123-1",
-		Cell:         membercard.CellTemplatePointsEarned.Cell("1200"),
+		Cell:         cell,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -270,7 +275,7 @@ func ExampleClient_ListActivities() {
 	server := newExampleServer()
 	defer server.Close()
 	client := server.Client()
-	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: "371067", Title: "入会享券"})
+	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: 371067, Title: "入会享券"})
 	page, err := client.ListActivities(context.Background(), membercard.ListActivitiesRequest{
 		BrandID: "1004",
 	})
@@ -285,7 +290,7 @@ func ExampleClient_AllActivities() {
 	server := newExampleServer()
 	defer server.Close()
 	client := server.Client()
-	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: "371067", Title: "入会享券"})
+	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: 371067, Title: "入会享券"})
 	for activity, err := range client.AllActivities(context.Background(), membercard.ListActivitiesRequest{BrandID: "1004"}) {
 		if err != nil {
 			log.Fatal(err)
@@ -299,9 +304,9 @@ func ExampleClient_GetActivity() {
 	server := newExampleServer()
 	defer server.Close()
 	client := server.Client()
-	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: "371067", Title: "入会享券"})
+	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: 371067, Title: "入会享券"})
 	activity, err := client.GetActivity(context.Background(), membercard.GetActivityRequest{
-		BrandID: "1004", ActivityID: "371067",
+		BrandID: "1004", ActivityID: 371067,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -314,9 +319,9 @@ func ExampleClient_UpdateActivity() {
 	server := newExampleServer()
 	defer server.Close()
 	client := server.Client()
-	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: "371067", Title: "入会享券"})
+	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: 371067, Title: "入会享券"})
 	activity, err := client.UpdateActivity(context.Background(), membercard.UpdateActivityRequest{
-		BrandID: "1004", ActivityID: "371067",
+		BrandID: "1004", ActivityID: 371067,
 		Title: "入会享好券", SubTitle: "5张满减券", // all four, each time
 		BeginTime: membercard.Timestamp{Time: time.Now()},
 		EndTime:   membercard.Timestamp{Time: time.Now().AddDate(0, 2, 0)},
@@ -333,9 +338,9 @@ func ExampleClient_TerminateActivity() {
 	server := newExampleServer()
 	defer server.Close()
 	client := server.Client()
-	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: "371067", Title: "入会享券"})
+	server.AddActivity(membercard.Activity{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", ActivityID: 371067, Title: "入会享券"})
 	activity, err := client.TerminateActivity(context.Background(), membercard.TerminateActivityRequest{
-		BrandID: "1004", ActivityID: "371067",
+		BrandID: "1004", ActivityID: 371067,
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -97,6 +97,26 @@ func ExampleClient_Check() {
 	// clock
 }
 
+// The service answers what it is sent: keys, encryption and signatures work both ways.
+func ExampleClient_SecurityEcho() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	echo, err := client.SecurityEcho(context.Background(), membercard.SecurityEchoRequest{
+		EchoMessage: "hello", EncryptedEchoMessage: membercard.NewSensitive("a secret"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	secret, err := client.Decrypt(echo.EncryptedEchoMessage)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(echo.EchoMessage, secret == "a secret")
+	// Output: hello true
+}
+
 // What follows stands for a database.
 
 func openDatabase() *sql.DB { return sql.OpenDB(&oneTable{ids: map[driver.Value]bool{}}) }

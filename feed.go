@@ -2,6 +2,7 @@ package membercard
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -32,11 +33,34 @@ const (
 	CellTemplateDaysLeft          CellTemplate = 17 // x days left
 )
 
-// Cell returns the content of a feed entry, such as 15_1200_1: the template and its variables joined by
-// underscores. The order of variables and sub-template id stands in the document; only that the template
-// comes first could be read off the example.
-func (t CellTemplate) Cell(variables ...string) string {
-	return strings.Join(append([]string{strconv.Itoa(int(t))}, variables...), "_")
+// cellPlaces are the places of each template in the order of its text: x, y and z are values, S is the id of a text of
+// the merchant's that WeChat Pay has granted.
+var cellPlaces = []string{"", "x", "x", "", "xS", "xS", "xy", "xy", "x", "xS", "xS", "xy", "xy", "x", "xyS", "xyS", "Sx", "x"}
+
+// Cell returns the content of a feed entry, such as 4_100_S1: the template, and a value for each of its places in the
+// order of its text. An error says which value is missing, or cannot be written: one that is empty, or has one of the
+// characters _ [ ], or an id of more than 7 characters.
+func (t CellTemplate) Cell(values ...string) (string, error) {
+	if t < 0 || int(t) >= len(cellPlaces) {
+		return "", fmt.Errorf("membercard: Cell: there is no documented template %d", t)
+	}
+	places := cellPlaces[t]
+	if len(values) != len(places) {
+		return "", fmt.Errorf("membercard: Cell: template %d has %d places, not %d", t, len(places), len(values))
+	}
+	cell := strconv.Itoa(int(t))
+	for i, value := range values {
+		switch {
+		case value == "":
+			return "", fmt.Errorf("membercard: Cell: value %d is empty", i+1)
+		case strings.ContainsAny(value, "_[]"):
+			return "", fmt.Errorf("membercard: Cell: value %d holds one of the characters _ [ ], which a cell cannot have", i+1)
+		case places[i] == 'S' && len(value) > 7:
+			return "", fmt.Errorf("membercard: Cell: value %d is the id of a text, of at most 7 characters", i+1)
+		}
+		cell += "_" + value
+	}
+	return cell, nil
 }
 
 // CreateUserFeedRequest describes a feed entry. All fields are required.
@@ -59,12 +83,15 @@ type UserFeed struct {
 	Cell         string `json:"cell"`
 }
 
-// CreateUserFeed shows news of a membership, for purchases that were not paid with WeChat Pay
-// (创建用户动态). After [ErrOutcomeUnknown] send the same request again. One source names the content
-// cell_message; the official page and this request name it cell.
+// CreateUserFeed shows news of a membership, for purchases that were not paid with WeChat Pay (创建用户动态).
 //
-// Rate limit: 5 a second for each merchant number (2025.06.22). Repeated automatically with identical
-// bytes. Document 4015336987.
+// A repeat is refused with [ErrAlreadyExists], which can mean that the first call was carried out: after
+// [ErrOutcomeUnknown] the same request tells, and makes no second entry. [ErrForbidden] means that the template of
+// the feed was not granted, [ErrInvalidParameter] that the Cell is invalid, [ErrInvalidRequest] that the user is no
+// member or the template invalid.
+//
+// Rate limit: 10 a second for each merchant number (2025.11.14). Repeated automatically after a rate limit, or when
+// it is certain that nothing was sent. Document 4015336987.
 func (c *Client) CreateUserFeed(ctx context.Context, request CreateUserFeedRequest) (*UserFeed, error) {
 	return createUserFeed.call(ctx, c, request)
 }

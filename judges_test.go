@@ -76,8 +76,8 @@ func TestOfficialClientAgainstTheFake(t *testing.T) {
 			sealed, err := utils.EncryptOAEPWithPublicKey("13900000000", server.Config().PublicKey)
 			require.NoError(t, err)
 			// core.Client encodes with json.Encoder: the body ends in a line feed.
-			result, err = client.Patch(t.Context(), url1+"?card_id="+cardID, map[string]string{
-				"brand_id": brandID, "openid": openID, "phone_number": sealed, "level": "a<b>&",
+			result, err = client.Patch(t.Context(), url1, map[string]string{
+				"card_id": cardID, "brand_id": brandID, "openid": openID, "phone_number": sealed, "level": "a<b>&",
 			})
 			decode(result, err, &card)
 			assert.True(t, bytes.HasSuffix(server.Requests()[3].Body, []byte("\n")))
@@ -88,7 +88,7 @@ func TestOfficialClientAgainstTheFake(t *testing.T) {
 			assert.Equal(t, "13900000000", opened)
 			assert.Equal(t, "a<b>&", card.Level)
 
-			result, err = client.Post(t.Context(), url1+"/invalidate?"+ids, map[string]string{"openid": openID})
+			result, err = client.Post(t.Context(), url1+"/invalidate", map[string]string{"brand_id": brandID, "card_id": cardID, "openid": openID})
 			decode(result, err, &card)
 			assert.Equal(t, membercard.UserCardStateInvalid, card.UserCardState)
 

@@ -262,7 +262,8 @@ func (r *keyRing) start(ctx context.Context, d downloads, from origin) <-chan er
 
 // download downloads the certificates and keeps them.
 func (r *keyRing) download(ctx context.Context) error {
-	list, err := downloadCertificates.send(WithResponseInfo(ctx, nil), r.client, r.downloadRequest()) // what the caller is told is about the call
+	v := r.client.send(WithResponseInfo(ctx, nil), r.downloadRequest(), 1) // what the caller is told is about the call
+	list, err := resultOfCall[certificateList](v)
 	var certificates []*x509.Certificate
 	if err == nil {
 		certificates, err = apiv3.OpenCertificates(list.body, r.apiv3Key)

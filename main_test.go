@@ -32,7 +32,7 @@ const (
 	unconfirmed = "478515832666" // a card of the same user that waits for its confirm
 	recordID    = "pbLatjvWOibDc5-TBnbUk1pD12o0"
 	exchangeID  = "0Flpo7FqTQ"
-	activityID  = "371067"
+	activityID  = 371067
 	requestNo   = "100002322019090134234sfdf"
 )
 
@@ -70,11 +70,14 @@ func newServer(tb testing.TB, options ...membercardtest.Option) *membercardtest.
 func addMore(server *membercardtest.Server) {
 	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: unconfirmed, OpenID: "another", UserCardState: membercard.UserCardStateUnactivated})
 	server.AddPointsExchange(membercard.PointsExchange{CardID: cardID, UserCardCode: code, RecordID: recordID, ExchangeCouponTemplateID: exchangeID})
-	server.AddActivity(membercard.Activity{BrandID: brandID, CardID: cardID, ActivityID: activityID, Title: "入会享券"})
+	server.AddActivity(membercard.Activity{BrandID: brandID, CardID: cardID, ActivityID: activityID, Title: "入会享券", BeginTime: at("2099-01-01T00:00:00+08:00")})
 }
 
 func addMember(server *membercardtest.Server) {
-	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID, UserInformation: &membercard.UserInfoForm{
+		CommonFieldList: []membercard.CommonFieldFlag{membercard.CommonFieldFlagBirthday},
+		CustomFieldList: []membercard.UserCustomFieldForm{{Type: membercard.CustomFieldTypeCheckBox, Name: "喜欢的运动", Values: []string{"足球", "篮球"}}},
+	}})
 	server.AddUserCard(membercard.UserCard{
 		CardID: cardID, UserCardCode: code, OpenID: openID, Level: "黄金会员",
 		PhoneNumber: membercard.NewSensitive(phone),
@@ -137,7 +140,8 @@ var requests = map[membercard.Operation]any{
 		OutRequestNo: requestNo, BrandID: brandID, AppID: "wxea9c30890f48d5ae", CardType: membercard.CardTypeNormal, CardTitle: "测试卡",
 		CardColor: "#FFFF00", CardPictureURL: pictureURL, CodeMode: membercard.CodeModeSystemAllocate, CodeType: membercard.CodeTypeBarCode,
 		Benefits: "会员折扣、专属价", NotifyURL: "https://www.weixin.qq.com/wxpay/notify.php",
-		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent},
+		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent}, LegalAgreement: "会员协议",
+		MemberInformation: &membercard.MemberInfo{JumpAppID: "wxea9c30a90fs8d3fe", JumpPath: "/pages/member"},
 	},
 	membercard.OperationListCards:          listCardsRequest,
 	membercard.OperationGetCard:            membercard.GetCardRequest{CardID: cardID, BrandID: brandID},
@@ -166,9 +170,9 @@ var requests = map[membercard.Operation]any{
 	},
 	membercard.OperationCreateUserFeed: membercard.CreateUserFeedRequest{
 		BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, OutRequestNo: requestNo,
-		Cell: membercard.CellTemplateBuyDiscounted.Cell("1200", "1"),
+		Cell: "15_8_1200_SUB1",
 	},
-	membercard.OperationCreatePreAuthToken: membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: cardID, OpenID: openID},
+	membercard.OperationCreatePreAuthToken: membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: cardID, OpenID: "stranger"},
 	membercard.OperationCreatePayViewToken: membercard.CreatePayViewTokenRequest{BrandID: brandID, CardID: cardID, OpenID: openID},
 	membercard.OperationCreateActivity: membercard.CreateActivityRequest{
 		OutRequestNo: requestNo, BrandID: brandID, CardID: cardID, ActivityChannel: membercard.ActivityChannelMerchantAppComponent,
@@ -183,6 +187,9 @@ var requests = map[membercard.Operation]any{
 	},
 	membercard.OperationTerminateActivity: membercard.TerminateActivityRequest{ActivityID: activityID, BrandID: brandID},
 	membercard.OperationUploadImage:       membercard.UploadImageRequest{Filename: "card.png", Content: picture},
+	membercard.OperationSecurityEcho: membercard.SecurityEchoRequest{
+		EchoMessage: "hello", EncryptedEchoMessage: membercard.NewSensitive("hello"),
+	},
 }
 
 func at(text string) (t membercard.Timestamp) {
@@ -213,15 +220,15 @@ var effects = map[membercard.Operation]struct {
 	}},
 	membercard.OperationImportUserCardByOpenID: {"imported", false, func(s *membercardtest.Server) bool { return userCard(s, "imported").CardID != "" }},
 	membercard.OperationImportUserCardByPhone:  {"imported", false, func(s *membercardtest.Server) bool { return userCard(s, "imported").CardID != "" }},
-	membercard.OperationSyncUserPoints:         {code, true, func(s *membercardtest.Server) bool { return s.Points(cardID, code) == 1000 }},
+	membercard.OperationSyncUserPoints:         {code, false, func(s *membercardtest.Server) bool { return s.Points(cardID, code) == 1000 }},
 	membercard.OperationConfirmPointsExchange: {code, true, func(s *membercardtest.Server) bool {
 		exchange, _ := s.PointsExchange(recordID)
 		return exchange.State == membercard.PointsExchangeStateSuccess
 	}},
 	membercard.OperationCreateUserFeed: {code, true, func(s *membercardtest.Server) bool { return len(s.Feeds(cardID, code)) == 1 }},
 	membercard.OperationCreateActivity: {requestNo, true, func(s *membercardtest.Server) bool { return len(s.Activities()) == 2 }},
-	membercard.OperationUpdateActivity: {activityID, false, func(s *membercardtest.Server) bool { return s.Activities()[0].Title == "新活动" }},
-	membercard.OperationTerminateActivity: {activityID, false, func(s *membercardtest.Server) bool {
+	membercard.OperationUpdateActivity: {"371067", false, func(s *membercardtest.Server) bool { return s.Activities()[0].Title == "新活动" }},
+	membercard.OperationTerminateActivity: {"371067", false, func(s *membercardtest.Server) bool {
 		return s.Activities()[0].ActivityState == membercard.ActivityStateTerminated
 	}},
 	membercard.OperationUploadImage: {"card.png", false, func(s *membercardtest.Server) bool {
@@ -285,6 +292,8 @@ func do(ctx context.Context, client *membercard.Client, request any) (any, error
 		return result(client.TerminateActivity(ctx, r))
 	case membercard.UploadImageRequest:
 		return result(client.UploadImage(ctx, r))
+	case membercard.SecurityEchoRequest:
+		return result(client.SecurityEcho(ctx, r))
 	}
 	panic("unknown request")
 }
@@ -311,7 +320,7 @@ func identified(operation membercard.Operation, body []byte) []byte {
 			answered, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			return answered == name
 		})
-		if repeated && slices.Contains([]string{"user_card_code", "card_id", "openid", "out_request_no", "record_id", "activity_id", "offset"}, name) {
+		if repeated && slices.Contains([]string{"user_card_code", "card_id", "openid", "out_request_no", "record_id", "activity_id", "offset", "echo_message"}, name) {
 			members[name] = value.Interface()
 		}
 	}

@@ -40,20 +40,21 @@ type UploadImageResponse struct {
 	MediaURL string `json:"media_url"` // permanent; for CardPictureURL
 }
 
-// UploadImage uploads a picture (图片上传) and returns its address, the only kind that a card's picture may
-// have. The file's type and size are checked before anything is sent. After [ErrOutcomeUnknown] upload it
-// again: that gives one more address.
+// UploadImage uploads a picture (图片上传) and returns its address, the only kind that a card's picture may have. The
+// file's type and size are checked before anything is sent. The service takes 2 MB; a card's picture must be below 1
+// MB.
 //
-// Rate limit: 100 a minute (page of the direct merchants). Repeated automatically after a rate limit, or
-// when it is certain that nothing was sent. Document id of the partner edition not known; 4015680641 is the
-// brand edition's.
+// [ErrForbidden] (REQUEST_BLOCKED) means that the service takes the file for no JPG, BMP or PNG picture. After
+// [ErrOutcomeUnknown] upload it again: that gives the address, the same or another.
+//
+// Rate limit: none documented (2025.11.14). Repeated automatically with identical bytes. Document 4015900513.
 func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*UploadImageResponse, error) {
 	resetInfo(ctx)
 	r, err := c.buildUpload(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	return uploadImage.send(ctx, c, r)
+	return resultOfCall[UploadImageResponse](c.send(ctx, r, 1))
 }
 
 // buildUpload is build for a body of two parts, of which only the first is signed.

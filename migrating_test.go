@@ -38,9 +38,9 @@ func changeWithCore(ctx context.Context, client *core.Client, publicKey *rsa.Pub
 	result, err := client.Request(ctx, http.MethodPatch,
 		"https://api.mch.weixin.qq.com/v3/brand/partner/card-member/user-cards/"+url.PathEscape("478515832665"),
 		http.Header{"Wechatpay-Serial": {publicKeyID}},
-		url.Values{"card_id": {"pbLatjvWOibDc5-TBnbUk1pD12o0"}},
+		nil,
 		map[string]any{
-			"brand_id": "1004", "openid": "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+			"card_id": "pbLatjvWOibDc5-TBnbUk1pD12o0", "brand_id": "1004", "openid": "obLatjnx9gnqzS4myYGmLZ7LgLBA",
 			"level": "钻石会员", "phone_number": phone,
 		}, "application/json")
 	if err != nil {
@@ -63,14 +63,13 @@ func changeAsOnThePages(m *merchant) (string, error) {
 		return "", err
 	}
 	body, err := json.Marshal(&changeRequest{
-		BrandID: new("1004"), OpenID: new("obLatjnx9gnqzS4myYGmLZ7LgLBA"),
+		CardID: new("pbLatjvWOibDc5-TBnbUk1pD12o0"), BrandID: new("1004"), OpenID: new("obLatjnx9gnqzS4myYGmLZ7LgLBA"),
 		Level: new("钻石会员"), PhoneNumber: new(phone),
 	})
 	if err != nil {
 		return "", err
 	}
-	uri := "/v3/brand/partner/card-member/user-cards/" + url.PathEscape("478515832665") +
-		"?" + url.Values{"card_id": {"pbLatjvWOibDc5-TBnbUk1pD12o0"}}.Encode()
+	uri := "/v3/brand/partner/card-member/user-cards/" + url.PathEscape("478515832665")
 	request, err := http.NewRequest(http.MethodPatch, "https://api.mch.weixin.qq.com"+uri, bytes.NewReader(body))
 	if err != nil {
 		return "", err
@@ -118,6 +117,7 @@ func change(ctx context.Context, client *membercard.Client) (string, error) {
 
 // changeRequest is a body as the pages' samples declare it.
 type changeRequest struct {
+	CardID      *string `json:"card_id,omitempty"`
 	BrandID     *string `json:"brand_id,omitempty"`
 	OpenID      *string `json:"openid,omitempty"`
 	Level       *string `json:"level,omitempty"`

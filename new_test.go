@@ -96,9 +96,9 @@ func TestNewRefuses(t *testing.T) {
 		"backup URL":        {func(c *membercard.Config) { c.BackupURL = "ftp://example.com" }, "BackupURL must be a URL"},
 		"negative timeout":  {func(c *membercard.Config) { c.AttemptTimeout = -1 }, "must not be negative"},
 		"negative attempts": {func(c *membercard.Config) { c.Retry.MaxAttempts = -1 }, "must not be negative"},
-		"ids in body": {
-			func(c *membercard.Config) { c.IDsInBody = []membercard.Operation{membercard.OperationGetUserCard} },
-			`IDsInBody: "GetUserCard" is not an operation whose ids can travel in the body`,
+		"ids in query": {
+			func(c *membercard.Config) { c.IDsInQuery = []membercard.Operation{membercard.OperationGetUserCard} },
+			`IDsInQuery: "GetUserCard" is not an operation whose ids can travel in the query`,
 		},
 	} {
 		config := server.Config()
@@ -203,7 +203,7 @@ func TestChangingTheConfigAfterwardsHasNoEffect(t *testing.T) {
 	public := *config.PublicKey
 	public.N = new(big.Int).Set(public.N)
 	config.PublicKey = &public
-	config.IDsInBody = []membercard.Operation{}
+	config.IDsInQuery = []membercard.Operation{}
 	client, err := membercard.New(config)
 	require.NoError(t, err)
 	public.N.SetInt64(15)

@@ -33,7 +33,7 @@ type Notification struct {
 }
 
 // Event is what a [Notification] is about: a *[UserCardCreated], *[UserCardDeleted],
-// *[PointsExchangeRequested], *[PointsSyncRequested] or *[UnknownEvent].
+// *[PointsExchangeRequested], *[PointsSyncRequested], *[SecurityEchoed] or *[UnknownEvent].
 type Event interface{ event() }
 
 // UserCardCreated says that a user opened a card (用户开通会员卡通知). Answer with [Client.ConfirmUserCard], also when
@@ -106,6 +106,8 @@ func newEvent(eventType string) Event {
 		return new(PointsExchangeRequested)
 	case strings.HasSuffix(eventType, ".SYNC_USER_POINT"):
 		return new(PointsSyncRequested)
+	case eventType == "SECURITY_ECHO.SUCCESS":
+		return new(SecurityEchoed)
 	}
 	return nil
 }

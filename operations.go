@@ -11,43 +11,44 @@ import (
 // Operation names a method of [Client], such as GetUserCard.
 type Operation string
 
-// The operations. The number is the documented limit in requests a second for each merchant number, with the date of
-// the page that states it.
+// The operations. The number is the documented limit in requests a second for each merchant number and operation, with
+// the date that the page has. The pages are followed as their text was on 2026-08-08.
 const (
-	OperationCreateCard     Operation = "CreateCard"     // none documented (2025.06.22), assume 5
-	OperationListCards      Operation = "ListCards"      // 5 (2025.08.01), also for each page of AllCards
-	OperationGetCard        Operation = "GetCard"        // 5 (2025.08.01)
-	OperationUpdateCard     Operation = "UpdateCard"     // none documented (2025.06.22), assume 5
-	OperationInvalidateCard Operation = "InvalidateCard" // 10 (2025.08.01; an earlier copy says 5)
+	OperationCreateCard     Operation = "CreateCard"     // 10 (2025.08.01)
+	OperationListCards      Operation = "ListCards"      // 10 (2025.08.01), also for each page of AllCards
+	OperationGetCard        Operation = "GetCard"        // 10 (2025.08.01)
+	OperationUpdateCard     Operation = "UpdateCard"     // 10 (2025.08.01)
+	OperationInvalidateCard Operation = "InvalidateCard" // 10 (2025.08.01)
 
-	OperationListUserCards          Operation = "ListUserCards"          // 5 (2025.07.25), also for each page of AllUserCards
-	OperationGetUserCard            Operation = "GetUserCard"            // none documented (2025.06.22), assume 5
-	OperationUpdateUserCard         Operation = "UpdateUserCard"         // none documented (2025.06.22), assume 5
-	OperationInvalidateUserCard     Operation = "InvalidateUserCard"     // none documented (2025.06.22), assume 5
-	OperationConfirmUserCard        Operation = "ConfirmUserCard"        // 5 (2025.06.22)
-	OperationImportUserCardByOpenID Operation = "ImportUserCardByOpenID" // 5 (2025.06.22)
-	OperationImportUserCardByPhone  Operation = "ImportUserCardByPhone"  // none documented (2025.06.22), assume 5
+	OperationListUserCards          Operation = "ListUserCards"          // 10 (2025.07.25), also for each page of AllUserCards
+	OperationGetUserCard            Operation = "GetUserCard"            // 10 (2025.07.25)
+	OperationUpdateUserCard         Operation = "UpdateUserCard"         // 10 (2025.07.25)
+	OperationInvalidateUserCard     Operation = "InvalidateUserCard"     // 10 (2025.07.25)
+	OperationConfirmUserCard        Operation = "ConfirmUserCard"        // 10 (2025.06.22)
+	OperationImportUserCardByOpenID Operation = "ImportUserCardByOpenID" // 10 (2025.06.22)
+	OperationImportUserCardByPhone  Operation = "ImportUserCardByPhone"  // none documented (2025.06.22); withdrawn
 
-	OperationSyncUserPoints        Operation = "SyncUserPoints"        // 5 (2025.08.20)
-	OperationConfirmPointsExchange Operation = "ConfirmPointsExchange" // 5 (2025.08.20)
-	OperationCreateUserFeed        Operation = "CreateUserFeed"        // 5 (2025.06.22)
-	OperationCreatePreAuthToken    Operation = "CreatePreAuthToken"    // 5 (2025.11.19)
-	OperationCreatePayViewToken    Operation = "CreatePayViewToken"    // 10 (2025.12.12; another source says 5)
+	OperationSyncUserPoints        Operation = "SyncUserPoints"        // 10 (2025.08.20)
+	OperationConfirmPointsExchange Operation = "ConfirmPointsExchange" // 10 (2025.08.20)
+	OperationCreateUserFeed        Operation = "CreateUserFeed"        // 10 (2025.11.14)
+	OperationCreatePreAuthToken    Operation = "CreatePreAuthToken"    // 10 (2025.11.19)
+	OperationCreatePayViewToken    Operation = "CreatePayViewToken"    // 10 (2025.12.12); withdrawn
 
-	OperationCreateActivity    Operation = "CreateActivity"    // 5 (2025.11.14)
-	OperationListActivities    Operation = "ListActivities"    // 5 (2025.11.14), also for each page of AllActivities
-	OperationGetActivity       Operation = "GetActivity"       // 5 (2025.11.14)
-	OperationUpdateActivity    Operation = "UpdateActivity"    // 5 (2025.11.14)
-	OperationTerminateActivity Operation = "TerminateActivity" // none documented (2025.11.14), assume 5
+	OperationCreateActivity    Operation = "CreateActivity"    // 10 (2025.11.14)
+	OperationListActivities    Operation = "ListActivities"    // 10 (2025.11.14), also for each page of AllActivities
+	OperationGetActivity       Operation = "GetActivity"       // 10 (2025.11.14)
+	OperationUpdateActivity    Operation = "UpdateActivity"    // 10 (2025.11.14)
+	OperationTerminateActivity Operation = "TerminateActivity" // 10 (2025.11.14)
 
-	OperationUploadImage          Operation = "UploadImage"          // none documented; 100 a minute for direct merchants
-	OperationDownloadCertificates Operation = "DownloadCertificates" // 1000; no method, the client's own, Config.Throttle is not asked
+	OperationUploadImage          Operation = "UploadImage"          // none documented (2025.11.14)
+	OperationSecurityEcho         Operation = "SecurityEcho"         // none documented (2026.04.08)
+	OperationDownloadCertificates Operation = "DownloadCertificates" // 1000 (2024.10.15); no method, the client's own, Config.Throttle is not asked
 )
 
 const base = "/v3/brand/partner/card-member"
 
 var (
-	createCard     = define[CreateCardRequest, Card](OperationCreateCard, http.MethodPost, base+"/cards", repeatableWrite)
+	createCard     = define[CreateCardRequest, Card](OperationCreateCard, http.MethodPost, base+"/cards", otherWrite)
 	listCards      = define[ListCardsRequest, ListCardsResponse](OperationListCards, http.MethodGet, base+"/cards", read)
 	getCard        = define[GetCardRequest, Card](OperationGetCard, http.MethodGet, base+"/cards/{card_id}", read)
 	updateCard     = define[UpdateCardRequest, Card](OperationUpdateCard, http.MethodPatch, base+"/cards/{card_id}", repeatableWrite)
@@ -63,17 +64,18 @@ var (
 
 	syncUserPoints        = define[SyncUserPointsRequest, UserPoints](OperationSyncUserPoints, http.MethodPost, base+"/user-points/sync", repeatableWrite)
 	confirmPointsExchange = define[ConfirmPointsExchangeRequest, PointsExchange](OperationConfirmPointsExchange, http.MethodPost, base+"/user-points/exchange-coupon/confirm", repeatableWrite)
-	createUserFeed        = define[CreateUserFeedRequest, UserFeed](OperationCreateUserFeed, http.MethodPost, base+"/user-feeds", repeatableWrite)
+	createUserFeed        = define[CreateUserFeedRequest, UserFeed](OperationCreateUserFeed, http.MethodPost, base+"/user-feeds", otherWrite)
 	createPreAuthToken    = define[CreatePreAuthTokenRequest, Token](OperationCreatePreAuthToken, http.MethodPost, base+"/pre-auth-tokens", read)
 	createPayViewToken    = define[CreatePayViewTokenRequest, Token](OperationCreatePayViewToken, http.MethodPost, base+"/pay-view-tokens", read)
 
-	createActivity    = define[CreateActivityRequest, Activity](OperationCreateActivity, http.MethodPost, base+"/membership-activities", repeatableWrite)
+	createActivity    = define[CreateActivityRequest, Activity](OperationCreateActivity, http.MethodPost, base+"/membership-activities", otherWrite)
 	listActivities    = define[ListActivitiesRequest, ListActivitiesResponse](OperationListActivities, http.MethodGet, base+"/membership-activities", read)
 	getActivity       = define[GetActivityRequest, Activity](OperationGetActivity, http.MethodGet, base+"/membership-activities/{activity_id}", read)
 	updateActivity    = define[UpdateActivityRequest, Activity](OperationUpdateActivity, http.MethodPatch, base+"/membership-activities/{activity_id}", repeatableWrite)
 	terminateActivity = define[TerminateActivityRequest, Activity](OperationTerminateActivity, http.MethodPost, base+"/membership-activities/{activity_id}/terminate", irreversible)
 
-	uploadImage          = define[UploadImageRequest, UploadImageResponse](OperationUploadImage, http.MethodPost, "/v3/marketing/favor/media/image-upload", otherWrite)
+	uploadImage          = define[UploadImageRequest, UploadImageResponse](OperationUploadImage, http.MethodPost, "/v3/marketing/favor/media/image-upload", repeatableWrite)
+	securityEcho         = define[SecurityEchoRequest, SecurityEchoResponse](OperationSecurityEcho, http.MethodPost, "/v3/security/echo", read)
 	downloadCertificates = define[struct{}, certificateList](OperationDownloadCertificates, http.MethodGet, "/v3/certificates", read)
 )
 
@@ -84,7 +86,7 @@ var operations = []*operation{
 	importUserCardByOpenID.operation, importUserCardByPhone.operation,
 	syncUserPoints.operation, confirmPointsExchange.operation, createUserFeed.operation, createPreAuthToken.operation, createPayViewToken.operation,
 	createActivity.operation, listActivities.operation, getActivity.operation, updateActivity.operation, terminateActivity.operation,
-	uploadImage.operation,
+	uploadImage.operation, securityEcho.operation,
 }
 
 // repeatClass says after which failures an operation may be repeated.
@@ -93,7 +95,7 @@ type repeatClass int
 const (
 	read            repeatClass = iota + 1 // changes nothing
 	repeatableWrite                        // a repeat leaves the same state
-	otherWrite                             // a repeat is refused, or does it again
+	otherWrite                             // a repeat is refused, and the refusal can mean that it was done
 	irreversible
 )
 
@@ -136,25 +138,33 @@ type endpoint[Request, Result any] struct{ *operation }
 
 func define[Request, Result any](name Operation, method, path string, repeat repeatClass) endpoint[Request, Result] {
 	parameters := parametersOf(reflect.TypeFor[Request]())
-	contested := slices.ContainsFunc(parameters, func(p parameter) bool { return p.place != p.other })
+	contested := slices.ContainsFunc(parameters, func(p parameter) bool { return p.place != p.older })
 	return endpoint[Request, Result]{&operation{name, method, path, repeat, parameters, contested, resultOf(reflect.TypeFor[Result](), parameters)}}
 }
 
 // call is the way of every operation.
 func (e endpoint[Request, Result]) call(ctx context.Context, c *Client, in Request) (*Result, error) {
 	resetInfo(ctx)
-	r, err := c.build(ctx, e.operation, reflect.ValueOf(in)) // validate, encrypt, encode: once
+	r, err := c.build(ctx, e.operation, reflect.ValueOf(in), c.isInQuery(e.operation)) // validate, encrypt, encode: once
 	if err != nil {
 		return nil, err
 	}
-	return e.send(ctx, c, r)
+	v := c.send(ctx, r, 1) // throttle, sign, send, read, verify, judge: for each attempt
+	if v.misplaced {
+		if r, err = c.build(ctx, e.operation, reflect.ValueOf(in), !r.inQuery); err != nil {
+			return nil, err
+		}
+		if v = c.send(ctx, r, v.attempts+1); !v.misplaced {
+			c.keepPlacement(ctx, r)
+		}
+	}
+	return resultOfCall[Result](v)
 }
 
-// send sends a request that was built.
-func (e endpoint[Request, Result]) send(ctx context.Context, c *Client, r *request) (*Result, error) {
-	v, err := c.send(ctx, r) // throttle, sign, send, read, verify, judge: for each attempt
-	if err != nil {
-		return nil, err
+// resultOfCall returns what a call brought.
+func resultOfCall[Result any](v verdict) (*Result, error) {
+	if v.err != nil {
+		return nil, v.err
 	}
 	return v.result.(*Result), nil
 }
@@ -164,7 +174,7 @@ func (e endpoint[Request, Result]) send(ctx context.Context, c *Client, r *reque
 type parameter struct {
 	index        int
 	field, name  string // Go's and the service's
-	place, other string // path, query or body; and where Config.IDsInBody puts it
+	place, older string // path, query or body; and where Config.IDsInQuery puts it
 	optional     bool
 	personal     bool // no text may quote it
 	number       bool // 0 is a value
@@ -179,12 +189,12 @@ func parametersOf(request reflect.Type) []parameter {
 		if place == "" { // no parameter: UploadImage makes its body of them
 			continue
 		}
-		place, other, contested := strings.Cut(place, "|")
+		place, older, contested := strings.Cut(place, "|")
 		if !contested {
-			other = place
+			older = place
 		}
 		all = append(all, parameter{
-			index: i, field: field.Name, name: name, place: place, other: other,
+			index: i, field: field.Name, name: name, place: place, older: older,
 			optional: options != "", personal: option == "personal", number: field.Type.Kind() == reflect.Int || field.Type.Kind() == reflect.Int64,
 		})
 	}

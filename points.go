@@ -24,14 +24,14 @@ type UserPoints struct {
 	PointBalance int64  `json:"point_balance"`
 }
 
-// SyncUserPoints sets the points balance that is shown on a user's card (同步用户积分). It is also the answer
-// to WeChat Pay's question for the balance.
+// SyncUserPoints sets the points balance that is shown on a user's card (同步用户积分). It is also the answer to WeChat
+// Pay's question for the balance.
 //
-// The balance is absolute: calls that overtake each other leave the older value, so make them one after
-// another for each card. After [ErrOutcomeUnknown] send the same request again.
+// The balance is absolute: calls that overtake each other leave the older value, so make them one after another for
+// each card. [ErrNotFound] means that there is no such card. After [ErrOutcomeUnknown] send the same request again.
 //
-// Rate limit: 5 a second for each merchant number (2025.08.20). Repeated automatically with identical
-// bytes. Document 4015897280.
+// Rate limit: 10 a second for each merchant number (2025.08.20). Repeated automatically with identical bytes.
+// Document 4015897280.
 func (c *Client) SyncUserPoints(ctx context.Context, request SyncUserPointsRequest) (*UserPoints, error) {
 	return syncUserPoints.call(ctx, c, request)
 }
@@ -85,14 +85,16 @@ type PointsExchange struct {
 	FailReason               string              `json:"fail_reason,omitempty"` // of an earlier revision
 }
 
-// ConfirmPointsExchange allows or rejects a user's swap of points for a coupon (同步积分兑券结果). A nil error is
-// not enough: when the state is [PointsExchangeStateFail], give the points back.
+// ConfirmPointsExchange allows or rejects a user's swap of points for a coupon (同步积分兑券结果). A nil error is not enough:
+// when the state is [PointsExchangeStateFail], give the points back. The guide asks for the answer within three
+// seconds of the notification.
 //
-// Never change Result for a RecordID: one swap, one word. After [ErrOutcomeUnknown] send the same request
-// again. An earlier revision had state in the request; this follows the official page.
+// Never change Result for a RecordID: one swap, one word. [ErrNotFound] means that there is no such swap or card.
+// After [ErrOutcomeUnknown] send the same request again; what the service does with a repeat is not documented, and
+// there is no other way to learn the outcome.
 //
-// Rate limit: 5 a second for each merchant number (2025.08.20). Repeated automatically with identical
-// bytes. Document 4015897268.
+// Rate limit: 10 a second for each merchant number (2025.08.20). Repeated automatically with identical bytes.
+// Document 4015897268.
 func (c *Client) ConfirmPointsExchange(ctx context.Context, request ConfirmPointsExchangeRequest) (*PointsExchange, error) {
 	return confirmPointsExchange.call(ctx, c, request)
 }

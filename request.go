@@ -27,7 +27,7 @@ type request struct {
 	signed      []byte // what of body the signature covers: all of it, but for an upload
 	contentType string
 	keyID       string                                 // of the key that encrypted, for Wechatpay-Serial
-	inOther     bool                                   // contested parameters are in their other place
+	inQuery     bool                                   // contested parameters are in the query, as the older pages have it
 	in          reflect.Value                          // what the caller asked for, which the answer must repeat
 	plaintexts  []string                               // of the sensitive values in it
 	throttle    func(context.Context, Operation) error // nil for none
@@ -35,7 +35,7 @@ type request struct {
 }
 
 // build validates, encrypts and encodes a request. Its errors can be returned as they are.
-func (c *Client) build(ctx context.Context, op *operation, in reflect.Value) (*request, error) {
+func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQuery bool) (*request, error) {
 	if err := validate(op, in); err != nil {
 		return nil, refused(op, secretsOf(op, in), err)
 	}
@@ -43,14 +43,13 @@ func (c *Client) build(ctx context.Context, op *operation, in reflect.Value) (*r
 	if err != nil {
 		return nil, notSentError(ctx, op, secretsOf(op, in), err)
 	}
-	inOther := slices.Contains(c.idsInBody, op.name)
 	s := &sealer{client: c, key: key.key}
-	uri, body, err := encode(op, in, s, inOther)
+	uri, body, err := encode(op, in, s, inQuery)
 	if err != nil {
 		return nil, refused(op, append(secretsOf(op, in), s.plaintexts...), err)
 	}
 	return &request{
-		operation: op, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inOther: inOther,
+		operation: op, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inQuery: inQuery,
 		in: in, plaintexts: s.plaintexts, throttle: c.throttle, verifier: c.verifier,
 	}, nil
 }
@@ -74,13 +73,13 @@ func secretsOf(op *operation, in reflect.Value) redact.Secrets {
 func validate(op *operation, in reflect.Value) error {
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
-		if !p.optional && !p.number && isZero(value) {
+		if !p.optional && (!p.number || p.place == "path") && isZero(value) {
 			return fmt.Errorf("%s (%s) is required", p.field, p.name)
 		}
 		if where, ok := checkText(value); !ok {
 			return fmt.Errorf("%s%s holds an emoji or another character of four UTF-8 bytes, or invalid UTF-8, which the service does not take", p.field, where)
 		}
-		if p.place != "path" {
+		if p.place != "path" || p.number {
 			continue
 		}
 		if segment := value.String(); segment == "." || segment == ".." || strings.ContainsFunc(segment, unicode.IsControl) {
@@ -91,7 +90,7 @@ func validate(op *operation, in reflect.Value) error {
 }
 
 // encode makes URI and body. Sensitive values are encrypted on the way, so that no request can forget it.
-func encode(op *operation, in reflect.Value, s *sealer, inOther bool) (uri string, body []byte, err error) {
+func encode(op *operation, in reflect.Value, s *sealer, inQuery bool) (uri string, body []byte, err error) {
 	head, segment, tail := op.path, "", "" // of the path, around its one parameter
 	changes, changeable := 0, 0
 	query := make([]byte, 0, 256)
@@ -104,8 +103,8 @@ func encode(op *operation, in reflect.Value, s *sealer, inOther bool) (uri strin
 			}
 		}
 		place := p.place
-		if inOther {
-			place = p.other
+		if inQuery {
+			place = p.older
 		}
 		switch place {
 		case "path":
@@ -221,16 +220,55 @@ func checkText(v reflect.Value) (where string, ok bool) {
 	return "", true
 }
 
-// placementAdvice returns what to do when the service does not know a contested parameter where it was.
-func (r *request) placementAdvice(detail *ErrorDetail) string {
-	place, advice := "/query/", "the service wants %s in the body: add %s to Config.IDsInBody"
-	if r.inOther {
-		place, advice = "/body/", "the service wants %s in the query: remove %s from Config.IDsInBody"
+// place returns where contested parameters are, and where they could be.
+func (r *request) place() (here, there string) {
+	if r.inQuery {
+		return "query", "body"
 	}
-	for _, pointer := range detail.pointers() {
-		if name, ok := strings.CutPrefix(pointer, place); ok && slices.ContainsFunc(r.parameters, func(p parameter) bool { return p.name == name && p.place != p.other }) {
-			return fmt.Sprintf(advice, name, r.name)
+	return "body", "query"
+}
+
+// isMisplaced reports whether an error says that a contested parameter is not known where it was, or missing where it
+// was not. It returns the name of the parameter.
+func (r *request) isMisplaced(detail *ErrorDetail) (name string, misplaced bool) {
+	here, there := r.place()
+	for _, p := range r.parameters {
+		if p.place == p.older || detail == nil {
+			continue
+		}
+		if slices.Contains(detail.pointers(), "/"+here+"/"+p.name) || detail.place() == there && strings.TrimPrefix(detail.Field, "/") == p.name {
+			return p.name, true
 		}
 	}
-	return ""
+	return "", false
+}
+
+// placementAdvice returns what to do about an unsigned error that says so, which the client does not follow by itself.
+func (r *request) placementAdvice(detail *ErrorDetail) string {
+	name, misplaced := r.isMisplaced(detail)
+	_, there := r.place()
+	switch {
+	case !misplaced:
+		return ""
+	case r.inQuery:
+		return fmt.Sprintf("if WeChat Pay says so, it wants %s in the %s: remove %s from Config.IDsInQuery", name, there, r.name)
+	}
+	return fmt.Sprintf("if WeChat Pay says so, it wants %s in the %s: add %s to Config.IDsInQuery", name, there, r.name)
+}
+
+// isInQuery reports where contested parameters of an operation go.
+func (c *Client) isInQuery(op *operation) bool {
+	inQuery, contested := c.inQuery[op]
+	return contested && inQuery.Load()
+}
+
+// keepPlacement remembers the place that the service has accepted after it refused the other one.
+func (c *Client) keepPlacement(ctx context.Context, r *request) {
+	c.inQuery[r.operation].Store(r.inQuery)
+	advice := "add the operation to Config.IDsInQuery"
+	if !r.inQuery {
+		advice = "remove the operation from Config.IDsInQuery"
+	}
+	here, _ := r.place()
+	c.logger.WarnContext(ctx, "wechatpay placement", "operation", string(r.name), "ids_in", here, "advice", advice)
 }

@@ -14,7 +14,7 @@ import (
 
 // identifiers are the parameters that an answer repeats, if it has them at all. brand_id is not among them: in the
 // official samples it differs.
-var identifiers = []string{"user_card_code", "card_id", "openid", "out_request_no", "record_id", "activity_id", "offset"}
+var identifiers = []string{"user_card_code", "card_id", "openid", "out_request_no", "record_id", "activity_id", "offset", "echo_message"}
 
 // result is what the client knows of an operation's result.
 type result struct {
@@ -156,7 +156,7 @@ func (r *request) compare(result reflect.Value, body []byte) error {
 // shown reports whether a result has one of the identifiers asked for, or what else it is asked for.
 func (r *request) shown(result reflect.Value) bool {
 	for _, id := range r.result.repeats {
-		if !id.ofElement && id.name != "offset" && text(result.Field(id.out)) != "" {
+		if !id.ofElement && id.name != "offset" && !result.Field(id.out).IsZero() {
 			return true
 		}
 	}

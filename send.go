@@ -70,25 +70,29 @@ type verdict struct {
 	err       error   // nil: done
 	failure   failure // whether repeating can help
 	inDoubt   bool    // the service may have carried it out
+	misplaced bool    // WeChat Pay wants contested parameters in the other place; nothing was carried out
+	attempts  int     // of the call so far
 }
 
-// send is the attempt loop: it ends when the call is done or repeating it cannot help.
-func (c *Client) send(ctx context.Context, r *request) (verdict, error) {
+// send is the attempt loop: it ends when the call is done or repeating it cannot help. first is the number of its first
+// attempt. The error of the verdict that it returns is that of the call.
+func (c *Client) send(ctx context.Context, r *request, first int) verdict {
 	var last verdict
-	for n := 1; ; n++ {
+	for n := first; ; n++ {
 		a, err := c.sign(ctx, r, n)
 		if err != nil {
-			return last, r.stopped(ctx, last, err)
+			return verdict{err: r.stopped(ctx, last, err)}
 		}
 		v := c.try(ctx, a)
 		v.inDoubt = v.inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
 		inform(ctx, a, v)
 		if v.err == nil {
-			return v, nil
+			return v
 		}
 		wait := max(c.retry.backoff(n), wire.RetryAfter(v.answer.header.Get("Retry-After"), time.Now()))
 		if n >= c.retry.MaxAttempts || !r.repeat.allows(v.failure) || !fits(ctx, wait) {
-			return v, r.outcome(v)
+			v.err, v.misplaced, v.attempts = r.outcome(v), v.misplaced && !v.inDoubt, n
+			return v
 		}
 		sleep(ctx, wait)
 		last = v
@@ -313,6 +317,8 @@ func (a *attempt) judge(got answer) verdict {
 		v.inDoubt = true
 	case got.trust == proven && err.Code == "": // a success whose status was changed on the way
 		v.inDoubt = true
+	case got.trust == proven && errors.Is(err, ErrInvalidParameter):
+		_, v.misplaced = a.isMisplaced(err.Detail)
 	}
 	return v
 }

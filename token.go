@@ -17,14 +17,15 @@ type Token struct {
 	ExpireTime Timestamp `json:"expire_time,omitzero"` // when it can no longer be used
 }
 
-// CreatePreAuthToken makes the token with which a mini program or an H5 page opens the joining component
-// (入会组件预授权). It lives one hour. Each call may give another.
+// CreatePreAuthToken makes the token with which a mini program or an H5 page opens the joining component (入会组件预授权).
+// It lives one hour. Each call may give another.
 //
-// [ErrInvalidRequest] can mean that the template does not belong to the brand, or the openid not to the
-// template's AppID. An early copy of the page had the path open-user-card-tokens; every later source has this one.
+// [ErrInvalidRequest] means that the template is invalid or its validity over, that the openid is not one of the
+// template's AppID, or that the user cannot join. Who has an effective card of the template, had one invalidated or
+// deleted one cannot join again that way: look with [Client.ListUserCards] first, and show the card to who has one.
 //
-// Rate limit: 5 a second for each merchant number (2025.11.19). It changes nothing: repeated
-// automatically. Document 4015336986.
+// Rate limit: 10 a second for each merchant number (2025.11.19). It changes nothing: repeated automatically. Document
+// 4015336986.
 func (c *Client) CreatePreAuthToken(ctx context.Context, request CreatePreAuthTokenRequest) (*Token, error) {
 	return createPreAuthToken.call(ctx, c, request)
 }
@@ -36,13 +37,14 @@ type CreatePayViewTokenRequest struct {
 	OpenID  string `json:"openid" in:"body,personal"` // the user under the template's AppID (用户标识), at most 128 characters
 }
 
-// CreatePayViewToken makes the token with which a mini program opens the component that shows the payment
-// code (付款码组件预授权). It lives ten minutes and works once: make a new one each time, do not keep it.
-// [ErrInvalidRequest] can mean that the template does not belong to the brand, or the openid not to the
-// template's AppID.
+// CreatePayViewToken makes the token with which a mini program opens the component that shows the payment code
+// (付款码组件预授权). WeChat Pay has withdrawn its page and says that the component is not supported yet: do not use it. The
+// token lives ten minutes and works once.
 //
-// Rate limit: 10 a second for each merchant number (2025.12.12; another source says 5). It changes nothing:
-// repeated automatically. Document 4016834476.
+// [ErrInvalidRequest] can mean that the template does not belong to the brand.
+//
+// Rate limit: 10 a second for each merchant number (2025.12.12). It changes nothing: repeated automatically. Document
+// 4016834476.
 func (c *Client) CreatePayViewToken(ctx context.Context, request CreatePayViewTokenRequest) (*Token, error) {
 	return createPayViewToken.call(ctx, c, request)
 }

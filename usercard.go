@@ -15,11 +15,11 @@ type GetUserCardRequest struct {
 
 // GetUserCard reads a user's card (查询用户会员卡信息).
 //
-// [ErrNotFound] means there is no such card: check brand, template, code and openid.
-// [ErrInvalidRequest] means the template does not belong to the brand.
+// [ErrNotFound] means that there is no such card or template: check brand, template, code and openid.
+// [ErrInvalidRequest] means that the openid is not one of the template's AppID, or that the brand has not the
+// membership function.
 //
-// Rate limit: none documented (2025.06.22), assume 5 a second. A read: repeated automatically.
-// Document 4015336980.
+// Rate limit: 10 a second for each merchant number (2025.07.25). A read: repeated automatically. Document 4015336980.
 func (c *Client) GetUserCard(ctx context.Context, request GetUserCardRequest) (*UserCard, error) {
 	return getUserCard.call(ctx, c, request)
 }
@@ -41,13 +41,12 @@ type ListUserCardsResponse struct {
 	Limit      int        `json:"limit"`
 }
 
-// ListUserCards lists the cards a user has under a brand, whatever the template (查询用户在品牌下所有会员卡):
-// the answer to "is this openid a member?", one page. [Client.AllUserCards] walks through all pages. A user
-// without a card gives an empty page, not an error. [ErrInvalidParameter] means a Limit beyond 20, or an
-// invalid openid or state.
+// ListUserCards lists the cards a user has under a brand, whatever the template (查询用户在品牌下所有会员卡): the answer to "is
+// this openid a member?", one page. [Client.AllUserCards] walks through all pages. A user without a card gives an
+// empty page, not an error. [ErrInvalidParameter] means a Limit beyond 20, or an invalid state; [ErrInvalidRequest]
+// an openid that is not one of the brand's AppIDs.
 //
-// Rate limit: 5 a second for each merchant number (2025.07.25). A read: repeated automatically.
-// Document 4015336984.
+// Rate limit: 10 a second for each merchant number (2025.07.25). A read: repeated automatically. Document 4015336984.
 func (c *Client) ListUserCards(ctx context.Context, request ListUserCardsRequest) (*ListUserCardsResponse, error) {
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
@@ -74,7 +73,7 @@ func (c *Client) AllUserCards(ctx context.Context, request ListUserCardsRequest)
 // the others at least one is. A nil pointer and a zero PhoneNumber leave the value as it is.
 type UpdateUserCardRequest struct {
 	UserCardCode         string    `json:"user_card_code" in:"path,personal"`
-	CardID               string    `json:"card_id" in:"query|body"`
+	CardID               string    `json:"card_id" in:"body|query"`
 	BrandID              string    `json:"brand_id" in:"body"`
 	OpenID               string    `json:"openid" in:"body,personal"`
 	CardColor            *string   `json:"card_color,omitempty" in:"body"`       // #RRGGBB
@@ -86,44 +85,45 @@ type UpdateUserCardRequest struct {
 	UserInformation      *UserInfo `json:"user_information,omitempty" in:"body"` // the answers are sent encrypted
 }
 
-// UpdateUserCard changes the picture, level, validity, phone number and other data of a user's card
-// (修改用户会员卡信息) and returns the card as it is afterwards. The code cannot be changed.
+// UpdateUserCard changes the picture, level, validity, phone number and other data of a user's card (修改用户会员卡信息) and
+// returns the card as it is afterwards. The code cannot be changed.
 //
-// [ErrInvalidRequest] means the template does not belong to the brand. After [ErrOutcomeUnknown] read the
-// card, or send the same request again: it sets values, so twice is as good as once. A repeat, the
-// automatic one too, overwrites what somebody else set in between; where several programs change one
-// card, set [RetryPolicy].MaxAttempts to 1 and read first.
+// Only a card that is effective can be changed: [ErrInvalidRequest] is the answer for another. [ErrNotFound] means
+// that there is no such card or template. [ErrInvalidParameter] means a validity that is not of the template's type
+// or has a member too much, or an answer that the template does not ask for. After [ErrOutcomeUnknown] read the card,
+// or send the same request again: it sets values, so twice is as good as once. A repeat, the automatic one too,
+// overwrites what somebody else set in between; where several programs change one card, set [RetryPolicy].MaxAttempts
+// to 1 and read first.
 //
-// card_id travels in the query, as the page says; if the service should answer PARAM_ERROR naming
-// /query/card_id, put the operation into [Config].IDsInBody: revisions of the page disagree.
+// card_id is in the body; see [Config].IDsInQuery.
 //
-// Rate limit: none documented (2025.06.22), assume 5 a second. Repeated automatically with identical
-// bytes. Document 4015336985.
+// Rate limit: 10 a second for each merchant number (2025.07.25). Repeated automatically with identical bytes.
+// Document 4015336985.
 func (c *Client) UpdateUserCard(ctx context.Context, request UpdateUserCardRequest) (*UserCard, error) {
 	return updateUserCard.call(ctx, c, request)
 }
 
 // InvalidateUserCardRequest names the card to invalidate. All fields but InvalidReason are required.
 type InvalidateUserCardRequest struct {
-	BrandID       string `json:"brand_id" in:"query|body"`
-	CardID        string `json:"card_id" in:"query|body"`
+	BrandID       string `json:"brand_id" in:"body|query"`
+	CardID        string `json:"card_id" in:"body|query"`
 	UserCardCode  string `json:"user_card_code" in:"path,personal"`
 	OpenID        string `json:"openid" in:"body,personal"`
 	InvalidReason string `json:"invalid_reason,omitempty" in:"body"` // 作废原因, at most 32 characters
 }
 
-// InvalidateUserCard invalidates a user's card (作废用户会员卡) and returns it. This cannot be undone, and
-// the service demands that the user was told and agreed beforehand.
+// InvalidateUserCard invalidates a user's card (作废用户会员卡) and returns it. This cannot be undone, and the service
+// demands that the user was told and agreed beforehand.
 //
-// [ErrInvalidRequest] means the template does not belong to the brand. After [ErrOutcomeUnknown] read
-// the card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done. [ErrRateLimited]
-// without it means it was not done.
+// [ErrNotFound] means that there is no such card or template. [ErrInvalidRequest] means that the card is expired, or
+// invalid already: a refused repeat can mean that the first call was carried out. After [ErrOutcomeUnknown] read the
+// card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done. [ErrRateLimited] without it means it was
+// not done.
 //
-// brand_id and card_id travel in the query, as the page says; see [Config].IDsInBody if the service
-// should answer PARAM_ERROR naming /query/card_id: revisions of the page disagree.
+// brand_id and card_id are in the body; see [Config].IDsInQuery.
 //
-// Rate limit: none documented (2025.06.22), assume 5 a second. Irreversible: repeated only when it is
-// certain that nothing was sent. Document 4015336983.
+// Rate limit: 10 a second for each merchant number (2025.07.25). Irreversible: repeated only when it is certain that
+// nothing was sent. Document 4015336983.
 func (c *Client) InvalidateUserCard(ctx context.Context, request InvalidateUserCardRequest) (*UserCard, error) {
 	return invalidateUserCard.call(ctx, c, request)
 }
@@ -132,7 +132,7 @@ func (c *Client) InvalidateUserCard(ctx context.Context, request InvalidateUserC
 // required; the others change the card in the same call.
 type ConfirmUserCardRequest struct {
 	UserCardCode         string               `json:"user_card_code" in:"path,personal"` // CodeModeMerchantAllocate: the code the card is to have
-	CardID               string               `json:"card_id" in:"query|body"`
+	CardID               string               `json:"card_id" in:"body|query"`
 	BrandID              string               `json:"brand_id" in:"body"`
 	OpenID               string               `json:"openid" in:"body,personal"`
 	CardColor            string               `json:"card_color,omitempty" in:"body"`
@@ -145,18 +145,20 @@ type ConfirmUserCardRequest struct {
 	UserCardConfirmState UserCardConfirmState `json:"user_card_confirm_state" in:"body"`
 }
 
-// ConfirmUserCard tells WeChat Pay how opening a card went (同步会员开通结果) and returns the card. A card that
-// a user opened through the joining component or the brand's page is open only after this call; one that
-// was imported needs none. With [CodeModeSystemAllocate] the code is the one of the notification; with
-// [CodeModeMerchantAllocate] it is the merchant's own, and becomes the card's code whether opening
-// succeeded or failed.
+// ConfirmUserCard tells WeChat Pay how opening a card went (同步会员开通结果) and returns the card. A card that a user opened
+// through the joining component or the brand's page is open only after this call; one that was imported needs none.
+// With [CodeModeSystemAllocate] the code is the one of the notification; with [CodeModeMerchantAllocate] it is the
+// merchant's own, and becomes the card's code whether opening succeeded or failed.
 //
-// After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again:
-// [UserCardStateEffective] means that a successful opening was confirmed. [ErrInvalidRequest] can mean that it
-// was confirmed before. card_id travels in the query; see [Config].IDsInBody, as the texts of the page disagree.
+// [ErrNotFound] means that the user has no card that waits for a confirm: a refused repeat can mean that the first
+// call was carried out. [ErrInvalidRequest] means that the code is taken, or is not the one that WeChat Pay gave.
+// After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again: [UserCardStateEffective]
+// means that a successful opening was confirmed.
 //
-// Rate limit: 5 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit,
-// or when it is certain that nothing was sent. Document 4015336979.
+// card_id is in the body; see [Config].IDsInQuery.
+//
+// Rate limit: 10 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit, or when
+// it is certain that nothing was sent. Document 4015336979.
 func (c *Client) ConfirmUserCard(ctx context.Context, request ConfirmUserCardRequest) (*UserCard, error) {
 	return confirmUserCard.call(ctx, c, request)
 }
@@ -177,15 +179,16 @@ type ImportUserCardByOpenIDRequest struct {
 	PickupTime           Timestamp `json:"pickup_time,omitzero" in:"body"`             // send it when known; needed for DateTypeFixTerm
 }
 
-// ImportUserCardByOpenID gives a card to a member the merchant has already (根据OPENID导入用户会员卡). The card
-// is effective at once, without a confirm. What a second import of the same member does is not
-// documented, so after [ErrOutcomeUnknown] look with [Client.ListUserCards] before calling again.
+// ImportUserCardByOpenID gives a card to a member the merchant has already (根据OPENID导入用户会员卡). The card is effective
+// at once, without a confirm. PickupTime is required where the template's validity is of type [DateTypeFixTerm].
 //
-// One source names the validity date_information; the official sample and this request name it
-// valid_date_information.
+// A user has one card of a template. [ErrInvalidRequest] means that there is one, that it waits for its confirm, that
+// the user deleted one (that user can never be imported again), that the code is taken, that the template is invalid,
+// or that the validity is over. So a refused repeat can mean that the first call was carried out: after
+// [ErrOutcomeUnknown] look with [Client.ListUserCards] before calling again.
 //
-// Rate limit: 5 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit,
-// or when it is certain that nothing was sent. Document 4015336981.
+// Rate limit: 10 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit, or when
+// it is certain that nothing was sent. Document 4015336981.
 func (c *Client) ImportUserCardByOpenID(ctx context.Context, request ImportUserCardByOpenIDRequest) (*UserCard, error) {
 	return importUserCardByOpenID.call(ctx, c, request)
 }
@@ -205,14 +208,14 @@ type ImportUserCardByPhoneRequest struct {
 	PickupTime           Timestamp `json:"pickup_time,omitzero" in:"body"`
 }
 
-// ImportUserCardByPhone gives a card to the user with a phone number (根据手机号导入用户会员卡). The service has
-// announced it, but as of 2025.11.25 it is not live: expect a refusal. The OpenID of the card may be empty.
+// ImportUserCardByPhone gives a card to the user with a phone number (根据手机号导入用户会员卡). WeChat Pay has withdrawn its
+// page, and the operation never was live: do not use it, [Client.ImportUserCardByOpenID] is the one that works. The
+// OpenID of the card may be empty.
 //
-// After [ErrOutcomeUnknown] there is no sure way to look, as reading a card takes the user's openid: where the
-// merchant knows it, [Client.ListUserCards] tells; else do not call again with the same code.
+// After [ErrOutcomeUnknown] there is no sure way to look, as reading a card takes the user's openid.
 //
-// Rate limit: none documented (2025.06.22). Repeated automatically after a rate limit, or when it is
-// certain that nothing was sent. Document 4015336982.
+// Rate limit: none documented (2025.06.22). Repeated automatically after a rate limit, or when it is certain that
+// nothing was sent. Document 4015336982.
 func (c *Client) ImportUserCardByPhone(ctx context.Context, request ImportUserCardByPhoneRequest) (*UserCard, error) {
 	return importUserCardByPhone.call(ctx, c, request)
 }

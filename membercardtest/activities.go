@@ -2,62 +2,12 @@ package membercardtest
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
 )
-
-func activityRoutes() []*route {
-	activityID := parameter{name: "activity_id", required: true, max: 32}
-	values := []parameter{
-		{name: "title", required: true, max: 128},
-		{name: "sub_title", required: true, max: 128},
-		{name: "begin_time", required: true, max: 32, time: true},
-		{name: "end_time", required: true, max: 32, time: true},
-	}
-	optionalCard := cardID
-	optionalCard.required = false
-	return []*route{
-		{
-			operation: membercard.OperationCreateActivity, method: http.MethodPost, path: pathOf("membership-activities"),
-			body: append([]parameter{
-				outRequestNo, brandID, cardID,
-				{name: "activity_channel", required: true, enum: []string{"MECHANT_APP_COMPONENT"}},
-				{name: "apply_total", kind: integer, required: true, min: 1},
-				{name: "product_coupon_stock_list", kind: list, required: true, members: []parameter{
-					{name: "product_coupon_id", required: true, max: 64}, {name: "stock_id", required: true, max: 64},
-				}},
-			}, values...),
-			handle: (*Server).createActivity,
-		},
-		{
-			operation: membercard.OperationListActivities, method: http.MethodGet, path: pathOf("membership-activities"),
-			query: []parameter{
-				brandID, optionalCard,
-				{name: "activity_state", enum: []string{
-					"MEMBERSHIP_ACTIVITY_CREATED", "MEMBERSHIP_ACTIVITY_EFFECTIVE", "MEMBERSHIP_ACTIVITY_TERMINATED", "MEMBERSHIP_ACTIVITY_EXPIRED",
-				}},
-				offset, limit,
-			},
-			handle: (*Server).listActivities,
-		},
-		{
-			operation: membercard.OperationGetActivity, method: http.MethodGet, path: pathOf("membership-activities/{activity_id}"),
-			pathIn: []parameter{activityID}, query: []parameter{brandID}, handle: (*Server).getActivity,
-		},
-		{
-			operation: membercard.OperationUpdateActivity, method: http.MethodPatch, path: pathOf("membership-activities/{activity_id}"),
-			pathIn: []parameter{activityID}, body: append([]parameter{brandID}, values...), replaces: true,
-			handle: (*Server).updateActivity,
-		},
-		{
-			operation: membercard.OperationTerminateActivity, method: http.MethodPost, path: pathOf("membership-activities/{activity_id}/terminate"),
-			pathIn: []parameter{activityID}, body: []parameter{brandID}, handle: (*Server).terminateActivity,
-		},
-	}
-}
 
 type activity struct {
 	OutRequestNo           string               `json:"out_request_no"`
@@ -71,7 +21,7 @@ type activity struct {
 	ApplyTotal             int                  `json:"apply_total"`
 	ApplyAvailable         int                  `json:"apply_available"`
 	ProductCouponStockList []productCouponStock `json:"product_coupon_stock_list"`
-	ActivityID             string               `json:"activity_id"`
+	ActivityID             int64                `json:"activity_id"`
 	ActivityState          string               `json:"activity_state"`
 	CreateTime             string               `json:"create_time"`
 	ModifyTime             string               `json:"modify_time"`
@@ -106,26 +56,27 @@ func checkPeriod(begin, end string) *problem {
 
 func (s *Server) createActivity(in input) (any, *problem) {
 	a := decode[activity](in)
-	if _, refused := s.requireCard(a.CardID, a.BrandID); refused != nil {
-		return nil, refused
+	template := s.findCard(a.CardID)
+	switch {
+	case template == nil || template.BrandID != a.BrandID:
+		return nil, in.refuse("品牌会员卡模板不存在", "there is no such template of brand_id")
+	case template.State != "CARD_EFFECTIVE":
+		return nil, in.refuse("品牌会员卡模板无效", "the template is invalid")
 	}
 	if refused := checkPeriod(a.BeginTime, a.EndTime); refused != nil {
 		return nil, refused
 	}
-	if len(a.ProductCouponStockList) == 0 {
-		return nil, paramError("body", "/product_coupon_stock_list", nil, "must not be empty")
+	if slices.ContainsFunc(s.activities, func(other *activity) bool {
+		return other.CardID == a.CardID && other.answer().ActivityState == "MEMBERSHIP_ACTIVITY_EFFECTIVE"
+	}) {
+		return nil, in.refuse("该会员卡模板已有生效中的活动", "the template has an activity in effect")
 	}
-	made, refused := s.under(membercard.OperationCreateActivity, a.OutRequestNo, in, func() (any, *problem) {
-		s.effects[effect{membercard.OperationCreateActivity, a.OutRequestNo}]++
-		now := formatTime(time.Now())
-		a.ActivityID, a.ApplyAvailable, a.CreateTime, a.ModifyTime = newCode()[:12], a.ApplyTotal, now, now
-		s.activities = append(s.activities, &a)
-		return &a, nil
-	})
-	if refused != nil {
-		return nil, refused
-	}
-	return made.(*activity).answer(), nil
+	s.effects[effect{in.operation, a.OutRequestNo}]++
+	now := formatTime(time.Now())
+	a.ActivityID, a.ApplyAvailable, a.CreateTime, a.ModifyTime = newActivityID(), a.ApplyTotal, now, now
+	a.BeginTime, a.EndTime = inOneForm(a.BeginTime), inOneForm(a.EndTime)
+	s.activities = append(s.activities, &a)
+	return a.answer(), nil
 }
 
 // AddActivity adds an activity. An empty ActivityID is made, and an empty period is the next hour. Its
@@ -146,7 +97,7 @@ func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 		BeginTime:  formatTime(begin.Time),
 		EndTime:    cmp.Or(formatTime(a.EndTime.Time), formatTime(begin.Add(time.Hour))),
 		ApplyTotal: a.ApplyTotal, ApplyAvailable: a.ApplyAvailable,
-		ActivityID: cmp.Or(a.ActivityID, newCode()[:12]), CreateTime: formatTime(now), ModifyTime: formatTime(now),
+		ActivityID: cmp.Or(a.ActivityID, newActivityID()), CreateTime: formatTime(now), ModifyTime: formatTime(now),
 	}
 	for _, stock := range a.ProductCouponStockList {
 		added.ProductCouponStockList = append(added.ProductCouponStockList, productCouponStock{stock.ProductCouponID, stock.StockID})
@@ -197,17 +148,30 @@ func (s *Server) listActivities(in input) (any, *problem) {
 	return paginate(found, in), nil
 }
 
-func (s *Server) requireActivity(id, brandID string) (*activity, *problem) {
+// newActivityID returns a number as the samples have it.
+func newActivityID() int64 {
+	id, err := strconv.ParseInt(newCode()[:12], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return id + 1
+}
+
+func (s *Server) requireActivity(in input, brandID string) (*activity, *problem) {
 	for _, a := range s.activities {
-		if a.ActivityID == id && a.BrandID == brandID {
+		switch {
+		case strconv.FormatInt(a.ActivityID, 10) != in.path["activity_id"]:
+		case a.BrandID != brandID:
+			return nil, in.refuse("没有该活动的访问权限", "the activity is of another brand")
+		default:
 			return a, nil
 		}
 	}
-	return nil, notFound("活动不存在", false)
+	return nil, in.refuse("活动不存在", "there is no activity with this activity_id")
 }
 
 func (s *Server) getActivity(in input) (any, *problem) {
-	a, refused := s.requireActivity(in.path["activity_id"], in.query["brand_id"])
+	a, refused := s.requireActivity(in, in.query["brand_id"])
 	if refused != nil {
 		return nil, refused
 	}
@@ -216,37 +180,37 @@ func (s *Server) getActivity(in input) (any, *problem) {
 
 func (s *Server) updateActivity(in input) (any, *problem) {
 	change := decode[activity](in)
-	a, refused := s.requireActivity(in.path["activity_id"], change.BrandID)
+	a, refused := s.requireActivity(in, change.BrandID)
 	if refused != nil {
 		return nil, refused
 	}
 	if refused := checkPeriod(change.BeginTime, change.EndTime); refused != nil {
 		return nil, refused
 	}
-	s.effects[effect{membercard.OperationUpdateActivity, a.ActivityID}]++
-	if refused := mustGoOn(a); refused != nil {
+	s.effects[effect{in.operation, in.path["activity_id"]}]++
+	if refused := mustGoOn(in, a); refused != nil {
 		return nil, refused
 	}
-	a.Title, a.SubTitle, a.BeginTime, a.EndTime = change.Title, change.SubTitle, change.BeginTime, change.EndTime
+	a.Title, a.SubTitle, a.BeginTime, a.EndTime = change.Title, change.SubTitle, inOneForm(change.BeginTime), inOneForm(change.EndTime)
 	a.ModifyTime = formatTime(time.Now())
 	return a.answer(), nil
 }
 
-func mustGoOn(a *activity) *problem {
+func mustGoOn(in input, a *activity) *problem {
 	switch state := a.answer().ActivityState; state {
 	case "MEMBERSHIP_ACTIVITY_TERMINATED", "MEMBERSHIP_ACTIVITY_EXPIRED":
-		return invalidRequest("活动已结束", "the activity is over: "+state)
+		return in.unknown("活动已结束", "the activity is over: "+state)
 	}
 	return nil
 }
 
 func (s *Server) terminateActivity(in input) (any, *problem) {
-	a, refused := s.requireActivity(in.path["activity_id"], in.id("brand_id"))
+	a, refused := s.requireActivity(in, in.id("brand_id"))
 	if refused != nil {
 		return nil, refused
 	}
-	s.effects[effect{membercard.OperationTerminateActivity, a.ActivityID}]++
-	if refused := mustGoOn(a); refused != nil {
+	s.effects[effect{in.operation, in.path["activity_id"]}]++
+	if refused := mustGoOn(in, a); refused != nil {
 		return nil, refused
 	}
 	a.ActivityState, a.ModifyTime = "MEMBERSHIP_ACTIVITY_TERMINATED", formatTime(time.Now())

@@ -33,7 +33,7 @@ func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce,
 	}
 	if before, used := s.nonces[items["nonce_str"]]; used {
 		if before.digest != digest || s.refuseReplays {
-			return nil, false, signError("nonce_str was used before", nil)
+			return nil, false, unauthorized("请求重复，nonce_str 已使用", "nonce_str was used before")
 		}
 		return before, true, nil
 	}
@@ -51,28 +51,28 @@ func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce,
 func checkSignature(request *http.Request, body []byte) (items map[string]string, digest [32]byte, _ *problem) {
 	headers := request.Header.Values("Authorization")
 	if len(headers) != 1 {
-		return nil, digest, signError("there must be one Authorization header", nil)
+		return nil, digest, unauthorized("HTTP 头缺少 Authorization，或重复", "there must be one Authorization header")
 	}
 	sent, found := strings.CutPrefix(headers[0], scheme+" ")
 	if !found {
-		return nil, digest, signError("the scheme of Authorization must be "+scheme, nil)
+		return nil, digest, unauthorized("Authorization 的签名认证类型不支持", "the scheme of Authorization must be "+scheme)
 	}
 	items, err := parseAuthorization(sent)
 	if err != nil {
-		return nil, digest, signError(err.Error(), nil)
+		return nil, digest, unauthorized("Authorization 格式不正确", err.Error())
 	}
 	if items["mchid"] != MchID {
-		return nil, digest, signError("mchid is not the merchant number", nil)
+		return nil, digest, unauthorized("商户号错误，请检查 mchid", "mchid is not the merchant number")
 	}
-	if items["serial_no"] != CertificateSerial {
-		return nil, digest, signError("serial_no is not the serial number of the merchant API certificate", nil)
+	if !strings.EqualFold(items["serial_no"], CertificateSerial) {
+		return nil, digest, unauthorized("商户API证书序列号错误，请检查 serial_no", "serial_no is not the serial number of the merchant API certificate")
 	}
 	seconds, err := strconv.ParseUint(items["timestamp"], 10, 62)
 	if err != nil {
-		return nil, digest, signError("timestamp is not a number of seconds", nil)
+		return nil, digest, unauthorized("Authorization 的时间戳格式不正确", "timestamp is not a number of seconds")
 	}
 	if skew := time.Until(time.Unix(int64(seconds), 0)); skew.Abs() > clockWindow {
-		return nil, digest, signError("timestamp is more than 5 minutes from the server's clock", nil)
+		return nil, digest, unauthorized("Authorization 的时间戳与当前时间相差超过 5 分钟", "timestamp is more than 5 minutes from the server's clock")
 	}
 	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
 	digest = sha256.Sum256([]byte(message))

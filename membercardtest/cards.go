@@ -2,150 +2,11 @@ package membercardtest
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
-
-	"github.com/wechatpay-cards/membercard"
 )
-
-// The parameters that the pages share.
-var (
-	brandID      = parameter{name: "brand_id", required: true, max: 32}
-	cardID       = parameter{name: "card_id", required: true, max: 32}
-	openID       = parameter{name: "openid", required: true, max: 128}
-	userCardCode = parameter{name: "user_card_code", required: true, max: 32, pattern: regexp.MustCompile(`^[!-~]+$`)}
-	cardColor    = parameter{name: "card_color", max: 7, pattern: regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)}
-	pictureURL   = parameter{name: "card_picture_url", max: 256, pattern: regexp.MustCompile(`^https?://([a-z0-9-]+\.)*qpic\.cn/`)}
-	phoneNumber  = parameter{name: "phone_number", max: 512, sealed: true}
-	level        = parameter{name: "level", max: 10}
-	outRequestNo = parameter{name: "out_request_no", required: true, max: 128, pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+$`)}
-	attach       = parameter{name: "attach", max: 256}
-	offset       = parameter{name: "offset", kind: integer, required: true}
-	limit        = parameter{name: "limit", kind: integer, required: true, min: 1, max: 20}
-
-	validDateInformation = parameter{
-		name: "valid_date_information", kind: object, check: checkDateInfo,
-		members: []parameter{
-			{name: "type", required: true, enum: []string{"FIX_TIME_RANGE", "FIX_TERM", "PERMANENT"}},
-			{name: "available_begin_time", max: 32, time: true},
-			{name: "available_end_time", max: 32, time: true},
-			{name: "available_day_after_receive", kind: integer, min: 1, max: 10957},
-		},
-	}
-	userInformation = parameter{
-		name: "user_information", kind: object,
-		members: []parameter{
-			{name: "common_field_list", kind: list, members: []parameter{
-				{name: "name", required: true, enum: []string{
-					"USER_FORM_FLAG_SEX", "USER_FORM_FLAG_NAME", "USER_FORM_FLAG_BIRTHDAY",
-					"USER_FORM_FLAG_ADDRESS", "USER_FORM_FLAG_EMAIL", "USER_FORM_FLAG_CITY",
-				}},
-				{name: "value", required: true, sealed: true},
-			}},
-			{name: "custom_field_list", kind: list, max: 1, members: []parameter{
-				{name: "name", required: true, max: 32},
-				{name: "user_chosen_values", kind: list, required: true, sealed: true},
-			}},
-		},
-	}
-)
-
-const base = "v3/brand/partner/card-member/"
-
-func pathOf(p string) []string { return strings.Split(base+p, "/") }
-
-var routes = sync.OnceValue(func() []*route {
-	return slices.Concat(templateRoutes(), userCardRoutes(), pointsRoutes(), activityRoutes(), componentRoutes(), certificateRoutes())
-})
-
-func userCardRoutes() []*route {
-	change := []parameter{
-		cardColor, pictureURL, phoneNumber, level, validDateInformation, userInformation, attach,
-	}
-	importing := []parameter{
-		brandID, cardID, userCardCode, cardColor, pictureURL, level, userInformation, validDateInformation,
-		{name: "pickup_time", max: 32, time: true},
-	}
-	return []*route{
-		{
-			operation: membercard.OperationListUserCards, method: http.MethodGet, path: pathOf("user-cards"),
-			query: []parameter{
-				brandID, openID,
-				{name: "user_card_state", enum: []string{"UNACTIVATED", "EFFECTIVE", "EXPIRED", "INVALID"}},
-				offset, limit,
-			},
-			handle: (*Server).listUserCards,
-		},
-		{
-			operation: membercard.OperationGetUserCard, method: http.MethodGet, path: pathOf("user-cards/{user_card_code}"),
-			pathIn: []parameter{userCardCode}, query: []parameter{brandID, cardID, openID},
-			handle: (*Server).getUserCard,
-		},
-		{
-			operation: membercard.OperationUpdateUserCard, method: http.MethodPatch, path: pathOf("user-cards/{user_card_code}"),
-			pathIn: []parameter{userCardCode}, query: []parameter{cardID}, contested: []string{"card_id"},
-			body:   slices.Concat([]parameter{brandID, openID}, change),
-			serial: true, handle: (*Server).updateUserCard,
-		},
-		{
-			operation: membercard.OperationInvalidateUserCard, method: http.MethodPost, path: pathOf("user-cards/{user_card_code}/invalidate"),
-			pathIn: []parameter{userCardCode}, query: []parameter{brandID, cardID}, contested: []string{"brand_id", "card_id"},
-			body:   []parameter{openID, {name: "invalid_reason", max: 32}},
-			handle: (*Server).invalidateUserCard,
-		},
-		{
-			operation: membercard.OperationConfirmUserCard, method: http.MethodPost, path: pathOf("user-cards/{user_card_code}/confirm"),
-			pathIn: []parameter{userCardCode}, query: []parameter{cardID}, contested: []string{"card_id"},
-			body: slices.Concat([]parameter{
-				brandID, openID,
-				{name: "user_card_confirm_state", required: true, enum: []string{"CREATE_CARD_SUCCESS", "CREATE_CARD_FAIL", "CREATE_CARD_ALREADY_EXISTS"}},
-			}, change),
-			serial: true, handle: (*Server).confirmUserCard,
-		},
-		{
-			operation: membercard.OperationImportUserCardByOpenID, method: http.MethodPost, path: pathOf("user-cards/import-by-openid"),
-			body:   slices.Concat([]parameter{openID, phoneNumber}, importing),
-			serial: true, handle: importUserCard(membercard.OperationImportUserCardByOpenID),
-		},
-		{
-			operation: membercard.OperationImportUserCardByPhone, method: http.MethodPost, path: pathOf("user-cards/import-by-phone"),
-			body:   slices.Concat([]parameter{{name: "phone_number", required: true, max: 512, sealed: true}}, importing),
-			serial: true, handle: importUserCard(membercard.OperationImportUserCardByPhone),
-		},
-	}
-}
-
-// checkDateInfo demands what belongs to a kind of validity. What is too much passes: the official
-// samples carry it.
-func checkDateInfo(members map[string]any) error {
-	demand := func(names ...string) error {
-		for _, name := range names {
-			if members[name] == nil {
-				return fmt.Errorf("type %v needs %s", members["type"], name)
-			}
-		}
-		return nil
-	}
-	switch members["type"] {
-	case "FIX_TIME_RANGE":
-		if err := demand("available_begin_time", "available_end_time"); err != nil {
-			return err
-		}
-		if !parseTime(members["available_begin_time"].(string)).Before(parseTime(members["available_end_time"].(string))) {
-			return errors.New("available_begin_time must be before available_end_time")
-		}
-	case "FIX_TERM":
-		return demand("available_day_after_receive")
-	}
-	return nil
-}
 
 // What follows is the JSON of the official pages, in types of this package's own, so that a mistake in
 // membercard's models shows. Times are text in the service's format; sensitive values are in clear
@@ -225,7 +86,8 @@ type userCard struct {
 	CreateTime           string    `json:"create_time"`
 	ModifyTime           string    `json:"modify_time"`
 
-	points int64
+	points  int64
+	deleted bool // by the user
 }
 
 type userInfo struct {
@@ -243,7 +105,7 @@ type customField struct {
 	UserChosenValues []string `json:"user_chosen_values"`
 }
 
-type page[T any] struct {
+type listPage[T any] struct {
 	Data       []T `json:"data,omitempty"` // the pages call it optional: it is not there when it is empty
 	TotalCount int `json:"total_count"`
 	Offset     int `json:"offset"`
@@ -260,26 +122,42 @@ func formatTime(t time.Time) string {
 	return t.In(zone).Format("2006-01-02T15:04:05.000-07:00")
 }
 
+// inOneForm returns a time of a request as the service's answers have it.
+func inOneForm(text string) string {
+	if text == "" {
+		return ""
+	}
+	return formatTime(parseTime(text))
+}
+
+func (d *dateInfo) inOneForm() *dateInfo {
+	if d == nil {
+		return nil
+	}
+	return &dateInfo{Type: d.Type, BeginTime: inOneForm(d.BeginTime), EndTime: inOneForm(d.EndTime), Days: d.Days}
+}
+
 func parseTime(s string) time.Time {
 	t, _ := time.Parse(time.RFC3339, s)
 	return t
 }
 
+// ends returns when a validity is over that began with the receipt; zero: never. Days are natural ones (自然日).
+func (d dateInfo) ends(receipt time.Time) time.Time {
+	switch {
+	case d.Type == "FIX_TIME_RANGE":
+		return parseTime(d.EndTime)
+	case d.Type == "FIX_TERM" && d.Days != nil:
+		year, month, day := receipt.In(zone).Date()
+		return time.Date(year, month, day+*d.Days, 0, 0, 0, 0, zone)
+	}
+	return time.Time{}
+}
+
 // state returns a card's state, which changes by itself when its validity is over.
 func (u *userCard) state(now time.Time) string {
-	if u.UserCardState != "EFFECTIVE" {
-		return u.UserCardState
-	}
-	end := time.Time{}
-	switch v := u.ValidDateInformation; v.Type {
-	case "FIX_TIME_RANGE":
-		end = parseTime(v.EndTime)
-	case "FIX_TERM":
-		if v.Days != nil {
-			end = parseTime(u.PickupTime).AddDate(0, 0, *v.Days)
-		}
-	}
-	if !end.IsZero() && now.After(end) {
+	end := u.ValidDateInformation.ends(parseTime(u.PickupTime))
+	if u.UserCardState == "EFFECTIVE" && !end.IsZero() && !now.Before(end) {
 		return "EXPIRED"
 	}
 	return u.UserCardState
@@ -328,16 +206,27 @@ func (s *Server) findUserCard(cardID, code string) *userCard {
 	return nil
 }
 
+// requireCard finds the template a request is about: it must be the brand's.
+func (s *Server) requireCard(in input, cardID, brandID string) (*card, *problem) {
+	c := s.findCard(cardID)
+	switch {
+	case c == nil:
+		return nil, in.refuse("会员卡模板不存在", "there is no template with this card_id")
+	case c.BrandID != brandID:
+		return nil, in.infer("会员卡模板不存在", "the template card_id does not belong to brand_id")
+	}
+	return c, nil
+}
+
 // requireUserCard finds the card a request is about: the template must be the brand's, the card the
 // user's.
-func (s *Server) requireUserCard(brandID, cardID, code, openID string) (*userCard, *problem) {
-	template := s.findCard(cardID)
-	if template == nil || template.BrandID != brandID {
-		return nil, notOfBrand()
+func (s *Server) requireUserCard(in input, brandID, cardID, code, openID string) (*userCard, *problem) {
+	if _, refused := s.requireCard(in, cardID, brandID); refused != nil {
+		return nil, refused
 	}
 	u := s.findUserCard(cardID, code)
 	if u == nil || u.OpenID != openID {
-		return nil, noSuchUserCard()
+		return nil, in.refuse("用户会员卡不存在", "no card has this template, code and openid")
 	}
 	return u, nil
 }
@@ -351,17 +240,17 @@ func (s *Server) listUserCards(in input) (any, *problem) {
 		}
 	}
 	cut := paginate(found, in)
-	answer := page[userCard]{TotalCount: cut.TotalCount, Offset: cut.Offset, Limit: cut.Limit}
+	answer := listPage[userCard]{TotalCount: cut.TotalCount, Offset: cut.Offset, Limit: cut.Limit}
 	for _, u := range cut.Data {
 		answer.Data = append(answer.Data, u.answer())
 	}
 	return answer, nil
 }
 
-func paginate[T any](all []T, in input) page[T] {
+func paginate[T any](all []T, in input) listPage[T] {
 	from, _ := strconv.Atoi(in.query["offset"])
 	size, _ := strconv.Atoi(in.query["limit"])
-	p := page[T]{TotalCount: len(all), Offset: from, Limit: size}
+	p := listPage[T]{TotalCount: len(all), Offset: from, Limit: size}
 	if from < len(all) {
 		p.Data = all[from:min(from+size, len(all))]
 	}
@@ -369,7 +258,7 @@ func paginate[T any](all []T, in input) page[T] {
 }
 
 func (s *Server) getUserCard(in input) (any, *problem) {
-	u, refused := s.requireUserCard(in.query["brand_id"], in.query["card_id"], in.path["user_card_code"], in.query["openid"])
+	u, refused := s.requireUserCard(in, in.query["brand_id"], in.query["card_id"], in.path["user_card_code"], in.query["openid"])
 	if refused != nil {
 		return nil, refused
 	}
@@ -402,8 +291,10 @@ func (change *userCardChange) apply(u *userCard) {
 	set(&u.PhoneNumber, change.PhoneNumber)
 	set(&u.Level, change.Level)
 	set(&u.Attach, change.Attach)
-	set(&u.ValidDateInformation, change.ValidDateInformation)
-	set(&u.PickupTime, change.PickupTime)
+	set(&u.ValidDateInformation, change.ValidDateInformation.inOneForm())
+	if change.PickupTime != nil {
+		u.PickupTime = inOneForm(*change.PickupTime)
+	}
 	if info := change.UserInformation; info != nil {
 		if u.UserInformation == nil {
 			u.UserInformation = &userInfo{}
@@ -422,42 +313,162 @@ func decode[T any](in input) (value T) {
 	return value
 }
 
+// check checks a change by the rules of the card's template.
+func (change *userCardChange) check(in input, template *card) *problem {
+	if refused := checkDates(in, template.ValidDateInformation.Type, change.ValidDateInformation); refused != nil {
+		return refused
+	}
+	return change.checkAnswers(in, template)
+}
+
+// checkDates checks a validity. templateType is the type that it must have; empty: any.
+func checkDates(in input, templateType string, d *dateInfo) *problem {
+	if d == nil {
+		return nil
+	}
+	switch {
+	case templateType != "" && d.Type != templateType:
+		return in.refuse("卡模版有效期类型和请求的有效期类型不一致", "the validity is not of the template's type")
+	case d.Type == "FIX_TIME_RANGE" && (d.BeginTime == "" || d.EndTime == ""):
+		return in.refuse("绝对有效期卡模板必填有效期信息", "type FIX_TIME_RANGE needs available_begin_time and available_end_time")
+	case d.Type == "FIX_TIME_RANGE" && d.Days != nil:
+		return in.refuse("固定时间范围不允许填写领取后有效天数", "type FIX_TIME_RANGE takes no available_day_after_receive")
+	case d.Type == "FIX_TIME_RANGE" && parseTime(d.BeginTime).After(parseTime(d.EndTime)):
+		return in.refuse("固定时间范围的开始时间不能大于结束时间", "available_begin_time is after available_end_time")
+	case d.Type == "FIX_TERM" && (d.Days == nil || d.BeginTime != "" || d.EndTime != ""):
+		return in.refuse("相对有效期卡模板必填有效天数信息", "type FIX_TERM needs available_day_after_receive and takes no times")
+	case d.Type == "FIX_TERM" && *d.Days <= 0:
+		return in.refuse("领取后有效天数必须大于0", "available_day_after_receive must be above 0")
+	case d.Type == "FIX_TERM" && *d.Days > 10958:
+		return in.refuse("领取后有效天数不能大于30年", "available_day_after_receive must be at most 10958")
+	case d.Type == "PERMANENT" && d.Days != nil:
+		return in.refuse("永久有效不允许设置相对有效期", "type PERMANENT takes no available_day_after_receive")
+	case d.Type == "PERMANENT" && d.BeginTime != "":
+		return in.refuse("永久有效不允许设置固定时间有效的开始时间", "type PERMANENT takes no available_begin_time")
+	case d.Type == "PERMANENT" && d.EndTime != "":
+		return in.refuse("永久有效不允许设置固定时间有效的结束时间", "type PERMANENT takes no available_end_time")
+	}
+	return nil
+}
+
+// checkAnswers checks the answers to what the template asks of its users.
+func (change *userCardChange) checkAnswers(in input, template *card) *problem {
+	if change.UserInformation == nil {
+		return nil
+	}
+	form := userInfoForm{}
+	if template.UserInformation != nil {
+		form = *template.UserInformation
+	}
+	var answered []string
+	if list := change.UserInformation.CommonFieldList; list != nil {
+		for _, answer := range *list {
+			switch {
+			case slices.Contains(answered, answer.Name):
+				return in.refuse("用户信息通用字段存在重复项", "a common field is answered twice")
+			case !slices.Contains(form.CommonFieldList, answer.Name):
+				return in.refuse("请求的用户信息通用字段未定义在卡模版中", "the template does not ask for "+answer.Name)
+			}
+			if refused := checkAnswer(in, answer); refused != nil {
+				return refused
+			}
+			answered = append(answered, answer.Name)
+		}
+	}
+	if list := change.UserInformation.CustomFieldList; list != nil {
+		for _, answer := range *list {
+			at := slices.IndexFunc(form.CustomFieldList, func(f customFieldForm) bool { return f.Name == answer.Name })
+			if at < 0 {
+				return in.refuse("自定义字段未定义在卡模版中", "the template has no custom field of this name")
+			}
+			asked := form.CustomFieldList[at]
+			for _, value := range answer.UserChosenValues {
+				if !slices.Contains(asked.Values, value) {
+					return in.refuse("用户选择的值的字符串非法", "a chosen value is none of the template's")
+				}
+			}
+			if asked.Type == "RADIO" && len(answer.UserChosenValues) > 1 {
+				return in.infer("用户选择的值的字符串非法", "a custom field of type RADIO takes one value")
+			}
+		}
+	}
+	return nil
+}
+
+var emailForm = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s]+$`)
+
+// checkAnswer checks the format of an answer that has one.
+func checkAnswer(in input, answer commonField) *problem {
+	switch answer.Name {
+	case "USER_FORM_FLAG_SEX":
+		if answer.Value != "男" && answer.Value != "女" {
+			return in.refuse("性别格式不正确", "the sex must be 男 or 女")
+		}
+	case "USER_FORM_FLAG_BIRTHDAY":
+		if _, err := time.Parse(time.DateOnly, answer.Value); err != nil {
+			return in.refuse("生日格式不正确", "the birthday must be a date such as 2000-01-31")
+		}
+	case "USER_FORM_FLAG_EMAIL":
+		if !emailForm.MatchString(answer.Value) {
+			return in.refuse("邮箱格式不正确", "the email is no address")
+		}
+	}
+	return nil
+}
+
 func (s *Server) updateUserCard(in input) (any, *problem) {
 	change := decode[userCardChange](in)
-	u, refused := s.requireUserCard(change.BrandID, in.id("card_id"), in.path["user_card_code"], change.OpenID)
+	u, refused := s.requireUserCard(in, change.BrandID, in.id("card_id"), in.path["user_card_code"], change.OpenID)
 	if refused != nil {
 		return nil, refused
 	}
-	s.effects[effect{membercard.OperationUpdateUserCard, u.UserCardCode}]++
-	if u.UserCardState == "INVALID" {
-		return nil, invalidRequest("用户会员卡已失效", "the card is invalid")
+	if refused := change.check(in, s.findCard(u.CardID)); refused != nil {
+		return nil, refused
+	}
+	s.effects[effect{in.operation, u.UserCardCode}]++
+	if state := u.state(time.Now()); state != "EFFECTIVE" {
+		return nil, in.refuse("用户卡状态不正确", "the card is not effective but "+state)
 	}
 	change.apply(u)
 	return u.answer(), nil
 }
 
+// findMember finds the card that a user has of a template, in this state.
+func (s *Server) findMember(cardID, openID, state string) *userCard {
+	now := time.Now()
+	for _, u := range s.userCards {
+		if u.CardID == cardID && u.OpenID == openID && openID != "" && u.state(now) == state {
+			return u
+		}
+	}
+	return nil
+}
+
 // confirmUserCard completes an opening. With MERCHANT_ALLOCATE it gives the card its code.
 func (s *Server) confirmUserCard(in input) (any, *problem) {
 	change := decode[userCardChange](in)
-	template := s.findCard(in.id("card_id"))
-	if template == nil || template.BrandID != change.BrandID {
-		return nil, notOfBrand()
+	template, refused := s.requireCard(in, in.id("card_id"), change.BrandID)
+	if refused != nil {
+		return nil, refused
+	}
+	if refused := change.check(in, template); refused != nil {
+		return nil, refused
 	}
 	code := in.path["user_card_code"]
-	u := s.findUserCard(template.CardID, code)
-	if u == nil && template.CodeMode == "MERCHANT_ALLOCATE" {
-		for _, opened := range s.userCards {
-			if opened.CardID == template.CardID && opened.OpenID == change.OpenID && opened.UserCardCode == "" {
-				u = opened
-			}
-		}
+	if same := s.findUserCard(template.CardID, code); same != nil && same.OpenID == change.OpenID {
+		s.effects[effect{in.operation, code}]++
 	}
-	if u == nil || u.OpenID != change.OpenID {
-		return nil, noSuchUserCard()
+	u := s.findMember(template.CardID, change.OpenID, "UNACTIVATED")
+	switch {
+	case u == nil:
+		return nil, in.refuse("用户不存在未激活的会员卡", "the user has no card that waits for a confirm")
+	case u.UserCardCode == "" && s.findUserCard(template.CardID, code) != nil:
+		return nil, in.refuse("code 已存在", "the template has a card with this code")
+	case u.UserCardCode != "" && u.UserCardCode != code:
+		return nil, in.refuse("会员卡号分配方式为系统分配", "the card has the code that WeChat Pay gave it")
 	}
-	s.effects[effect{membercard.OperationConfirmUserCard, code}]++
-	if u.UserCardState != "UNACTIVATED" {
-		return nil, invalidRequest("用户会员卡已开通", "the card waits for no confirm, it is "+u.UserCardState)
+	if u.UserCardCode == "" {
+		s.effects[effect{in.operation, code}]++
 	}
 	u.UserCardCode = code
 	change.apply(u)
@@ -468,35 +479,45 @@ func (s *Server) confirmUserCard(in input) (any, *problem) {
 	return u.answer(), nil
 }
 
-func importUserCard(operation membercard.Operation) func(*Server, input) (any, *problem) {
-	return func(s *Server, in input) (any, *problem) {
-		change := decode[userCardChange](in)
-		template := s.findCard(change.CardID)
-		if template == nil || template.BrandID != change.BrandID {
-			return nil, notOfBrand()
-		}
-		valid := template.ValidDateInformation
-		if valid.Type == "FIX_TERM" && change.PickupTime == nil {
-			return nil, paramError("body", "/pickup_time", nil, "is required with a validity of type FIX_TERM")
-		}
-		s.effects[effect{operation, change.UserCardCode}]++
-		switch {
-		case template.State != "CARD_EFFECTIVE":
-			return nil, invalidRequest("会员卡模板已失效", "the template is invalid")
-		case s.findUserCard(template.CardID, change.UserCardCode) != nil:
-			return nil, invalidRequest("会员卡code已存在", "the template has a card with this code")
-		case change.ValidDateInformation != nil && change.ValidDateInformation.Type != valid.Type:
-			return nil, invalidRequest("有效期类型与会员卡模板不一致", "the validity is not of the template's type")
-		}
-		now := formatTime(time.Now())
-		u := &userCard{
-			UserCardCode: change.UserCardCode, CardID: template.CardID, OpenID: change.OpenID, BrandID: template.BrandID,
-			CardType: template.CardType, ValidDateInformation: valid, PickupTime: now, UserCardState: "EFFECTIVE", CreateTime: now,
-		}
-		change.apply(u)
-		s.userCards = append(s.userCards, u)
-		return u.answer(), nil
+// importUserCard imports a member, by openid or, withdrawn, by phone.
+func (s *Server) importUserCard(in input) (any, *problem) {
+	change := decode[userCardChange](in)
+	template := s.findCard(change.CardID)
+	if template == nil || template.BrandID != change.BrandID {
+		return nil, in.infer("会员卡模板无效", "there is no such template of brand_id")
 	}
+	if refused := change.check(in, template); refused != nil {
+		return nil, refused
+	}
+	now := time.Now()
+	u := &userCard{
+		UserCardCode: change.UserCardCode, CardID: template.CardID, OpenID: change.OpenID, BrandID: template.BrandID,
+		CardType: template.CardType, ValidDateInformation: template.ValidDateInformation, PickupTime: formatTime(now),
+		UserCardState: "EFFECTIVE", CreateTime: formatTime(now),
+	}
+	if u.ValidDateInformation.Type == "FIX_TERM" && change.PickupTime == nil {
+		return nil, in.refuse("固定时间范围必填领取时间", "pickup_time is required with a validity of type FIX_TERM")
+	}
+	change.apply(u)
+	s.effects[effect{in.operation, u.UserCardCode}]++
+	switch {
+	case template.State != "CARD_EFFECTIVE":
+		return nil, in.refuse("会员卡模板无效", "the template is invalid")
+	case s.findMember(u.CardID, u.OpenID, "UNACTIVATED") != nil:
+		return nil, in.refuse("用户已有待激活的会员卡", "the user has a card that waits for a confirm")
+	case s.findMember(u.CardID, u.OpenID, "EFFECTIVE") != nil:
+		return nil, in.refuse("用户已有已生效的会员卡", "the user has a card of this template")
+	case slices.ContainsFunc(s.userCards, func(old *userCard) bool { return old.deleted && old.CardID == u.CardID && old.OpenID == u.OpenID }):
+		return nil, in.refuse("用户主动删除了该会员卡", "the user deleted a card of this template")
+	case s.findUserCard(u.CardID, u.UserCardCode) != nil:
+		return nil, in.refuse("code 已存在", "the template has a card with this code")
+	case parseTime(u.PickupTime).After(now):
+		return nil, paramError("body", "/pickup_time", u.PickupTime, "must be in the past")
+	case u.state(now) == "EXPIRED":
+		return nil, in.refuse("无法导入已过期的会员卡", "the validity is over")
+	}
+	s.userCards = append(s.userCards, u)
+	return u.answer(), nil
 }
 
 func set[T any](target, value *T) {
@@ -510,13 +531,13 @@ func (s *Server) invalidateUserCard(in input) (any, *problem) {
 		OpenID        string `json:"openid"`
 		InvalidReason string `json:"invalid_reason"`
 	}](in)
-	u, refused := s.requireUserCard(in.id("brand_id"), in.id("card_id"), in.path["user_card_code"], change.OpenID)
+	u, refused := s.requireUserCard(in, in.id("brand_id"), in.id("card_id"), in.path["user_card_code"], change.OpenID)
 	if refused != nil {
 		return nil, refused
 	}
-	s.effects[effect{membercard.OperationInvalidateUserCard, u.UserCardCode}]++
-	if u.UserCardState == "INVALID" {
-		return nil, invalidRequest("用户会员卡已失效", "the card is invalid already")
+	s.effects[effect{in.operation, u.UserCardCode}]++
+	if state := u.state(time.Now()); state != "EFFECTIVE" && state != "UNACTIVATED" {
+		return nil, in.refuse("用户卡状态不正确", "the card is "+state+" already")
 	}
 	now := formatTime(time.Now())
 	u.UserCardState, u.InvalidReason, u.InvalidTime, u.ModifyTime = "INVALID", change.InvalidReason, now, now

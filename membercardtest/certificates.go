@@ -12,11 +12,8 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/wechatpay-cards/membercard"
 )
 
 // platformCertificate is a certificate of WeChat Pay's.
@@ -143,7 +140,7 @@ func (s *Server) signingKey(named string) (key *rsa.PrivateKey, id string) {
 }
 
 // sealingKey returns the private half of the key that a request names, nil when it names none that is in
-// the list. A request that names none is taken to mean the public key.
+// the list. A request that names none is taken to mean the key that answers are signed with.
 func (s *Server) sealingKey(named string) *rsa.PrivateKey {
 	if named == "" || named == s.keyID {
 		return s.key
@@ -154,13 +151,6 @@ func (s *Server) sealingKey(named string) *rsa.PrivateKey {
 		}
 	}
 	return nil
-}
-
-func certificateRoutes() []*route {
-	return []*route{{
-		operation: membercard.OperationDownloadCertificates, method: http.MethodGet, path: strings.Split("v3/certificates", "/"),
-		handle: (*Server).listCertificates,
-	}}
 }
 
 // encrypted is what WeChat Pay encrypts with the APIv3 key.
@@ -208,7 +198,7 @@ func (s *Server) listCertificates(input) (any, *problem) {
 	if items == nil {
 		return nil, &problem{
 			status: http.StatusNotFound, code: "RESOURCE_NOT_EXISTS", message: "无可用的平台证书，请使用微信支付公钥",
-			reason: "the merchant number has no platform certificates",
+			reason: "the merchant number has no platform certificates", source: inferred,
 		}
 	}
 	return struct {

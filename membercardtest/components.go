@@ -12,42 +12,13 @@ import (
 	"mime/multipart"
 	"net/http"
 	"path"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
 )
-
-// componentRoutes are the tokens, the feed and the image upload.
-func componentRoutes() []*route {
-	who := []parameter{brandID, cardID, openID}
-	feedNo := outRequestNo
-	feedNo.max = 64 // elsewhere it is 128
-	return []*route{
-		{
-			operation: membercard.OperationCreatePreAuthToken, method: http.MethodPost, path: pathOf("pre-auth-tokens"),
-			body: who, handle: func(s *Server, in input) (any, *problem) { return s.createToken(in, time.Hour, false) },
-		},
-		{
-			operation: membercard.OperationCreatePayViewToken, method: http.MethodPost, path: pathOf("pay-view-tokens"),
-			body: who, handle: func(s *Server, in input) (any, *problem) { return s.createToken(in, 10*time.Minute, true) },
-		},
-		{
-			operation: membercard.OperationCreateUserFeed, method: http.MethodPost, path: pathOf("user-feeds"),
-			body: []parameter{
-				brandID, cardID, userCardCode, openID, feedNo,
-				{name: "cell", required: true, max: 128, pattern: regexp.MustCompile(`^([0-9]|1[0-7])(_.*)?$`)},
-			},
-			handle: (*Server).createUserFeed,
-		},
-		{
-			operation: membercard.OperationUploadImage, method: http.MethodPost, // its path is the server's
-			upload: true, handle: (*Server).uploadImage,
-		},
-	}
-}
 
 // token is a credential for a component.
 type token struct {
@@ -57,9 +28,26 @@ type token struct {
 	once, used bool
 }
 
+func (s *Server) createPreAuthToken(in input) (any, *problem) {
+	if s.findMember(in.id("card_id"), in.id("openid"), "EFFECTIVE") != nil {
+		return nil, in.infer("用户在一个卡模板下只能有一张有效的会员卡", "the user has a card of this template")
+	}
+	return s.createToken(in, time.Hour, false)
+}
+
+func (s *Server) createPayViewToken(in input) (any, *problem) {
+	return s.createToken(in, 10*time.Minute, true)
+}
+
 func (s *Server) createToken(in input, life time.Duration, once bool) (any, *problem) {
-	if _, refused := s.requireCard(in.id("card_id"), in.id("brand_id")); refused != nil {
-		return nil, refused
+	template := s.findCard(in.id("card_id"))
+	switch {
+	case template == nil || template.BrandID != in.id("brand_id"):
+		return nil, in.infer("会员卡模板无效", "there is no such template of brand_id")
+	case template.State != "CARD_EFFECTIVE":
+		return nil, in.refuse("会员卡模板无效", "the template is invalid")
+	case template.ValidDateInformation.Type == "FIX_TIME_RANGE" && !time.Now().Before(parseTime(template.ValidDateInformation.EndTime)):
+		return nil, in.refuse("会员卡模板已过期", "the template's validity is over")
 	}
 	t := &token{Token: randomHex(16), ExpireTime: formatTime(time.Now().Add(life)), once: once}
 	s.tokens = append(s.tokens, t)
@@ -87,6 +75,17 @@ func (s *Server) UseToken(value string) error {
 	return errors.New("membercardtest: there is no such token")
 }
 
+// feedPlaces is how many places each template of a feed has: the documented ones, 0 to 17.
+var feedPlaces = []int{0, 1, 1, 0, 2, 2, 2, 2, 1, 2, 2, 2, 2, 1, 3, 3, 2, 1}
+
+// isCell reports whether a cell is one of a documented template, with a value for each of its places.
+func isCell(cell string) bool {
+	parts := strings.Split(cell, "_")
+	id, err := strconv.Atoi(parts[0])
+	return err == nil && strconv.Itoa(id) == parts[0] && id >= 0 && id < len(feedPlaces) && len(parts) == 1+feedPlaces[id] &&
+		!slices.Contains(parts, "") && !strings.ContainsAny(cell, "[]")
+}
+
 func (s *Server) createUserFeed(in input) (any, *problem) {
 	feed := decode[struct {
 		BrandID      string `json:"brand_id"`
@@ -96,17 +95,24 @@ func (s *Server) createUserFeed(in input) (any, *problem) {
 		OutRequestNo string `json:"out_request_no"`
 		Cell         string `json:"cell"`
 	}](in)
-	return s.under(membercard.OperationCreateUserFeed, feed.OutRequestNo, in, func() (any, *problem) {
-		if _, refused := s.requireMember(feed.BrandID, feed.CardID, feed.UserCardCode, feed.OpenID); refused != nil {
-			return nil, refused
-		}
-		s.effects[effect{membercard.OperationCreateUserFeed, feed.UserCardCode}]++
-		s.feeds = append(s.feeds, membercard.UserFeed(feed))
-		return map[string]string{
-			"brand_id": feed.BrandID, "card_id": feed.CardID, "user_card_code": feed.UserCardCode,
-			"out_request_no": feed.OutRequestNo, "cell": feed.Cell,
-		}, nil
-	})
+	template, u := s.findCard(feed.CardID), s.findUserCard(feed.CardID, feed.UserCardCode)
+	switch {
+	case !isCell(feed.Cell):
+		return nil, in.refuse("cell不合法", "the cell is of no documented template, or has not a value for each of its places")
+	case template == nil || template.BrandID != feed.BrandID || template.State != "CARD_EFFECTIVE":
+		return nil, in.refuse("会员卡模板无效", "there is no such template of brand_id in effect")
+	case u == nil || u.OpenID != feed.OpenID || u.state(time.Now()) != "EFFECTIVE":
+		return nil, in.refuse("当前用户非会员", "code and openid name no card that is effective")
+	}
+	if slices.ContainsFunc(s.feeds, func(other membercard.UserFeed) bool { return other.OutRequestNo == feed.OutRequestNo }) {
+		return nil, in.refuse("该用户动态已存在", "a feed was made under this out_request_no")
+	}
+	s.effects[effect{in.operation, feed.UserCardCode}]++
+	s.feeds = append(s.feeds, membercard.UserFeed(feed))
+	return map[string]string{
+		"brand_id": feed.BrandID, "card_id": feed.CardID, "user_card_code": feed.UserCardCode,
+		"out_request_no": feed.OutRequestNo, "cell": feed.Cell,
+	}, nil
 }
 
 // Feeds returns the feed entries of a user's card.
@@ -126,13 +132,12 @@ const maxImage = 2 << 20
 
 // imageUpload is a multipart body taken apart. Only meta is signed.
 type imageUpload struct {
-	meta, file   []byte
-	fileName     string
-	fileType     string
-	partsInOrder bool
+	meta, file         []byte
+	hasFile            bool
+	fileName, fileType string
 }
 
-// readUpload takes an upload apart. A body that is none leaves everything empty.
+// readUpload takes an upload apart, its parts in any order. A body that is none leaves everything empty.
 func readUpload(contentType string, body []byte) *imageUpload {
 	upload := &imageUpload{}
 	mediaType, parameters, err := mime.ParseMediaType(contentType)
@@ -140,40 +145,35 @@ func readUpload(contentType string, body []byte) *imageUpload {
 		return upload
 	}
 	reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
-	var names []string
 	for {
 		part, err := reader.NextPart()
 		if err != nil {
-			upload.partsInOrder = errors.Is(err, io.EOF) && slices.Equal(names, []string{"meta", "file"})
 			return upload
 		}
 		data, err := io.ReadAll(part)
 		if err != nil {
 			return upload
 		}
-		names = append(names, part.FormName())
-		switch part.FormName() {
-		case "meta":
-			if isJSON(part.Header.Get("Content-Type")) {
-				upload.meta = data
-			}
-		case "file":
-			upload.file, upload.fileName, upload.fileType = data, part.FileName(), part.Header.Get("Content-Type")
+		switch {
+		case part.FormName() == "meta" && part.FileName() == "": // with a filename it is taken for a file
+			upload.meta = data
+		case part.FormName() == "file":
+			upload.file, upload.hasFile, upload.fileName, upload.fileType = data, true, part.FileName(), part.Header.Get("Content-Type")
 		}
 	}
 }
 
 func (s *Server) uploadImage(in input) (any, *problem) {
 	upload := in.upload
-	if !upload.partsInOrder || upload.meta == nil {
-		return nil, paramViolation("body", "", "must be multipart/form-data with the parts meta, of type application/json, and file")
+	if !upload.hasFile || upload.meta == nil {
+		return nil, paramViolation("body", "", nil, "must be multipart/form-data with the parts meta and file")
 	}
 	meta, err := decodeStrictly(upload.meta)
 	members, ok := meta.(map[string]any)
 	if err != nil || !ok {
-		return nil, paramViolation("body", "/meta", "is not a JSON object")
+		return nil, paramViolation("body", "/meta", nil, "is not a JSON object")
 	}
-	table := []parameter{{name: "filename", required: true}, {name: s.digestField, required: true, max: 64}}
+	table := []parameter{{name: "filename", required: true, max: 128}, {name: s.digestField, required: true, max: 64}}
 	if _, refused := new(checker).checkMembers(table, "/meta", members); refused != nil {
 		refused.violation = true
 		return nil, refused
@@ -183,16 +183,20 @@ func (s *Server) uploadImage(in input) (any, *problem) {
 	switch {
 	case !slices.Contains([]string{".jpg", ".bmp", ".png"}, strings.ToLower(path.Ext(name))):
 		return nil, paramError("body", "/meta/filename", name, "must end in jpg, bmp or png")
-	case upload.fileName == "" || !strings.HasPrefix(upload.fileType, "image/"):
-		return nil, paramViolation("body", "/file", "must have a filename and an image's Content-Type")
+	case upload.fileName == "":
+		return nil, paramViolation("body", "/file", nil, "must have a filename")
+	case len(upload.file) == 0:
+		return nil, in.refuse("图片文件为空", "the file is empty")
 	case members[s.digestField] != hex.EncodeToString(digest[:]):
-		return nil, paramViolation("body", "/meta/"+s.digestField, "is not the SHA-256 of the file in lower-case hexadecimal")
-	case len(upload.file) == 0 || len(upload.file) > maxImage:
-		return nil, paramError("body", "/file", len(upload.file), fmt.Sprintf("must have from 1 to %d bytes", maxImage))
+		refused := in.refuse("图片meta信息不一致", s.digestField+" is not the SHA-256 of the file in lower-case hexadecimal")
+		refused.violation = true
+		return nil, refused
+	case len(upload.file) > maxImage:
+		return nil, paramError("body", "/file", len(upload.file), fmt.Sprintf("must have at most %d bytes", maxImage))
 	case !slices.Contains([]string{"image/jpeg", "image/bmp", "image/png"}, http.DetectContentType(upload.file)):
-		return nil, paramError("body", "/file", nil, "is not a JPG, BMP or PNG picture")
+		return nil, in.refuse("未知图片类型", "the file is not a JPG, BMP or PNG picture")
 	}
-	s.effects[effect{membercard.OperationUploadImage, name}]++
+	s.effects[effect{in.operation, name}]++
 	url := "https://wxpaylogo.qpic.cn/wxpaylogo/" + hex.EncodeToString(digest[:]) + "/0"
 	s.pictures[url] = upload.file
 	return json.RawMessage(fmt.Sprintf(`{"media_url":%q}`, url)), nil
@@ -204,4 +208,20 @@ func (s *Server) Picture(mediaURL string) ([]byte, bool) {
 	defer s.mu.Unlock()
 	picture, ok := s.pictures[mediaURL]
 	return bytes.Clone(picture), ok
+}
+
+// securityEcho answers what it was sent, encrypted for the merchant what came encrypted.
+func (s *Server) securityEcho(in input) (any, *problem) {
+	echo := decode[struct {
+		EchoMessage          string `json:"echo_message"`
+		EncryptedEchoMessage string `json:"encrypted_echo_message,omitempty"`
+		NotifyURL            string `json:"notify_url,omitempty"`
+	}](in)
+	s.effects[effect{in.operation, echo.EchoMessage}]++
+	if echo.NotifyURL != "" {
+		s.echoURLs[echo.EchoMessage] = echo.NotifyURL
+	}
+	echo.NotifyURL = "" // the answer has none
+	echo.EncryptedEchoMessage = sealForMerchant(echo.EncryptedEchoMessage)
+	return echo, nil
 }

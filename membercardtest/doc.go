@@ -52,11 +52,11 @@
 //
 //	func TestPromoteSendsTheLevelAlone(t *testing.T) {
 //		server := membercardtest.NewTestServer(t)
-//		service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{OpenID: "o-1"}))
+//		service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{CardID: "c-1", OpenID: "o-1"}))
 //		require.NoError(t, service.Promote(t.Context(), "钻石会员"))
 //		request := server.Requests()[0]
 //		assert.Equal(t, membercard.OperationUpdateUserCard, request.Operation)
-//		assert.JSONEq(t, `{"brand_id":"1004","openid":"o-1","level":"钻石会员"}`, string(request.Body))
+//		assert.JSONEq(t, `{"brand_id":"1004","card_id":"c-1","openid":"o-1","level":"钻石会员"}`, string(request.Body))
 //	}
 //
 // [Server.NotificationRequest] makes what WeChat Pay posts to a merchant, for a handler under test.
@@ -81,90 +81,69 @@
 //
 // # The rules
 //
-// They are checked in this order. Each says where it comes from: documented on an official page,
-// inferred from related pages and official code, or of this house.
+// The tables of parameters, the errors and the limits are read from contract/partner.json and contract/events.json,
+// which hold the official pages of the partner edition with the text of 2026-08-08; contract/others.json has the
+// security echo, the certificates and two operations whose pages were withdrawn. Each refusal says in the test's log
+// where it comes from:
 //
-// Authentication; a refusal is 401 SIGN_ERROR, unsigned, and says what was verified:
+//   - documented, with the id of the page: its table of errors, or the rules of APIv3
+//   - inferred, from pages that do not say it of this operation or this trigger
+//   - observed in answers of the service that are on record
+//   - membercardtest: of this house, where nothing is known
 //
-//   - scheme WECHATPAY2-SHA256-RSA2048 and the five items, in any order: documented
-//   - merchant number and certificate serial are the configured ones: documented
-//   - the timestamp is at most 5 minutes off, either way: documented
-//   - the signature covers the method, the path and query as on the request line, time, nonce and the
-//     body's bytes: documented. The most frequent wrong forms are recognised and named
-//   - a repeat of identical bytes is answered as before and changes nothing, a nonce with other bytes is
-//     refused: of this house
+// A request is judged in this order:
 //
-// Headers; a refusal is 400 INVALID_REQUEST:
-//
-//   - Accept and User-Agent must be there: documented; the status is inferred. Accept may admit JSON by
-//     a wildcard, as the official Go SDK sends it: inferred
-//   - Content-Type is application/json when there is a body: documented; the code is of this house
-//   - Wechatpay-Serial is required where the page says so (requests with sensitive values):
-//     documented; the code is of this house. An id that is not the server's is refused everywhere, and so
-//     is the serial number of an expired certificate: of this house
-//
-// Parameters; a refusal is 400 PARAM_ERROR:
-//
-//   - a parameter the page does not define, or in another place, is refused: inferred from the gateway's
-//     behaviour on other APIv3 pages. The places are those of the pages of 2025.06.22; [WithIDsInBody]
-//     moves the contested ones
-//   - required parameters, lengths in characters, enums, integers' ranges, at most one custom field:
-//     documented
-//   - what belongs to each kind of valid_date_information must be there, what does not belong may: the
-//     first is inferred, the second documented by the samples. Its type is required: inferred
-//   - null, an empty string, a name that is there twice, characters of four UTF-8 bytes: null and the
-//     characters documented, the others inferred
-//   - sensitive values must decrypt with RSA-OAEP and SHA-1 under the key that Wechatpay-Serial names;
-//     clear text is refused: documented, the code is inferred
+//   - an unknown path is 404 and a wrong method 405, without a body or a signature
+//   - Accept and User-Agent must be there, Content-Type is application/json when there is a body, and Wechatpay-Serial
+//     is there where the page requires it: 400 INVALID_REQUEST
+//   - the signature: 401 SIGN_ERROR, unsigned, with a message for each cause. The serial number may be in lower case. The
+//     most frequent wrong forms of the signed message are recognised and named. A write that is repeated with identical
+//     bytes is answered as before and changes nothing, a nonce with other bytes is refused
+//   - parameters that the page does not define, or in another place: 400 PARAM_ERROR, which names all of them.
+//     [WithIDsInQuery] moves the contested ones to where the pages of 2025.06.22 have them
+//   - required parameters, types, lengths in characters, enums and ranges; null, empty strings, names that are there
+//     twice, characters of four UTF-8 bytes; times that are not RFC 3339: 400 PARAM_ERROR
+//   - sensitive values must decrypt with RSA-OAEP and SHA-1 under the key that Wechatpay-Serial names. An id that names no
+//     key is refused with sensitive values, and ignored without
 //   - a PATCH that changes nothing is refused: of this house
+//   - then [Server.LimitRate], and the state
 //
 // State:
 //
-//   - a template that is unknown or of another brand: 400 INVALID_REQUEST, documented
-//   - a user card that does not exist, or is another user's: 404 NOT_FOUND, documented for GetUserCard,
-//     inferred for the others
-//   - an invalid card is neither changed nor invalidated again: 400 INVALID_REQUEST, of this house; what
-//     the service answers is not documented
-//   - a request number with the same content gives what it made before, with other content it is 400
-//     ALREADY_EXISTS: the first documented by the fields' names, the second inferred from a sibling product.
-//     The same for the record_id of a swap of points, with 400 INVALID_REQUEST: inferred
-//   - only cards of type NORMAL can be created: documented in the brand edition, the code is of this house.
-//     init_level goes with need_display_level, code_jump_information with JUMP_MINI_PROGRAM: documented
-//   - card_picture_url is of a host under qpic.cn: of this house, for "from the image upload only"
-//   - an opened card (OpenUserCard) is UNACTIVATED until it is confirmed, and with MERCHANT_ALLOCATE gets its
-//     code from the confirm, whether opening succeeded or failed: documented. One that failed is INVALID, and
-//     a second confirm is 400 INVALID_REQUEST: of this house
-//   - an import makes a card EFFECTIVE without a confirm: documented. Its code must be new and its validity
-//     of the template's type, and FIX_TERM needs pickup_time: inferred. Import by phone works here, though
-//     the service has only announced it
-//   - the template number of a feed's cell is from 0 to 17: documented. What follows it is not looked at
-//   - points are absolute, tokens live one hour, those for the payment code ten minutes and once, activities
-//     change their state with the time: documented
-//   - points, feeds and swaps need a card that exists, points and feeds one that is EFFECTIVE; an activity
-//     that is over is neither changed nor terminated; one that does not exist is 404 NOT_FOUND: inferred
-//   - an uploaded picture is JPG, BMP or PNG of at most 2 MB, its digest right, and only the meta part
-//     signed: documented
-//   - a card past its validity is EXPIRED: documented. Relative validity counts from pickup_time:
-//     inferred
-//   - data is left out of an empty list: documented as optional
+//   - a template that is unknown or of another brand, and a card that does not exist or is another user's: 404 NOT_FOUND
+//   - a validity has the members of its type and no others, and the type of its template. FIX_TERM counts natural days:
+//     its last one ends at midnight in China
+//   - a card is answered only what its template asks for, in the documented formats
+//   - a template has the fields that its type of code and its level need, and no others; two of a type for each brand are
+//     in effect at most; its request number is used once, with the same content too
+//   - an opened card ([Server.OpenUserCard]) is UNACTIVATED until it is confirmed, and with MERCHANT_ALLOCATE gets its code
+//     from the confirm, whether opening succeeded or failed; one that failed is INVALID. A second confirm is 404
+//   - a user has one card of a template: an import or a token for a member is refused. Who deleted a card
+//     ([Server.DeleteUserCard]) is never imported again
+//   - only an effective card is changed; an expired or invalid one is not invalidated. Invalidating or changing an invalid
+//     template is refused: of this house
+//   - a template has one activity in effect; one that is over is neither changed nor terminated: of this house
+//   - points are absolute, tokens live one hour, those for the payment code ten minutes and once
+//   - a swap of points is answered once: another word for the same record is refused, of this house
+//   - a feed's cell is of one of the templates 0 to 17, with a value for each of its places; its request number is used once
+//   - an uploaded picture is JPG, BMP or PNG of at most 2 MB, its digest right, and only the meta part signed; the parts come
+//     in any order, meta without a type if need be
+//   - card_picture_url is of a host under qpic.cn, for "from the image upload only"
 //
-// Answers are signed, errors too, except 401: inferred. Sensitive values are sealed for the merchant, and
-// times have milliseconds, as in the official samples. Over a socket answers are compressed for clients
-// that ask for it: of this house.
+// Answers are signed, errors too, except 401, 404 and 405 as above. Messages are in Chinese; Accept-Language asks for en,
+// zh-HK or zh-TW. Sensitive values are sealed for the merchant, and times have milliseconds and the zone of China. Over a
+// socket answers are compressed for clients that ask for it.
 //
 // Keys and notifications:
 //
-//   - there are no platform certificates, and /v3/certificates answers 404 RESOURCE_NOT_EXISTS: reported by
-//     users for new merchant numbers. With [WithCertificates] there are, encrypted with the APIv3 key:
-//     documented
-//   - several valid certificates take turns in signing: documented as a growing share. When all have expired the
-//     last signs on: of this house
-//   - during the switch the request steers what signs the answer: documented. Every other notification is
-//     signed with the public key: of this house, for a share that grows by the day
-//   - a notification is signed and encrypted as documented; with personal data in clear, as in the official
-//     sample, or sealed once more with [NotificationSealed]: the pages disagree
-//   - it is accepted by 200 and 204 alone, within 5 s: documented. It is repeated only when asked for:
-//     the two schedules that are documented take a day and eleven minutes
+//   - there are no platform certificates, and /v3/certificates answers 404 RESOURCE_NOT_EXISTS. With [WithCertificates]
+//     there are, encrypted with the APIv3 key; several that are valid take turns in signing, and when all have expired
+//     the last signs on
+//   - during the switch the request steers what signs the answer; every other notification is signed with the public key
+//   - a notification is signed and encrypted as documented, personal data in clear, or sealed once more with
+//     [NotificationSealed]
+//   - it is accepted by 200 and 204 alone, within 5 s. [NotificationRepeats] repeats it: every 60 s, at most 11 times, a
+//     points question never
 //
 // # What is not modelled
 //

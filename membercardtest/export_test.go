@@ -9,7 +9,7 @@ func (s *Server) State() string {
 		points = append(points, u.points)
 	}
 	return string(encode([]any{
-		s.cards, s.userCards, points, s.exchanges, s.activities, s.tokens, s.feeds, s.pictures, len(s.numbers),
+		s.cards, s.userCards, points, s.exchanges, s.activities, s.tokens, s.feeds, s.pictures,
 	}))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rsa"
 	"fmt"
 	"io"
 	"net/http"
@@ -170,7 +171,7 @@ func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
 // spoil changes what is going to be signed.
 func (f *Fault) spoil(a *reply) {
 	for name, values := range f.Header {
-		a.header[http.CanonicalHeaderKey(name)] = values
+		a.header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
 	switch f.Kind {
 	case FaultStatus, FaultUnsigned:
@@ -189,7 +190,7 @@ func (f *Fault) spoil(a *reply) {
 }
 
 // spoilSigned changes an answer that was signed.
-func (f *Fault) spoilSigned(response *http.Response, a *reply) {
+func (s *Server) spoilSigned(f *Fault, response *http.Response, a *reply) {
 	h := response.Header
 	switch f.Kind {
 	case FaultForgedBody:
@@ -216,12 +217,24 @@ func (f *Fault) spoilSigned(response *http.Response, a *reply) {
 		}
 		timestamp := strconv.FormatInt(time.Now().Add(shift).Unix(), 10)
 		h.Set("Wechatpay-Timestamp", timestamp)
-		h.Set("Wechatpay-Signature", signAnswer(platformKey(), timestamp, h.Get("Wechatpay-Nonce"), a.body))
+		h.Set("Wechatpay-Signature", signAnswer(s.keyWithID(h.Get("Wechatpay-Serial")), timestamp, h.Get("Wechatpay-Nonce"), a.body))
 	case FaultUnknownSerial:
 		h.Set("Wechatpay-Serial", cmp.Or(f.Serial, "PUB_KEY_ID_UNKNOWN"))
 	case FaultMissingHeader:
 		h.Del(f.Missing)
 	}
+}
+
+// keyWithID returns the private half of a key by what Wechatpay-Serial calls it.
+func (s *Server) keyWithID(id string) *rsa.PrivateKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.certificates {
+		if c.serial == id {
+			return c.key
+		}
+	}
+	return s.key
 }
 
 type failingReader struct{}

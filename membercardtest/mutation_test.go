@@ -128,7 +128,9 @@ func (m *message) send(t *testing.T, server *membercardtest.Server) (status int,
 	data, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	var problem struct{ Code string }
-	require.NoError(t, json.Unmarshal(data, &problem))
+	if len(data) > 0 {
+		require.NoError(t, json.Unmarshal(data, &problem))
+	}
 	return response.StatusCode, problem.Code
 }
 
@@ -159,11 +161,21 @@ const (
 
 func newServer(t *testing.T, options ...membercardtest.Option) *membercardtest.Server {
 	server := membercardtest.NewTestServer(t, options...)
-	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+	server.AddCard(membercard.Card{
+		BrandID: brandID, CardID: cardID, CodeType: membercard.CodeTypeJumpMiniProgram,
+		ValidDateInformation: membercard.DateInfo{
+			Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: time.Unix(1577808000, 0)},
+			AvailableEndTime: membercard.Timestamp{Time: time.Unix(4070880000, 0)},
+		},
+		UserInformation: &membercard.UserInfoForm{
+			CommonFieldList: []membercard.CommonFieldFlag{membercard.CommonFieldFlagBirthday},
+			CustomFieldList: []membercard.UserCustomFieldForm{{Type: membercard.CustomFieldTypeCheckBox, Name: "喜欢的运动", Values: []string{"足球"}}},
+		},
+	})
 	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code, OpenID: openID, PhoneNumber: membercard.NewSensitive("13800000000")})
 	server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: unconfirmed, OpenID: openID, UserCardState: membercard.UserCardStateUnactivated})
 	server.AddPointsExchange(membercard.PointsExchange{CardID: cardID, UserCardCode: code, RecordID: "record", ExchangeCouponTemplateID: "exchange"})
-	server.AddActivity(membercard.Activity{CardID: cardID, ActivityID: "371067"})
+	server.AddActivity(membercard.Activity{CardID: cardID, ActivityID: 371067, BeginTime: membercard.Timestamp{Time: time.Unix(4070880000, 0)}})
 	return server
 }
 
@@ -189,12 +201,12 @@ func validMessages(server *membercardtest.Server) []*message {
 		return h
 	}
 	brand, card, user := member{"brand_id", brandID}, member{"card_id", cardID}, member{"openid", openID}
+	stranger := member{"openid", "stranger"}
 	const sampleTime = "2020-05-20T13:29:35.120+08:00"
 	validity := member{"valid_date_information", object{
 		{"type", "FIX_TIME_RANGE"},
 		{"available_begin_time", sampleTime},
 		{"available_end_time", "2099-05-20T13:29:35+08:00"},
-		{"available_day_after_receive", 30},
 	}}
 	picture := member{"card_picture_url", "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0"}
 	answers := func() member {
@@ -204,8 +216,8 @@ func validMessages(server *membercardtest.Server) []*message {
 		}}
 	}
 	phone := func() member { return member{"phone_number", seal(key, "13900000000")} }
-	jump := func(name string, extra ...member) member {
-		return member{name, append(object{{"jump_appid", "wxea9c30a90fs8d3fe"}, {"jump_path", "/pages/code/code"}}, extra...)}
+	jump := func(name string) member {
+		return member{name, object{{"jump_appid", "wxea9c30a90fs8d3fe"}, {"jump_path", "/pages/code/code"}}}
 	}
 	template := object{
 		{"card_title", "测试卡"},
@@ -216,8 +228,8 @@ func validMessages(server *membercardtest.Server) []*message {
 		{"need_pinned", true},
 		{"need_display_level", true},
 		{"service_phone", "010-8877xxxx"},
-		{"valid_date_information", object{{"type", "PERMANENT"}}},
-		jump("member_information"), jump("points_information"), jump("balance_information"), jump("purchase_information", member{"price", 100}),
+		validity,
+		jump("member_information"), jump("points_information"),
 		{"user_information", object{
 			{"common_field_list", []any{"USER_FORM_FLAG_SEX"}},
 			{"custom_field_list", []any{object{{"type", "CHECK_BOX"}, {"name", "喜欢的运动"}, {"values", []any{"篮球"}}}}},
@@ -237,7 +249,7 @@ func validMessages(server *membercardtest.Server) []*message {
 				{"appid", "wxea9c30890f48d5ae"},
 				{"card_type", "NORMAL"},
 				{"code_mode", "SYSTEM_ALLOCATE"},
-				{"code_type", "BAR_CODE"},
+				{"code_type", "JUMP_MINI_PROGRAM"},
 				{"init_level", "白银会员"},
 				{"legal_agreement", "商家需在 48 小时内发货"},
 			}, template...),
@@ -256,10 +268,9 @@ func validMessages(server *membercardtest.Server) []*message {
 		},
 		{
 			operation: membercard.OperationConfirmUserCard, method: "POST", header: headers(true),
-			path:  named(path("user-cards", "", "confirm"), "user_card_code", unconfirmed),
-			query: object{card},
+			path: named(path("user-cards", "", "confirm"), "user_card_code", unconfirmed),
 			body: object{
-				brand, user,
+				brand, card, user,
 				{"card_color", "#FFFF00"},
 				picture, phone(),
 				{"level", "钻石会员"},
@@ -271,14 +282,14 @@ func validMessages(server *membercardtest.Server) []*message {
 		{
 			operation: membercard.OperationImportUserCardByOpenID, method: "POST", path: path("user-cards", "import-by-openid"), header: headers(true),
 			body: object{
-				brand, card, user,
+				brand, card, stranger,
 				{"user_card_code", "imported"},
 				phone(),
 				{"card_color", "#FFFF00"},
 				picture,
 				{"level", "钻石会员"},
 				answers(),
-				{"valid_date_information", object{{"type", "PERMANENT"}}},
+				validity,
 				{"pickup_time", sampleTime},
 			},
 		},
@@ -290,7 +301,7 @@ func validMessages(server *membercardtest.Server) []*message {
 				phone(),
 				{"level", "钻石会员"},
 				answers(),
-				{"valid_date_information", object{{"type", "PERMANENT"}}},
+				validity,
 				{"pickup_time", sampleTime},
 			},
 		},
@@ -310,11 +321,11 @@ func validMessages(server *membercardtest.Server) []*message {
 		},
 		{
 			operation: membercard.OperationCreateUserFeed, method: "POST", path: path("user-feeds"), header: headers(true),
-			body: object{brand, card, memberCode, user, number, {"cell", "15_1200_1"}},
+			body: object{brand, card, memberCode, user, number, {"cell", "15_8_1200_SUB1"}},
 		},
 		{
 			operation: membercard.OperationCreatePreAuthToken, method: "POST", path: path("pre-auth-tokens"), header: headers(true),
-			body: object{brand, card, user},
+			body: object{brand, card, stranger},
 		},
 		{
 			operation: membercard.OperationCreatePayViewToken, method: "POST", path: path("pay-view-tokens"), header: headers(true),
@@ -361,9 +372,8 @@ func validMessages(server *membercardtest.Server) []*message {
 		},
 		{
 			operation: membercard.OperationUpdateUserCard, method: "PATCH", path: withCode(path("user-cards", "")), header: headers(true),
-			query: object{card},
 			body: object{
-				brand, user,
+				brand, card, user,
 				{"card_color", "#FFFF00"},
 				picture, phone(),
 				{"level", "钻石会员"},
@@ -373,8 +383,7 @@ func validMessages(server *membercardtest.Server) []*message {
 		},
 		{
 			operation: membercard.OperationInvalidateUserCard, method: "POST", path: withCode(path("user-cards", "", "invalidate")), header: headers(true),
-			query: object{brand, card},
-			body:  object{user, {"invalid_reason", "传入的自定义作废原因"}},
+			body: object{brand, card, user, {"invalid_reason", "传入的自定义作废原因"}},
 		},
 	}, more...)
 }
@@ -385,19 +394,19 @@ var overLimit = map[string]any{
 	"user_card_code": strings.Repeat("1", 33), "state": "CARD_EFFECTIVE1", "user_card_state": "EFFECTIVE1",
 	"offset": -1, "limit": 21, "card_color": "#FFFF000", "card_picture_url": "https://" + strings.Repeat("字", 249),
 	"phone_number": strings.Repeat("A", 513), "level": strings.Repeat("字", 11), "attach": strings.Repeat("字", 257),
-	"invalid_reason": strings.Repeat("字", 33), "type": "FIX_TERM_RANGE", "available_begin_time": "2020-05-20T13:29:35.1200000000+08:00",
-	"available_end_time": "2020-05-20T13:29:35.1200000000+08:00", "available_day_after_receive": 10958,
-	"name":           strings.Repeat("字", 33),
-	"out_request_no": strings.Repeat("x", 129), "CreateUserFeed out_request_no": strings.Repeat("x", 65), "appid": strings.Repeat("x", 33),
+	"invalid_reason": strings.Repeat("字", 33), "type": "FIX_TERM_RANGE", "available_begin_time": "2020-05-20T1:29:35+08:00",
+	"available_end_time": "2020-05-20T13:29:35+24:00",
+	"name":               strings.Repeat("字", 33),
+	"out_request_no":     strings.Repeat("x", 129), "CreateUserFeed out_request_no": strings.Repeat("x", 65), "appid": strings.Repeat("x", 33),
 	"card_type": "NORMAL1", "code_mode": "MERCHANT_DEPOSIT", "code_type": "QRCODE", "card_title": strings.Repeat("字", 11),
 	"benefits": strings.Repeat("字", 33), "notify_url": "https://www.weixin.qq.com/" + strings.Repeat("x", 231), "init_level": strings.Repeat("字", 11),
 	"service_phone": strings.Repeat("1", 33), "legal_agreement": strings.Repeat("字", 20481), "jump_appid": strings.Repeat("x", 33),
-	"jump_path": strings.Repeat("/", 129), "price": -1, "user_card_confirm_state": "CREATE_CARD", "pickup_time": "2020-05-20T13:29:35.1200000000+08:00",
+	"jump_path": strings.Repeat("/", 129), "price": -1, "user_card_confirm_state": "CREATE_CARD", "pickup_time": "2020-05-20T13:29:35,12+08:00",
 	"point_balance": -1, "record_id": strings.Repeat("x", 65), "exchange_coupon_template_id": strings.Repeat("x", 33),
 	"result": "POINT_EXCHANGE_COUPON_SUCCESS", "reject_reason": strings.Repeat("字", 33), "cell": "15_" + strings.Repeat("1", 126),
 	"activity_channel": "MERCHANT_APP_COMPONENT", "apply_total": 0, "title": strings.Repeat("字", 129), "sub_title": strings.Repeat("字", 129),
 	"begin_time": "2020-05-20", "end_time": "2020-05-20", "activity_state": "CREATED", "activity_id": strings.Repeat("1", 33),
-	"product_coupon_id": strings.Repeat("1", 65), "stock_id": strings.Repeat("1", 65),
+	"product_coupon_id": strings.Repeat("1", 129), "stock_id": strings.Repeat("1", 129),
 }
 
 // limitOf returns the value over the limit, which for some parameters depends on the operation.
@@ -413,7 +422,7 @@ func limitOf(m *message, name string) (any, bool) {
 var optional = []string{
 	"state", "user_card_state", "card_color", "card_picture_url", "phone_number", "level", "valid_date_information",
 	"user_information", "attach", "invalid_reason", "available_day_after_receive", "common_field_list", "custom_field_list",
-	"code_jump_information", "need_pinned", "need_display_level", "service_phone", "legal_agreement", "member_information",
+	"code_jump_information", "need_pinned", "need_display_level", "init_level", "service_phone", "legal_agreement", "member_information",
 	"points_information", "balance_information", "purchase_information", "jump_appid", "jump_path", "price", "pickup_time", "activity_state",
 }
 
@@ -422,7 +431,7 @@ func required(m *message, name string) bool {
 	switch string(m.operation) + " " + name {
 	case "ListActivities card_id":
 		return false
-	case "ImportUserCardByPhone phone_number":
+	case "ImportUserCardByPhone phone_number", "CreateCard legal_agreement", "CreateCard member_information":
 		return true
 	}
 	if m.operation == membercard.OperationUpdateCard && slices.Contains([]string{"card_title", "benefits", "notify_url"}, name) {
@@ -491,7 +500,12 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 		}, valid.operation) {
 			badHeader(name+" dropped", func(m *message) { m.header[name] = []string{""} })
 		}
-		if altered != "" {
+		switch {
+		case name == "Wechatpay-Serial":
+			if strings.Contains(fmt.Sprint(valid.body), "phone_number") { // otherwise nothing is to be opened with it
+				badParameter(name+" altered", func(m *message) { m.header.Set(name, altered) })
+			}
+		case altered != "":
 			badHeader(name+" altered", func(m *message) { m.header.Set(name, altered) })
 		}
 	}
@@ -697,19 +711,19 @@ func TestViolationsFailTheTest(t *testing.T) {
 		"signature":         {func(m *message) { m.authorize = func(map[string]string) string { return "x" } }, true},
 		"header":            {func(m *message) { m.header.Set("User-Agent", "") }, true},
 		"unknown parameter": {func(m *message) { m.query = append(m.query, member{"x", "y"}) }, true},
-		"placement":         {func(m *message) { m.query = m.query[1:] }, true},
+		"placement":         {func(m *message) { m.query, m.body = m.body[:1], m.body[1:] }, true},
 		"clear text": {func(m *message) {
 			m.body = replace(m.body, nil, "phone_number", func(in object, i int) object { in[i].value = "13800000000"; return in })
 		}, true},
 		"no such card":        {func(m *message) { m.path[5].value = "1" }, false},
-		"template of another": {func(m *message) { m.query[0].value = "other" }, false},
+		"template of another": {func(m *message) { m.body[1].value = "other" }, false},
 		"too long": {func(m *message) {
 			m.body = replace(m.body, nil, "level", func(in object, i int) object { in[i].value = strings.Repeat("x", 11); return in })
 		}, false},
 	} {
 		recorder := &recordingTB{TB: t}
 		server := membercardtest.NewTestServer(recorder)
-		server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
+		server.AddCard(newServer(t).Cards()[0])
 		server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code, OpenID: openID})
 		m := validMessages(server)[3]
 		test.mutate(m)

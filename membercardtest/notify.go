@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type notification struct {
 	sealed     bool
 	fault      Fault
 	repeats    []time.Duration
+	schedule   bool // repeats are WeChat Pay's
 	duplicates int
 }
 
@@ -50,9 +52,10 @@ func NotificationFault(fault Fault) NotificationOption {
 }
 
 // NotificationRepeats has [Server.Notify] deliver the notification again after these times, one after the
-// other, until it is accepted. WeChat Pay waits 15 s, 15 s, 30 s, 3 min, 10 min and so on for a day.
+// other, until it is accepted; without a time as WeChat Pay does it: every 60 s, at most 11 times, and never for a points
+// question.
 func NotificationRepeats(after ...time.Duration) NotificationOption {
-	return func(n *notification) { n.repeats = after }
+	return func(n *notification) { n.repeats, n.schedule = after, len(after) == 0 }
 }
 
 // NotificationDuplicates has [Server.Notify] deliver n more copies at the same time as the first.
@@ -76,7 +79,7 @@ func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...
 	n := newNotification(event, options)
 	target := s.notifyURL(event)
 	if target == "" {
-		return nil, errors.New("membercardtest: Notify: there is no template of the event's CardID")
+		return nil, errors.New("membercardtest: Notify: there is no template of the event's CardID, or no SecurityEcho with its message and a NotifyURL")
 	}
 	if err := requireLoopback(target); err != nil {
 		return nil, fmt.Errorf("membercardtest: Notify: %w", err)
@@ -162,20 +165,52 @@ func newNotification(event membercard.Event, options []NotificationOption) *noti
 		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON")
 	case *membercard.PointsSyncRequested:
 		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.SYNC_USER_POINT")
+	case *membercard.SecurityEchoed:
+		setDefault(&n.eventType, "SECURITY_ECHO.SUCCESS")
 	case *membercard.UnknownEvent:
 		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.SOMETHING_NEW")
 	default:
 		panic(fmt.Sprintf("membercardtest: a notification about %T", event))
 	}
+	if n.schedule {
+		n.repeats = documentedRepeats(event)
+	}
 	return n
+}
+
+// documentedRepeats returns what WeChat Pay waits before it delivers a notification again.
+func documentedRepeats(event membercard.Event) []time.Duration {
+	switch event.(type) {
+	case *membercard.PointsSyncRequested:
+		return nil
+	case *membercard.SecurityEchoed:
+		return []time.Duration{
+			0, 15 * time.Second, 15 * time.Second, 30 * time.Second, 3 * time.Minute,
+			30 * time.Minute, 30 * time.Minute, 30 * time.Minute, 30 * time.Minute, time.Hour,
+		}
+	}
+	return slices.Repeat([]time.Duration{time.Minute}, 11)
 }
 
 // notifyURL returns where notifications about an event go, "" when there is no such template.
 func (s *Server) notifyURL(event membercard.Event) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if echo, ok := event.(*membercard.SecurityEchoed); ok {
+		return s.echoURLs[echo.EchoMessage]
+	}
 	if c := s.findCard(cardOf(event)); c != nil {
 		return c.NotifyURL
+	}
+	return ""
+}
+
+// appIDOf returns the AppID of the template that an event is about.
+func (s *Server) appIDOf(event membercard.Event) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.findCard(cardOf(event)); c != nil {
+		return c.AppID
 	}
 	return ""
 }
@@ -205,23 +240,34 @@ func (n *notification) userCard(u membercard.UserCard) []byte {
 }
 
 // content returns the kind of the event's content, and the content as it is before it is encrypted.
-func (n *notification) content(event membercard.Event) (originalType string, _ []byte) {
+func (n *notification) content(event membercard.Event, appID string) (originalType string, _ []byte) {
 	switch e := event.(type) {
 	case *membercard.UserCardCreated:
 		return "user_card", n.userCard(e.UserCard)
 	case *membercard.UserCardDeleted:
 		return "user_card", n.userCard(e.UserCard)
 	case *membercard.PointsExchangeRequested:
-		return "point_coupon", encode(map[string]any{
-			"record_id": e.RecordID, "brand_id": e.BrandID, "card_id": e.CardID, "appid": e.AppID, "openid": e.OpenID,
+		members := map[string]any{"deduct_points": e.DeductPoints}
+		for name, value := range map[string]string{
+			"record_id": e.RecordID, "brand_id": e.BrandID, "card_id": e.CardID, "appid": cmp.Or(e.AppID, appID), "openid": e.OpenID,
 			"user_card_code": e.UserCardCode, "exchange_coupon_template_id": e.ExchangeCouponTemplateID,
-			"deduct_points": e.DeductPoints, "product_coupon_id": e.ProductCouponID,
-			"product_coupon_stock_type": e.ProductCouponStockType, "stock_id": e.StockID,
-		})
+			"product_coupon_id": e.ProductCouponID, "product_coupon_stock_type": string(e.ProductCouponStockType), "stock_id": e.StockID,
+		} {
+			if value != "" {
+				members[name] = value
+			}
+		}
+		return "point_coupon", encode(members)
 	case *membercard.PointsSyncRequested:
 		return "sync_user_point", encode(map[string]any{
 			"brand_id": e.BrandID, "card_id": e.CardID, "openid": e.OpenID, "user_card_code": e.UserCardCode,
 		})
+	case *membercard.SecurityEchoed:
+		members := map[string]string{"echo_message": e.EchoMessage}
+		if !e.EncryptEchoMessage.IsZero() {
+			members["encrypt_echo_message"] = sealForMerchant(plaintext(e.EncryptEchoMessage))
+		}
+		return "security", encode(members)
 	case *membercard.UnknownEvent:
 		return e.OriginalType, e.Plaintext
 	}
@@ -229,7 +275,7 @@ func (n *notification) content(event membercard.Event) (originalType string, _ [
 }
 
 func (s *Server) notificationRequest(ctx context.Context, target string, n *notification, event membercard.Event, fault Fault) *http.Request {
-	originalType, plaintext := n.content(event)
+	originalType, plaintext := n.content(event, s.appIDOf(event))
 	resource := encrypt(plaintext, originalType)
 	resource.OriginalType = originalType
 	body := encode(struct {
@@ -274,7 +320,7 @@ func (s *Server) notificationRequest(ctx context.Context, target string, n *noti
 	request.Header = http.Header{
 		"Content-Type":             {"application/json"},
 		"User-Agent":               {"Mozilla/4.0"},
-		"Request-Id":               {requestID(http.StatusOK)},
+		"Request-Id":               {requestID(http.StatusOK, "")},
 		"Wechatpay-Timestamp":      {timestamp},
 		"Wechatpay-Nonce":          {nonce},
 		"Wechatpay-Serial":         {keyID},

@@ -15,68 +15,91 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/wechatpay-cards/membercard"
 )
 
-// route is an operation as its official page describes it.
+// route is an operation as its official page describes it, and what carries it out.
 type route struct {
-	operation membercard.Operation
+	operation membercard.Operation // empty: no operation has this path
 	method    string
 	path      []string // segments; those in braces are parameters
 	pathIn    []parameter
 	query     []parameter
 	body      []parameter
-	contested []string // parameters that WithIDsInBody moves from the query to the body
+	older     []string // the parameters that WithIDsInQuery moves from the body to the query
 	serial    bool     // Wechatpay-Serial is required
-	replaces  bool     // a PATCH that sets all values each time
 	upload    bool     // the body is multipart, and only its meta part is signed
 	handle    func(*Server, input) (any, *problem)
 }
 
-// kind is the JSON type of a parameter.
-type kind int
+// handlers carry out the operations.
+var handlers = map[membercard.Operation]func(*Server, input) (any, *problem){
+	membercard.OperationCreateCard:     (*Server).createCard,
+	membercard.OperationListCards:      (*Server).listCards,
+	membercard.OperationGetCard:        (*Server).getCard,
+	membercard.OperationUpdateCard:     (*Server).updateCard,
+	membercard.OperationInvalidateCard: (*Server).invalidateCard,
 
-const (
-	text kind = iota
-	integer
-	boolean
-	object
-	list
-)
+	membercard.OperationListUserCards:          (*Server).listUserCards,
+	membercard.OperationGetUserCard:            (*Server).getUserCard,
+	membercard.OperationUpdateUserCard:         (*Server).updateUserCard,
+	membercard.OperationInvalidateUserCard:     (*Server).invalidateUserCard,
+	membercard.OperationConfirmUserCard:        (*Server).confirmUserCard,
+	membercard.OperationImportUserCardByOpenID: (*Server).importUserCard,
+	membercard.OperationImportUserCardByPhone:  (*Server).importUserCard,
 
-// parameter is a row of a page's table of parameters.
-type parameter struct {
-	name       string
-	kind       kind
-	required   bool
-	max        int // characters of a text, elements of a list, the largest integer; 0: unlimited
-	min        int // of an integer
-	enum       []string
-	pattern    *regexp.Regexp
-	time       bool        // RFC 3339
-	sealed     bool        // encrypted
-	elementMax int         // characters of each text in a list
-	members    []parameter // of an object, or of the objects in a list
-	check      func(members map[string]any) error
+	membercard.OperationSyncUserPoints:        (*Server).syncUserPoints,
+	membercard.OperationConfirmPointsExchange: (*Server).confirmPointsExchange,
+	membercard.OperationCreateUserFeed:        (*Server).createUserFeed,
+	membercard.OperationCreatePreAuthToken:    (*Server).createPreAuthToken,
+	membercard.OperationCreatePayViewToken:    (*Server).createPayViewToken,
+
+	membercard.OperationCreateActivity:    (*Server).createActivity,
+	membercard.OperationListActivities:    (*Server).listActivities,
+	membercard.OperationGetActivity:       (*Server).getActivity,
+	membercard.OperationUpdateActivity:    (*Server).updateActivity,
+	membercard.OperationTerminateActivity: (*Server).terminateActivity,
+
+	membercard.OperationUploadImage:          (*Server).uploadImage,
+	membercard.OperationSecurityEcho:         (*Server).securityEcho,
+	membercard.OperationDownloadCertificates: (*Server).listCertificates,
 }
 
-// must returns a copy that is required.
-func (p parameter) must() parameter {
-	p.required = true
-	return p
+// olderPlaces are the parameters that the pages of 2025.06.22 had in the query.
+var olderPlaces = map[membercard.Operation][]string{
+	membercard.OperationUpdateUserCard:     {"card_id"},
+	membercard.OperationConfirmUserCard:    {"card_id"},
+	membercard.OperationInvalidateUserCard: {"brand_id", "card_id"},
 }
+
+// routes returns the operations in the order of their names. A function, as the handlers lead back to it.
+var routes = sync.OnceValue(func() []*route {
+	var all []*route
+	for _, name := range slices.Sorted(maps.Keys(pages())) {
+		p := pages()[name]
+		all = append(all, &route{
+			operation: name, method: p.Method, path: strings.Split(strings.TrimPrefix(p.URL, "/"), "/"),
+			pathIn: tree(p.PathParams, ""), query: tree(p.Query, ""), body: tree(p.Body, ""), older: olderPlaces[name],
+			serial: slices.ContainsFunc(p.Header, func(r row) bool { return r.Name == "Wechatpay-Serial" }),
+			upload: name == membercard.OperationUploadImage, handle: handlers[name],
+		})
+	}
+	return all
+})
 
 // input is a request that was found valid, sensitive values opened.
 type input struct {
+	operation   membercard.Operation
 	path, query map[string]string
 	body        []byte
 	upload      *imageUpload
 }
 
-// id returns a parameter that travels in the query or, with WithIDsInBody, in the body.
+// id returns a parameter that travels in the query or in the body, wherever the server expects it.
 func (in input) id(name string) string {
 	if value, ok := in.query[name]; ok {
 		return value
@@ -87,54 +110,67 @@ func (in input) id(name string) string {
 	return value
 }
 
-// match finds the route of a request by the path as it stands on the request line.
+// match finds the route of a request by the path as it stands on the request line. Where no operation has the path, or
+// none with the method, the route says how that is answered.
 func (s *Server) match(request *http.Request) (*route, map[string]string) {
 	uri, _, _ := strings.Cut(request.RequestURI, "?")
 	if uri == "" {
 		uri = request.URL.EscapedPath()
 	}
 	segments := strings.Split(strings.TrimPrefix(uri, "/"), "/")
+	missed := &route{handle: notHere(http.StatusNotFound, "no operation has this path")}
 	for _, r := range routes() {
-		if r.upload && r.method == request.Method && slices.Equal(s.uploadPath, segments) {
-			return r, map[string]string{}
+		values, found := valuesIn(r.path, segments)
+		if r.upload {
+			values, found = nil, slices.Equal(s.uploadPath, segments)
 		}
-		if r.method != request.Method || len(r.path) != len(segments) {
-			continue
-		}
-		values := map[string]string{}
-		for i, segment := range r.path {
-			if name, isParameter := strings.CutPrefix(segment, "{"); isParameter {
-				values[strings.TrimSuffix(name, "}")] = segments[i]
-			} else if segment != segments[i] {
-				values = nil
-				break
-			}
-		}
-		if values != nil {
+		switch {
+		case found && r.method == request.Method:
 			return r, values
+		case found:
+			missed = &route{handle: notHere(http.StatusMethodNotAllowed, "no operation with this path has the method")}
 		}
 	}
-	return &route{}, nil
+	return missed, nil
 }
 
-// checkHeaders refuses what breaks the APIv3 rules beside the signature.
-func (s *Server) checkHeaders(request *http.Request, route *route, body []byte) *problem {
+// valuesIn returns the path parameters, and whether the segments are those of a path.
+func valuesIn(path, segments []string) (values map[string]string, found bool) {
+	if len(path) != len(segments) {
+		return nil, false
+	}
+	values = map[string]string{}
+	for i, segment := range path {
+		if name, isParameter := strings.CutPrefix(segment, "{"); isParameter {
+			values[strings.TrimSuffix(name, "}")] = segments[i]
+		} else if segment != segments[i] {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// notHere answers without a body or a signature, as a gateway does before the operations.
+func notHere(status int, reason string) func(*Server, input) (any, *problem) {
+	return func(*Server, input) (any, *problem) {
+		return nil, &problem{status: status, reason: reason, source: observed, violation: true, bare: true}
+	}
+}
+
+// checkHeaders refuses what breaks the APIv3 rules before the signature is looked at.
+func checkHeaders(request *http.Request, route *route, body []byte) *problem {
 	h := request.Header
 	switch {
 	case !acceptsJSON(h.Values("Accept")):
-		return invalidHeader("Accept must admit application/json")
+		return invalidHeader("Accept", "must admit application/json")
 	case h.Get("User-Agent") == "":
-		return invalidHeader("User-Agent is missing")
+		return invalidHeader("User-Agent", "is missing")
 	case len(body) > 0 && !route.upload && !isJSON(h.Get("Content-Type")):
-		return invalidHeader("Content-Type must be application/json when there is a body")
+		return invalidHeader("Content-Type", "must be application/json when there is a body")
 	case len(h.Values("Wechatpay-Serial")) > 1:
-		return invalidHeader("Wechatpay-Serial is there twice")
+		return invalidHeader("Wechatpay-Serial", "is there twice")
 	case route.serial && h.Get("Wechatpay-Serial") == "":
-		return invalidHeader("Wechatpay-Serial is missing; this operation requires it")
-	case s.sealingKey(h.Get("Wechatpay-Serial")) == nil:
-		refused := invalidHeader("Wechatpay-Serial is not the id of a valid key of WeChat Pay's")
-		refused.violation = h.Get("Wechatpay-Serial") != PublicKeyID // which RotateKey took from a correct client
-		return refused
+		return invalidHeader("Wechatpay-Serial", "is missing; this operation requires it")
 	}
 	return nil
 }
@@ -155,35 +191,39 @@ func acceptsJSON(values []string) bool {
 	return false
 }
 
-// checker checks parameters. key opens the sealed ones.
-type checker struct{ key *rsa.PrivateKey }
+// checker checks parameters. key opens the sealed ones; nil when the request names no key of WeChat Pay's.
+type checker struct {
+	key   *rsa.PrivateKey
+	named string // by the request
+}
 
 // validate checks every parameter of a request against the table of its page.
 func (s *Server) validate(r *route, escapedPath map[string]string, uri string, header http.Header, body []byte) (input, *problem) {
-	c := &checker{key: s.sealingKey(header.Get("Wechatpay-Serial"))}
+	named := header.Get("Wechatpay-Serial")
+	c := &checker{key: s.sealingKey(named), named: named}
 	queryTable, bodyTable := r.query, r.body
-	if slices.Contains(s.idsInBody, r.operation) {
-		isContested := func(p parameter) bool { return slices.Contains(r.contested, p.name) }
-		for _, p := range r.query {
-			if isContested(p) {
-				bodyTable = append(slices.Clone(bodyTable), p)
+	if slices.Contains(s.idsInQuery, r.operation) {
+		isOlder := func(p parameter) bool { return slices.Contains(r.older, p.name) }
+		for _, p := range r.body {
+			if isOlder(p) {
+				queryTable = append(slices.Clone(queryTable), p)
 			}
 		}
-		queryTable = slices.DeleteFunc(slices.Clone(queryTable), isContested)
+		bodyTable = slices.DeleteFunc(slices.Clone(bodyTable), isOlder)
 	}
-	in := input{path: map[string]string{}, query: map[string]string{}}
+	in := input{operation: r.operation, path: map[string]string{}, query: map[string]string{}}
 	for _, p := range r.pathIn {
 		value, err := url.PathUnescape(escapedPath[p.name])
 		if err != nil {
-			return in, paramViolation("path", p.name, "is not properly escaped")
+			return in, paramViolation("uri_template", p.name, nil, "is not properly escaped")
 		}
-		if _, refused := c.check(p, "path", p.name, value); refused != nil {
+		if _, refused := c.check(p, "uri_template", p.name, typed(p, value)); refused != nil {
 			return in, refused
 		}
 		in.path[p.name] = value
 	}
-	_, query, hasQuery := strings.Cut(uri, "?")
-	if refused := c.validateQuery(queryTable, query, hasQuery, in.query); refused != nil {
+	items, refused := queryItems(uri)
+	if refused != nil {
 		return in, refused
 	}
 	if r.upload {
@@ -192,85 +232,113 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 	}
 	members := map[string]any{}
 	if len(body) > 0 && len(bodyTable) == 0 {
-		return in, undefinedParameter("/body")
+		return in, undefinedParameters("/body")
 	}
 	if len(bodyTable) > 0 {
 		value, err := decodeStrictly(body)
 		if err != nil {
-			return in, paramViolation("body", "", err.Error())
+			return in, paramViolation("body", "", nil, err.Error())
 		}
 		var isObject bool
 		if members, isObject = value.(map[string]any); !isObject {
-			return in, paramViolation("body", "", "is not a JSON object")
+			return in, paramViolation("body", "", nil, "is not a JSON object")
 		}
 	}
 	// As the gateway does it, what is not defined is refused before what is missing.
-	if refused := undefined(bodyTable, "", members); refused != nil {
+	strangers := undefined(bodyTable, "/body", members)
+	for _, item := range items {
+		if !slices.ContainsFunc(queryTable, func(p parameter) bool { return p.name == item.name }) {
+			strangers = append(strangers, "/query/"+item.name)
+		}
+	}
+	if len(strangers) > 0 {
+		refused := undefinedParameters(strangers...)
+		refused.violation = slices.ContainsFunc(strangers, func(pointer string) bool {
+			return !slices.Contains(r.older, pointer[strings.LastIndex(pointer, "/")+1:]) // which a correct client may have elsewhere
+		})
 		return in, refused
 	}
-	if refused := missing(queryTable, "query", "", in.query); refused != nil {
+	if refused := c.checkQuery(queryTable, items, in.query); refused != nil {
 		return in, refused
 	}
 	opened, refused := c.checkMembers(bodyTable, "", members)
 	if refused != nil {
 		return in, refused
 	}
-	if r.method == http.MethodPatch && !r.replaces && !slices.ContainsFunc(bodyTable, func(p parameter) bool {
-		_, sent := members[p.name]
-		return sent && !p.required
-	}) {
-		return in, paramViolation("body", "", "nothing to change")
+	nothing := !slices.ContainsFunc(bodyTable, func(p parameter) bool { return sentBy(members, p) && !p.required })
+	if r.method == http.MethodPatch && nothing && slices.ContainsFunc(bodyTable, func(p parameter) bool { return !p.required }) {
+		return in, paramViolation("body", "", nil, "nothing to change")
 	}
 	in.body = encode(opened)
 	return in, nil
 }
 
-func (c *checker) validateQuery(table []parameter, query string, hasQuery bool, values map[string]string) *problem {
-	if hasQuery {
-		for item := range strings.SplitSeq(query, "&") {
-			escapedName, escapedValue, _ := strings.Cut(item, "=")
-			name, err := url.QueryUnescape(escapedName)
-			value, err2 := url.QueryUnescape(escapedValue)
-			if err != nil || err2 != nil {
-				return paramViolation("query", escapedName, "is not properly escaped")
-			}
-			at := slices.IndexFunc(table, func(p parameter) bool { return p.name == name })
-			if at < 0 {
-				return undefinedParameter("/query/" + name)
-			}
-			if _, twice := values[name]; twice {
-				return paramViolation("query", name, "is there twice")
-			}
-			var typed any = value
-			if table[at].kind == integer {
-				if n, err := strconv.Atoi(value); err == nil && strconv.Itoa(n) == value {
-					typed = json.Number(value)
-				}
-			}
-			if _, refused := c.check(table[at], "query", name, typed); refused != nil {
-				return refused
-			}
-			values[name] = value
-		}
-	}
-	return nil
+func sentBy(members map[string]any, p parameter) bool {
+	_, sent := members[p.name]
+	return sent
 }
 
-// undefined refuses the members of a body that the page does not define.
-func undefined(table []parameter, pointer string, members map[string]any) *problem {
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !slices.ContainsFunc(table, func(p parameter) bool { return p.name == name }) {
-			return undefinedParameter("/body" + pointer + "/" + name)
+// queryItem is a parameter as it stands in the query.
+type queryItem struct{ name, value string }
+
+func queryItems(uri string) ([]queryItem, *problem) {
+	_, query, hasQuery := strings.Cut(uri, "?")
+	if !hasQuery {
+		return nil, nil
+	}
+	var items []queryItem
+	for item := range strings.SplitSeq(query, "&") {
+		escapedName, escapedValue, _ := strings.Cut(item, "=")
+		name, err := url.QueryUnescape(escapedName)
+		value, err2 := url.QueryUnescape(escapedValue)
+		if err != nil || err2 != nil {
+			return nil, paramViolation("query", escapedName, nil, "is not properly escaped")
+		}
+		items = append(items, queryItem{name, value})
+	}
+	return items, nil
+}
+
+// checkQuery checks the parameters in the query, all of them defined, and keeps their values.
+func (c *checker) checkQuery(table []parameter, items []queryItem, values map[string]string) *problem {
+	for _, item := range items {
+		p := table[slices.IndexFunc(table, func(p parameter) bool { return p.name == item.name })]
+		if _, twice := values[item.name]; twice {
+			return paramViolation("query", item.name, item.value, "is there twice")
+		}
+		if _, refused := c.check(p, "query", item.name, typed(p, item.value)); refused != nil {
+			return refused
+		}
+		values[item.name] = item.value
+	}
+	return missing(table, "query", "", values)
+}
+
+// typed returns a value of path or query as JSON would have it.
+func typed(p parameter, value string) any {
+	if p.kind == integer {
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil && strconv.FormatInt(n, 10) == value {
+			return json.Number(value)
 		}
 	}
-	return nil
+	return value
+}
+
+// undefined returns the members of an object that the page does not define.
+func undefined(table []parameter, pointer string, members map[string]any) (pointers []string) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.ContainsFunc(table, func(p parameter) bool { return p.name == name }) {
+			pointers = append(pointers, pointer+"/"+name)
+		}
+	}
+	return pointers
 }
 
 // missing refuses a request without a parameter that is required.
 func missing[T any](table []parameter, location, pointer string, sent map[string]T) *problem {
 	for _, p := range table {
 		if _, ok := sent[p.name]; p.required && !ok {
-			return paramViolation(location, pointer+p.name, "is required")
+			return paramViolation(location, pointer+p.name, nil, "is required")
 		}
 	}
 	return nil
@@ -278,8 +346,8 @@ func missing[T any](table []parameter, location, pointer string, sent map[string
 
 // checkMembers checks the members of a JSON object and returns them with sensitive values opened.
 func (c *checker) checkMembers(table []parameter, pointer string, members map[string]any) (map[string]any, *problem) {
-	if refused := undefined(table, pointer, members); refused != nil {
-		return nil, refused
+	if strangers := undefined(table, "/body"+pointer, members); len(strangers) > 0 {
+		return nil, undefinedParameters(strangers...)
 	}
 	opened := map[string]any{}
 	for _, p := range table {
@@ -306,51 +374,40 @@ func (c *checker) check(p parameter, location, field string, value any) (any, *p
 	case text:
 		t, ok := value.(string)
 		if !ok {
-			return nil, paramViolation(location, field, "must be a string")
+			return nil, paramViolation(location, field, value, "must be a string")
 		}
 		return c.checkString(p, location, field, t)
 	case integer:
 		number, _ := value.(json.Number)
 		n, err := strconv.Atoi(number.String())
-		if err != nil {
-			return nil, paramViolation(location, field, "must be an integer")
-		}
-		if n < p.min || p.max > 0 && n > p.max {
-			issue := fmt.Sprintf("must be from %d to %d", p.min, p.max)
-			if p.max == 0 {
-				issue = fmt.Sprintf("must be at least %d", p.min)
-			}
-			return nil, paramError(location, field, n, issue)
+		switch {
+		case err != nil:
+			return nil, paramViolation(location, field, value, "must be an integer")
+		case p.most > 0 && (n < p.min || n > p.most):
+			return nil, paramError(location, field, n, fmt.Sprintf("must be from %d to %d", p.min, p.most))
+		case n < p.min:
+			return nil, paramError(location, field, n, fmt.Sprintf("must be at least %d", p.min))
 		}
 	case boolean:
 		if _, ok := value.(bool); !ok {
-			return nil, paramViolation(location, field, "must be a boolean")
+			return nil, paramViolation(location, field, value, "must be a boolean")
 		}
 	case object:
 		members, ok := value.(map[string]any)
 		if !ok {
-			return nil, paramViolation(location, field, "must be an object")
+			return nil, paramViolation(location, field, value, "must be an object")
 		}
-		opened, refused := c.checkMembers(p.members, field, members)
-		if refused == nil && p.check != nil {
-			if err := p.check(members); err != nil {
-				return nil, paramError(location, field, nil, err.Error())
-			}
-		}
-		return opened, refused
+		return c.checkMembers(p.members, field, members)
 	case list:
 		elements, ok := value.([]any)
 		if !ok {
-			return nil, paramViolation(location, field, "must be an array")
+			return nil, paramViolation(location, field, value, "must be an array")
 		}
-		if p.max > 0 && len(elements) > p.max {
-			return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d elements", p.max))
+		if len(elements) < p.least || p.most > 0 && len(elements) > p.most {
+			return nil, paramError(location, field, len(elements), fmt.Sprintf("must have from %d to %d elements", p.least, p.most))
 		}
 		element := p
-		element.kind, element.max = text, p.elementMax
-		if p.members != nil {
-			element.kind = object
-		}
+		element.kind = p.elements
 		opened := make([]any, len(elements))
 		for i, e := range elements {
 			var refused *problem
@@ -368,30 +425,57 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 	case value == "":
 		return nil, paramError(location, field, value, "must not be empty; leave it out instead")
 	case p.sealed:
-		if p.max > 0 && len(value) > p.max {
-			return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d characters", p.max))
-		}
-		plaintext, err := unseal(c.key, value)
-		if err != nil {
-			return nil, paramViolation(location, field, "must be encrypted: "+err.Error())
-		}
-		return plaintext, nil
-	case !utf8.ValidString(value):
-		return nil, paramViolation(location, field, "is not UTF-8")
-	case strings.ContainsFunc(value, func(r rune) bool { return r > 0xFFFF }):
-		return nil, paramViolation(location, field, "holds a character of four UTF-8 bytes")
+		return c.open(p, location, field, value)
 	case p.max > 0 && utf8.RuneCountInString(value) > p.max:
 		return nil, paramError(location, field, value, fmt.Sprintf("must have at most %d characters", p.max))
 	case p.enum != nil && !slices.Contains(p.enum, value):
 		return nil, paramError(location, field, value, "must be one of "+strings.Join(p.enum, ", "))
 	case p.pattern != nil && !p.pattern.MatchString(value):
 		return nil, paramError(location, field, value, "must match "+p.pattern.String())
-	case p.time:
-		if _, err := time.Parse(time.RFC3339, value); err != nil || strings.Contains(value, ",") {
-			return nil, paramError(location, field, value, "must be an RFC 3339 time")
-		}
+	case p.isTime && !isTime(value):
+		return nil, paramError(location, field, value, "must be a time such as 2026-08-08T10:00:00+08:00")
+	}
+	if flaw := unfit(value); flaw != "" {
+		return nil, paramViolation(location, field, nil, flaw)
 	}
 	return value, nil
+}
+
+// open opens a sealed value. What is in it must be fit for the service too.
+func (c *checker) open(p parameter, location, field, value string) (any, *problem) {
+	if p.max > 0 && p.kind == text && len(value) > p.max && !strings.Contains(field, "user_chosen_values") {
+		return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d characters", p.max))
+	}
+	if c.key == nil {
+		return nil, wrongSerial(c.named)
+	}
+	plaintext, err := unseal(c.key, value)
+	if err != nil {
+		return nil, paramViolation(location, field, nil, "must be encrypted: "+err.Error())
+	}
+	if flaw := unfit(plaintext); flaw != "" {
+		return nil, paramViolation(location, field, nil, flaw)
+	}
+	return plaintext, nil
+}
+
+// unfit returns why a text is none for the service.
+func unfit(text string) string {
+	switch {
+	case !utf8.ValidString(text):
+		return "is not UTF-8"
+	case strings.ContainsFunc(text, func(r rune) bool { return r > 0xFFFF }):
+		return "holds a character of four UTF-8 bytes"
+	}
+	return ""
+}
+
+var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// isTime reports whether a text is an RFC 3339 time. Go's parser takes more.
+func isTime(text string) bool {
+	_, err := time.Parse(time.RFC3339, text)
+	return err == nil && timeForm.MatchString(text)
 }
 
 // decodeStrictly decodes JSON and refuses what Go's decoder lets pass: null, a name that is there
@@ -399,6 +483,9 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 func decodeStrictly(data []byte) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not UTF-8")
+	}
+	if surrogate.Match(data) {
+		return nil, errors.New("holds a surrogate, of a character of four UTF-8 bytes")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -411,6 +498,9 @@ func decodeStrictly(data []byte) (any, error) {
 	}
 	return value, nil
 }
+
+// surrogate finds an escaped half of a character of four bytes. Go's decoder replaces one that stands alone.
+var surrogate = regexp.MustCompile(`[^\\](\\\\)*\\u[dD][89a-fA-F]`)
 
 func decodeValue(decoder *json.Decoder, depth int) (any, error) {
 	if depth > 100 {

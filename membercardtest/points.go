@@ -2,35 +2,10 @@ package membercardtest
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
-	"time"
 
 	"github.com/wechatpay-cards/membercard"
 )
-
-func pointsRoutes() []*route {
-	return []*route{
-		{
-			operation: membercard.OperationSyncUserPoints, method: http.MethodPost, path: pathOf("user-points/sync"),
-			body: []parameter{
-				outRequestNo, brandID, cardID, openID, userCardCode, {name: "point_balance", kind: integer, required: true},
-			},
-			handle: (*Server).syncUserPoints,
-		},
-		{
-			operation: membercard.OperationConfirmPointsExchange, method: http.MethodPost, path: pathOf("user-points/exchange-coupon/confirm"),
-			body: []parameter{
-				{name: "record_id", required: true, max: 64},
-				{name: "exchange_coupon_template_id", required: true, max: 32},
-				brandID, cardID, openID, userCardCode,
-				{name: "result", required: true, enum: []string{"POINT_EXCHANGE_COUPON_ALLOW", "POINT_EXCHANGE_COUPON_REJECT"}},
-				{name: "reject_reason", max: 32},
-			},
-			handle: (*Server).confirmPointsExchange,
-		},
-	}
-}
 
 type userPoints struct {
 	OutRequestNo string `json:"out_request_no"`
@@ -41,29 +16,15 @@ type userPoints struct {
 	PointBalance int64  `json:"point_balance"`
 }
 
-// requireMember finds a card that its user can use.
-func (s *Server) requireMember(brandID, cardID, code, openID string) (*userCard, *problem) {
-	u, refused := s.requireUserCard(brandID, cardID, code, openID)
+func (s *Server) syncUserPoints(in input) (any, *problem) {
+	points := decode[userPoints](in)
+	u, refused := s.requireUserCard(in, points.BrandID, points.CardID, points.UserCardCode, points.OpenID)
 	if refused != nil {
 		return nil, refused
 	}
-	if state := u.state(time.Now()); state != "EFFECTIVE" {
-		return nil, invalidRequest("用户会员卡不可用", "the card is "+state)
-	}
-	return u, nil
-}
-
-func (s *Server) syncUserPoints(in input) (any, *problem) {
-	sync := decode[userPoints](in)
-	return s.under(membercard.OperationSyncUserPoints, sync.OutRequestNo, in, func() (any, *problem) {
-		u, refused := s.requireMember(sync.BrandID, sync.CardID, sync.UserCardCode, sync.OpenID)
-		if refused != nil {
-			return nil, refused
-		}
-		s.effects[effect{membercard.OperationSyncUserPoints, u.UserCardCode}]++
-		u.points = sync.PointBalance
-		return sync, nil
-	})
+	s.effects[effect{in.operation, u.UserCardCode}]++
+	u.points = points.PointBalance
+	return points, nil
 }
 
 // Points returns the points balance that is shown on a user's card.
@@ -148,7 +109,7 @@ func (s *Server) confirmPointsExchange(in input) (any, *problem) {
 		pointsExchange
 		Result string `json:"result"`
 	}](in)
-	if _, refused := s.requireUserCard(answer.BrandID, answer.CardID, answer.UserCardCode, answer.OpenID); refused != nil {
+	if _, refused := s.requireUserCard(in, answer.BrandID, answer.CardID, answer.UserCardCode, answer.OpenID); refused != nil {
 		return nil, refused
 	}
 	if answer.Result == "POINT_EXCHANGE_COUPON_REJECT" && answer.RejectReason == "" {
@@ -160,10 +121,10 @@ func (s *Server) confirmPointsExchange(in input) (any, *problem) {
 			continue
 		}
 		if cmp.Or(exchange.result, answer.Result) != answer.Result {
-			return nil, invalidRequest("积分兑券结果不一致", "the swap was answered differently before")
+			return nil, in.unknown("积分兑券结果不一致", "the swap was answered differently before")
 		}
 		if exchange.result == "" {
-			s.effects[effect{membercard.OperationConfirmPointsExchange, answer.UserCardCode}]++
+			s.effects[effect{in.operation, answer.UserCardCode}]++
 			exchange.result, exchange.State, exchange.RejectReason = answer.Result, "POINT_EXCHANGE_COUPON_FAIL", answer.RejectReason
 			if answer.Result == "POINT_EXCHANGE_COUPON_ALLOW" && !exchange.fails {
 				exchange.State, exchange.CouponCode = "POINT_EXCHANGE_COUPON_SUCCESS", newCode()[:12]
@@ -171,5 +132,5 @@ func (s *Server) confirmPointsExchange(in input) (any, *problem) {
 		}
 		return *exchange, nil
 	}
-	return nil, notFound("积分兑券记录不存在", false)
+	return nil, in.refuse("积分兑券记录不存在", "there is no such swap of this card")
 }

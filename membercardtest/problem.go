@@ -3,16 +3,20 @@ package membercardtest
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 )
 
-// problem is a refusal. One constructor makes each documented error.
+// problem is a refusal.
 type problem struct {
 	status    int
 	code      string
-	message   string
+	message   string // Chinese, as the page has it
 	detail    any
-	reason    string // for the developer who reads the test's output
+	reason    string // for the developer who reads the test's output, and the message for those who ask for English
+	source    source // how sure it is that the service refuses this
+	number    string // behind the hyphen of the Request-ID; empty: by the code
 	violation bool   // a correct client never sends this
+	bare      bool   // neither body nor signature
 }
 
 // MarshalJSON writes the body of an error answer.
@@ -23,6 +27,39 @@ func (p *problem) MarshalJSON() ([]byte, error) {
 		Detail  any    `json:"detail,omitempty"`
 	}{p.code, p.message, p.detail})
 }
+
+// in returns the problem with the message in the language that a request asks for.
+func (p *problem) in(language string) *problem {
+	translated := *p
+	switch language {
+	case "en":
+		translated.message = p.reason
+	case "zh-TW", "zh-HK":
+		translated.message = traditional.Replace(p.message)
+	}
+	return &translated
+}
+
+// language returns the one of the four languages that a request asks for.
+func language(header http.Header) string {
+	for item := range strings.SplitSeq(header.Get("Accept-Language"), ",") {
+		tag, _, _ := strings.Cut(strings.TrimSpace(item), ";")
+		for _, known := range []string{"en", "zh-CN", "zh-HK", "zh-TW"} {
+			if strings.EqualFold(tag, known) {
+				return known
+			}
+		}
+	}
+	return "zh-CN"
+}
+
+// traditional writes the messages in traditional characters.
+var traditional = strings.NewReplacer(strings.Split(
+	"会 會 员 員 户 戶 频 頻 无 無 处 處 误 誤 错 錯 签 簽 验 驗 败 敗 参 參 数 數 请 請 类 類 暂 暫 储 儲 单 單 号 號 复 複 "+
+		"开 開 通 通 权 權 关 關 绑 綁 态 態 码 碼 转 轉 为 為 卖 賣 务 務 间 間 须 須 范 範 围 圍 绝 絕 对 對 许 許 填 填 写 寫 "+
+		"领 領 后 後 于 於 体 體 义 義 项 項 动 動 该 該 记 記 录 錄 积 積 换 換 图 圖 规 規 则 則 证 證 书 書 头 頭 过 過 时 時 "+
+		"导 導 个 個 现 現 删 刪 际 際 键 鍵 内 內 长 長 标 標 点 點 仅 僅 支 支 持 持 价 價 设 設 选 選 择 擇 发 發 送 送 没 沒 "+
+		"额 額 别 別 与 與 缺 缺 这 這 戳 戳 认 認 议 議 应 應 网 網 络 絡 统 統 稍 稍 试 試 检 檢 查 查 称 稱 测 測 实 實", " ")...)
 
 // fieldDetail is the detail of a PARAM_ERROR. Field is a JSON pointer into the body, or the name of a
 // path or query parameter.
@@ -47,73 +84,86 @@ type signDetail struct {
 	SignInformation *signInformation `json:"sign_information,omitempty"`
 }
 
+// refuse makes the error of the operation's page whose message has this text. english says what triggers it.
+func (in input) refuse(message, english string) *problem {
+	row, from := documented(in.operation, message)
+	return &problem{status: row.Status, code: row.Code, message: plain(row.Message), reason: english, source: from}
+}
+
+// infer is refuse where the sheets only infer that this triggers the row.
+func (in input) infer(message, english string) *problem {
+	p := in.refuse(message, english)
+	p.source = inferred
+	return p
+}
+
+// unknown refuses where no page says what the service does.
+func (in input) unknown(message, english string) *problem {
+	return &problem{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: message, reason: english, source: house}
+}
+
+// signError says that the signature does not fit.
 func signError(reason string, information *signInformation) *problem {
+	p := unauthorized("错误的签名，验签失败", reason)
+	p.detail = signDetail{Field: "signature", Issue: "sign not match", Location: "authorization", SignInformation: information}
+	return p
+}
+
+// unauthorized says what else keeps a request from being authenticated.
+func unauthorized(message, reason string) *problem {
+	return &problem{status: http.StatusUnauthorized, code: "SIGN_ERROR", message: message, reason: reason, source: observed, violation: true}
+}
+
+func invalidHeader(name, flaw string) *problem {
 	return &problem{
-		status: http.StatusUnauthorized, code: "SIGN_ERROR", message: "错误的签名，验签失败",
-		detail: signDetail{Field: "signature", Issue: "sign not match", Location: "authorization", SignInformation: information},
-		reason: reason, violation: true,
+		status: http.StatusBadRequest, code: "INVALID_REQUEST", message: "HTTP 请求不符合微信支付 APIv3 接口规则: 请检查 HTTP 头 " + name,
+		reason: name + " " + flaw, source: observed, violation: true,
 	}
 }
 
-func invalidHeader(reason string) *problem {
+// wrongSerial says that sealed values came with the id of no key of WeChat Pay's.
+func wrongSerial(named string) *problem {
 	return &problem{
-		status: http.StatusBadRequest, code: "INVALID_REQUEST", message: "HTTP 请求不符合微信支付 APIv3 接口规则: " + reason,
-		reason: reason, violation: true,
+		status: http.StatusBadRequest, code: "PARAM_ERROR", message: "平台证书序列号Wechatpay-Serial错误",
+		reason: "Wechatpay-Serial is not the id of a valid key of WeChat Pay's", source: "documented 4013059161",
+		violation: named != PublicKeyID, // which RotateKey took from a correct client
 	}
 }
 
+// paramError says that a value breaks a rule of its row.
 func paramError(location, field string, value any, issue string) *problem {
 	return &problem{
 		status: http.StatusBadRequest, code: "PARAM_ERROR", message: "参数错误",
 		detail: fieldDetail{Field: field, Value: value, Issue: issue, Location: location},
-		reason: location + " parameter " + field + ": " + issue,
+		reason: location + " parameter " + field + ": " + issue, source: "documented",
 	}
 }
 
-// paramViolation is a paramError that no correct client causes. The value is not quoted, it may be a
-// sensitive one in clear.
-func paramViolation(location, field, issue string) *problem {
-	p := paramError(location, field, nil, issue)
+// paramViolation is a paramError that no correct client causes.
+func paramViolation(location, field string, value any, issue string) *problem {
+	p := paramError(location, field, value, issue)
 	p.violation = true
 	return p
 }
 
-func undefinedParameter(pointer string) *problem {
+func undefinedParameters(pointers ...string) *problem {
 	return &problem{
 		status: http.StatusBadRequest, code: "PARAM_ERROR", message: "请求中含有未在API文档中定义的参数",
-		detail: undefinedDetail{Value: []string{pointer}},
-		reason: "the page does not define the parameter " + pointer, violation: true,
+		detail: undefinedDetail{Value: pointers},
+		reason: "the page does not define the parameter " + strings.Join(pointers, ", "), source: observed, number: "270924358", violation: true,
 	}
 }
 
-func notOfBrand() *problem {
-	const message = "会员卡模版ID不属于该品牌"
+func tooLarge() *problem {
 	return &problem{
-		status: http.StatusBadRequest, code: "INVALID_REQUEST", message: message,
-		reason: message + " (the template card_id does not belong to brand_id)",
+		status: http.StatusRequestEntityTooLarge, code: "PARAM_ERROR", message: "请求内容过大",
+		reason: "the body has more than 4 MiB", source: house,
 	}
 }
-
-func invalidRequest(message, reason string) *problem {
-	return &problem{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: message, reason: reason}
-}
-
-func alreadyExists() *problem {
-	return &problem{
-		status: http.StatusBadRequest, code: "ALREADY_EXISTS", message: "商家请求单号已存在",
-		reason: "the request number was used before with other content",
-	}
-}
-
-func notFound(message string, violation bool) *problem {
-	return &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: message, reason: message, violation: violation}
-}
-
-func noSuchUserCard() *problem { return notFound("用户会员卡信息不存在", false) }
 
 func rateLimited() *problem {
 	return &problem{
 		status: http.StatusTooManyRequests, code: "RATELIMIT_EXCEEDED", message: "频率限制",
-		reason: "more requests in a second than LimitRate allows",
+		reason: "more requests in a second than LimitRate allows", source: observed,
 	}
 }

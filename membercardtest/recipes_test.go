@@ -95,11 +95,11 @@ func TestLeaveWhenTheConnectionBreaks(t *testing.T) {
 
 func TestPromoteSendsTheLevelAlone(t *testing.T) {
 	server := membercardtest.NewTestServer(t)
-	service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{OpenID: "o-1"}))
+	service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{CardID: "c-1", OpenID: "o-1"}))
 	require.NoError(t, service.Promote(t.Context(), "钻石会员"))
 	request := server.Requests()[0]
 	assert.Equal(t, membercard.OperationUpdateUserCard, request.Operation)
-	assert.JSONEq(t, `{"brand_id":"1004","openid":"o-1","level":"钻石会员"}`, string(request.Body))
+	assert.JSONEq(t, `{"brand_id":"1004","card_id":"c-1","openid":"o-1","level":"钻石会员"}`, string(request.Body))
 }
 
 func TestAnOpenedCardIsConfirmed(t *testing.T) {

@@ -81,7 +81,7 @@ func (s *Server) addCard(c membercard.Card) *card {
 // AddUserCard adds a user's card. Sensitive values are given as [membercard.NewSensitive] makes them.
 // Fields that every card has and that are left empty get usual values; an empty CardID means the
 // template added last. A template that does not exist is added. It returns the card as it was added,
-// and panics when the template has one with this code.
+// and panics when the template has one with this code, or is of another brand.
 func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,6 +89,9 @@ func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
 		u.CardID = s.cards[len(s.cards)-1].CardID
 	}
 	template := s.findCard(u.CardID)
+	if template != nil && u.BrandID != "" && u.BrandID != template.BrandID {
+		panic("membercardtest: AddUserCard: the template is of another brand")
+	}
 	if template == nil {
 		template = s.addCard(membercard.Card{CardID: u.CardID, BrandID: u.BrandID})
 	}

@@ -2,6 +2,7 @@ package membercardtest
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -55,7 +56,7 @@ func newKey() *rsa.PrivateKey {
 // Server is a WeChat Pay for tests. It is an [http.RoundTripper], for a client in the same process, and
 // an [http.Handler], for one elsewhere. It is safe for concurrent use.
 type Server struct {
-	idsInBody       []membercard.Operation
+	idsInQuery      []membercard.Operation
 	uploadPath      []string
 	digestField     string
 	allowViolations bool
@@ -78,11 +79,11 @@ type Server struct {
 	pruned       time.Time // when old nonces were dropped last
 	requests     []*Request
 	effects      map[effect]int
-	numbers      map[effect]numbered // by operation and request number
 	exchanges    []*pointsExchange
 	activities   []*activity
 	tokens       []*token
 	feeds        []membercard.UserFeed
+	echoURLs     map[string]string // where the notification of a security echo goes, by its message
 	pictures     map[string][]byte // by URL
 	faults       []*Fault
 	perSecond    int
@@ -116,10 +117,11 @@ func WithUpload(path, digestField string) Option {
 // Option changes a Server.
 type Option func(*Server)
 
-// WithIDsInBody makes the server expect card_id (and for InvalidateUserCard brand_id) of these
-// operations in the body and refuse them in the query, as membercard.Config.IDsInBody sends them.
-func WithIDsInBody(operations ...membercard.Operation) Option {
-	return func(s *Server) { s.idsInBody = operations }
+// WithIDsInQuery makes the server expect card_id (and for InvalidateUserCard brand_id) of these operations in the
+// query, as the pages of 2025.06.22 had it, and refuse them in the body. A client of [Server.Config] is not told: it
+// finds out, as one of the service's would.
+func WithIDsInQuery(operations ...membercard.Operation) Option {
+	return func(s *Server) { s.idsInQuery = operations }
 }
 
 // AllowViolations keeps a Server of [NewTestServer] from failing the test on a violation of the
@@ -144,8 +146,8 @@ func NewServer(options ...Option) *Server {
 		key:         platformKey(),
 		nonces:      map[string]*usedNonce{},
 		effects:     map[effect]int{},
-		numbers:     map[effect]numbered{},
 		pictures:    map[string][]byte{},
+		echoURLs:    map[string]string{},
 		recent:      map[membercard.Operation][]time.Time{},
 	}
 	for _, option := range options {
@@ -177,12 +179,10 @@ func (s *Server) Config() membercard.Config {
 		MchID:             MchID,
 		CertificateSerial: CertificateSerial,
 		PrivateKey:        merchantKey(),
-		PublicKeyID:       PublicKeyID,
-		PublicKey:         &platformKey().PublicKey,
 		APIv3Key:          APIv3Key,
 		HTTPClient:        &http.Client{Transport: s},
-		IDsInBody:         slices.Clone(s.idsInBody),
 	}
+	config.PublicKey, config.PublicKeyID = s.PublicKey()
 	s.mu.Lock()
 	certificatesOnly := len(s.certificates) > 0 && !s.switching
 	if s.tb != nil {
@@ -257,11 +257,19 @@ func (s *Server) Close() {
 }
 
 // RotateKey makes the server sign with, and expect sensitive values sealed for, a key that the clients
-// do not have.
+// do not have. [Server.PublicKey] and Config give the new one out.
 func (s *Server) RotateKey() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key, s.keyID = rotatedKey(), rotatedKeyID
+}
+
+// PublicKey returns the WeChat Pay public key and its id as the merchant platform shows them now: the new ones after
+// [Server.RotateKey], for a client that is configured anew.
+func (s *Server) PublicKey() (key *rsa.PublicKey, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &s.key.PublicKey, s.keyID
 }
 
 // LimitRate refuses with 429 what exceeds n requests within a second, for each operation; 0 lifts the
@@ -389,8 +397,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 }
 
+// acceptsGzip reports whether a request admits gzip, with a weight above 0.
 func acceptsGzip(header http.Header) bool {
-	return strings.Contains(strings.Join(header.Values("Accept-Encoding"), ","), "gzip")
+	for item := range strings.SplitSeq(strings.Join(header.Values("Accept-Encoding"), ","), ",") {
+		coding, parameters, _ := strings.Cut(item, ";")
+		weight, hasWeight := strings.CutPrefix(strings.ReplaceAll(parameters, " ", ""), "q=")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") && (!hasWeight || strings.Trim(weight, "0.") != "") {
+			return true
+		}
+	}
+	return false
 }
 
 // errCut is what a client sees of a connection that was cut.
@@ -405,8 +421,8 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		if body, err = io.ReadAll(io.LimitReader(request.Body, maxRequestBody+1)); err != nil {
 			return nil, err
 		}
-		if len(body) > maxRequestBody {
-			return nil, errCut()
+		if len(body) > maxRequestBody { // so that the caller reads the answer
+			_, _ = io.CopyN(io.Discard, request.Body, 16*maxRequestBody)
 		}
 	}
 	route, pathValues := s.match(request)
@@ -427,10 +443,13 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	if fault == nil || fault.carriesOut() {
 		value, refused := s.carryOut(request, route, pathValues, body)
 		if refused != nil {
-			record.Reason, record.Violation = refused.reason, refused.violation
-			a.status, a.signed, a.code, value = refused.status, refused.status != http.StatusUnauthorized, refused.code, refused
+			record.Reason, record.Violation = fmt.Sprintf("%s (%s)", refused.reason, refused.source), refused.violation
+			a.status, a.signed, a.code, a.number = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.number
+			value = refused.in(language(request.Header))
 		}
-		a.body = encode(value)
+		if refused == nil || !refused.bare {
+			a.body = encode(value)
+		}
 	}
 	if fault != nil {
 		if err := fault.afterEffect(request.Context(), s.closed); err != nil {
@@ -439,9 +458,9 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		}
 		fault.spoil(&a)
 	}
-	response := s.sign(&a, request.Header.Get("Wechatpay-Serial"))
+	response := s.sign(&a, request.Header)
 	if fault != nil {
-		fault.spoilSigned(response, &a)
+		s.spoilSigned(fault, response, &a)
 	}
 	s.record(entry, record, &a)
 	return response, nil
@@ -451,15 +470,24 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if route.operation == "" {
+		return route.handle(s, input{})
+	}
+	if refused := checkHeaders(request, route, body); refused != nil {
+		return nil, refused
+	}
+	if len(body) > maxRequestBody {
+		return nil, tooLarge()
+	}
 	signed := body
-	if route.upload || route.handle == nil && strings.HasPrefix(request.Header.Get("Content-Type"), "multipart/") {
+	if route.upload {
 		signed = readUpload(request.Header.Get("Content-Type"), body).meta
 	}
 	used, repeated, refused := s.authenticate(request, signed)
-	if refused != nil {
+	switch {
+	case refused != nil:
 		return nil, refused
-	}
-	if !repeated {
+	case !repeated || route.method == http.MethodGet: // a read is answered with what is there now
 		used.value, used.refused = s.judgeRequest(request, route, pathValues, body)
 	}
 	return used.value, used.refused
@@ -467,12 +495,6 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 
 // judgeRequest does what comes after authentication.
 func (s *Server) judgeRequest(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
-	if route.handle == nil {
-		return nil, notFound("no such URL", true)
-	}
-	if refused := s.checkHeaders(request, route, body); refused != nil {
-		return nil, refused
-	}
 	input, refused := s.validate(route, pathValues, request.RequestURI, request.Header, body)
 	if refused != nil {
 		return nil, refused
@@ -539,15 +561,16 @@ func (s *Server) judge(r Request) {
 type reply struct {
 	status int
 	code   string
+	number string // behind the hyphen of the Request-ID
 	header http.Header
 	body   []byte
 	signed bool
 }
 
-// sign turns a reply into an answer as WeChat Pay sends it. named is the key that the request asked for.
-func (s *Server) sign(a *reply, named string) *http.Response {
+// sign turns a reply into an answer as WeChat Pay sends it to a request with these headers.
+func (s *Server) sign(a *reply, request http.Header) *http.Response {
 	s.mu.Lock()
-	key, keyID := s.signingKey(named)
+	key, keyID := s.signingKey(request.Get("Wechatpay-Serial"))
 	s.mu.Unlock()
 	now := time.Now()
 	h := a.header
@@ -556,9 +579,13 @@ func (s *Server) sign(a *reply, named string) *http.Response {
 			h.Set(name, value)
 		}
 	}
-	setDefault("Content-Type", "application/json; charset=utf-8")
+	if len(a.body) > 0 {
+		setDefault("Content-Type", "application/json; charset=utf-8")
+	}
+	h.Set("Content-Language", language(request))
+	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Date", now.UTC().Format(http.TimeFormat))
-	h.Set("Request-ID", requestID(a.status))
+	h.Set("Request-ID", requestID(a.status, a.number))
 	h.Set("Cache-Control", "no-cache, must-revalidate")
 	if a.signed {
 		timestamp, nonce := fmt.Sprint(now.Unix()), randomHex(16)
@@ -576,17 +603,14 @@ func (s *Server) sign(a *reply, named string) *http.Response {
 }
 
 // requestID has the documented shape: an id, and behind the last hyphen 0 or an internal error number.
-func requestID(status int) string {
-	number := "0"
-	switch status {
-	case http.StatusBadRequest:
-		number = "268435461"
-	case http.StatusUnauthorized:
-		number = "268443699"
-	case http.StatusTooManyRequests:
-		number = "268447840"
+func requestID(status int, number string) string {
+	if number == "" {
+		number = map[int]string{
+			http.StatusOK: "0", http.StatusNoContent: "0",
+			http.StatusUnauthorized: "268443699", http.StatusTooManyRequests: "268447840",
+		}[status]
 	}
-	return strings.ToUpper(randomHex(20)) + "-" + number
+	return strings.ToUpper(randomHex(20)) + "-" + cmp.Or(number, "268435461")
 }
 
 func randomHex(n int) string {

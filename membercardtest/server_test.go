@@ -1,7 +1,6 @@
 package membercardtest_test
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -43,45 +42,6 @@ func TestSignedMessageVectors(t *testing.T) {
 	for _, v := range vectors {
 		assert.Equal(t, v.Message, membercardtest.SignedMessage(v.Method, v.URI, fmt.Sprint(v.Timestamp), v.Nonce, v.Body))
 	}
-}
-
-// TestOfficialRequestSamples: the samples of the pages, unchanged but for their ciphertexts, are
-// accepted.
-func TestOfficialRequestSamples(t *testing.T) {
-	t.Parallel()
-	sample, err := os.ReadFile("../testdata/official/ciphertext.txt")
-	require.NoError(t, err)
-	server := newServer(t)
-	for file, message := range map[string]*message{
-		"update-user-card": validMessages(server)[3], "invalidate-user-card": validMessages(server)[4],
-	} {
-		server := newServer(t)
-		body, err := os.ReadFile("../testdata/official/" + file + ".request.json")
-		require.NoError(t, err)
-		fresh := seal(server.Config().PublicKey, "13900000000")
-		body = bytes.ReplaceAll(body, bytes.TrimSpace(sample), []byte(fresh))
-		message.body = object{{"raw", json.RawMessage(body)}}
-		status, refusal := sendRaw(t, server, message, string(body))
-		assert.Equal(t, 200, status, "%s: %s %s", file, refusal, lastReason(server))
-	}
-}
-
-// sendRaw signs and sends a message with a body given as text.
-func sendRaw(t *testing.T, server *membercardtest.Server, m *message, body string) (int, string) {
-	t.Helper()
-	uri := "/v3/brand/partner/card-member/user-cards/" + code
-	if m.method == "POST" {
-		uri += "/invalidate?brand_id=" + brandID + "&card_id=" + cardID
-	} else {
-		uri += "?card_id=" + cardID
-	}
-	request := sign(t, server, m.method, uri, body, nil)
-	response, err := server.RoundTrip(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	var problem struct{ Code string }
-	require.NoError(t, json.NewDecoder(response.Body).Decode(&problem))
-	return response.StatusCode, problem.Code
 }
 
 // sign returns a request; wrong, when given, makes the message that is signed instead of the right one.
@@ -174,11 +134,12 @@ func TestReplays(t *testing.T) {
 	request := sign(t, server, "GET", uri, "", nil)
 	assert.Equal(t, 200, send(server, request))
 	assert.Equal(t, 200, send(server, request), "the same bytes are answered like the first time")
+	const body = `{"brand_id":"` + brandID + `","card_id":"` + cardID + `","openid":"` + openID + `"}`
 	write := func(request *http.Request) {
-		request.Body = io.NopCloser(strings.NewReader(`{"openid":"` + openID + `"}`))
+		request.Body = io.NopCloser(strings.NewReader(body))
 		assert.Equal(t, 200, send(server, request), "a write too, and it has one effect")
 	}
-	request = sign(t, server, "POST", "/v3/brand/partner/card-member/user-cards/"+code+"/invalidate?brand_id="+brandID+"&card_id="+cardID, `{"openid":"`+openID+`"}`, nil)
+	request = sign(t, server, "POST", "/v3/brand/partner/card-member/user-cards/"+code+"/invalidate", body, nil)
 	write(request)
 	write(request)
 	assert.Equal(t, 1, server.Effects(membercard.OperationInvalidateUserCard, code))
@@ -187,7 +148,7 @@ func TestReplays(t *testing.T) {
 	request = sign(t, strict, "GET", uri, "", nil)
 	assert.Equal(t, 200, send(strict, request))
 	assert.Equal(t, 401, send(strict, request))
-	assert.Equal(t, "nonce_str was used before", lastReason(strict))
+	assert.Contains(t, lastReason(strict), "nonce_str was used before")
 }
 
 func TestTheNonceOfAnotherRequestIsRefused(t *testing.T) {
@@ -346,27 +307,23 @@ func TestLifeCycle(t *testing.T) {
 		}
 		update := membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID}
 		assert.Equal(t, membercard.UserCardStateEffective, state())
-		update.ValidDateInformation = &membercard.DateInfo{Type: membercard.DateTypeFixTerm, AvailableDayAfterReceive: new(30)}
-		_, err := client.UpdateUserCard(t.Context(), update)
-		require.NoError(t, err)
-		time.Sleep(30 * 24 * time.Hour)
-		assert.Equal(t, membercard.UserCardStateEffective, state())
-		time.Sleep(time.Second)
-		assert.Equal(t, membercard.UserCardStateExpired, state())
-		page, err := client.ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID, UserCardState: membercard.UserCardStateExpired})
-		require.NoError(t, err)
-		assert.Len(t, page.Data, 1)
-
 		now := time.Now()
 		update.ValidDateInformation = &membercard.DateInfo{
 			Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: now}, AvailableEndTime: membercard.Timestamp{Time: now.Add(time.Hour)},
 		}
-		_, err = client.UpdateUserCard(t.Context(), update)
+		_, err := client.UpdateUserCard(t.Context(), update)
 		require.NoError(t, err)
 		assert.Equal(t, membercard.UserCardStateEffective, state())
-		time.Sleep(2 * time.Hour)
-		assert.Equal(t, membercard.UserCardStateExpired, state())
+		time.Sleep(time.Hour)
+		assert.Equal(t, membercard.UserCardStateExpired, state(), "its end is no part of a validity")
+		page, err := client.ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID, UserCardState: membercard.UserCardStateExpired})
+		require.NoError(t, err)
+		assert.Len(t, page.Data, 1)
+		_, err = client.UpdateUserCard(t.Context(), update)
+		require.ErrorIs(t, err, membercard.ErrInvalidRequest, "final")
 
+		server = newServer(t)
+		client = server.Client()
 		invalidate := membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, InvalidReason: "测试"}
 		card, err := client.InvalidateUserCard(t.Context(), invalidate)
 		require.NoError(t, err)
@@ -381,6 +338,24 @@ func TestLifeCycle(t *testing.T) {
 	})
 }
 
+// TestNaturalDays: the day of the receipt is the first one, and the last one ends at midnight in China.
+func TestNaturalDays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // from midnight UTC on, 8 o'clock in China
+		server := membercardtest.NewTestServer(t)
+		template := server.AddCard(membercard.Card{ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypeFixTerm, AvailableDayAfterReceive: new(30)}})
+		card := server.AddUserCard(membercard.UserCard{CardID: template.CardID, ValidDateInformation: template.ValidDateInformation})
+		state := func() membercard.UserCardState {
+			card, _ := server.UserCard(card.CardID, card.UserCardCode)
+			return card.UserCardState
+		}
+		time.Sleep(29*24*time.Hour + 16*time.Hour - time.Second)
+		assert.Equal(t, membercard.UserCardStateEffective, state())
+		time.Sleep(time.Second)
+		assert.Equal(t, membercard.UserCardStateExpired, state())
+	})
+}
+
 func TestBusinessRefusals(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -392,9 +367,9 @@ func TestBusinessRefusals(t *testing.T) {
 	}{
 		"no such card":      {func(r *membercard.GetUserCardRequest) { r.UserCardCode = "1" }, membercard.ErrNotFound},
 		"another user":      {func(r *membercard.GetUserCardRequest) { r.OpenID = "someone" }, membercard.ErrNotFound},
-		"no such template":  {func(r *membercard.GetUserCardRequest) { r.CardID = "x" }, membercard.ErrInvalidRequest},
-		"template of other": {func(r *membercard.GetUserCardRequest) { r.CardID = "other-brand" }, membercard.ErrInvalidRequest},
-		"brand of other":    {func(r *membercard.GetUserCardRequest) { r.BrandID = "2000" }, membercard.ErrInvalidRequest},
+		"no such template":  {func(r *membercard.GetUserCardRequest) { r.CardID = "x" }, membercard.ErrNotFound},
+		"template of other": {func(r *membercard.GetUserCardRequest) { r.CardID = "other-brand" }, membercard.ErrNotFound},
+		"brand of other":    {func(r *membercard.GetUserCardRequest) { r.BrandID = "2000" }, membercard.ErrNotFound},
 	} {
 		r := get
 		test.change(&r)
@@ -421,8 +396,17 @@ func TestRotatedKey(t *testing.T) {
 	client := server.Client()
 	server.RotateKey()
 	_, err := client.GetUserCard(t.Context(), get)
+	require.ErrorIs(t, err, membercard.ErrSignature, "signed with a key that the client does not have")
+	update := membercard.UpdateUserCardRequest{
+		BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, PhoneNumber: membercard.NewSensitive("13900000000"),
+	}
+	_, err = client.UpdateUserCard(t.Context(), update)
 	require.Error(t, err)
-	assert.Equal(t, "Wechatpay-Serial is not the id of a valid key of WeChat Pay's", lastReason(server))
+	assert.Contains(t, lastReason(server), "Wechatpay-Serial is not the id of a valid key of WeChat Pay's (documented 4013059161)")
+
+	client = server.Client() // which is configured with the new key
+	_, err = client.UpdateUserCard(t.Context(), update)
+	require.NoError(t, err)
 }
 
 func TestLimitRate(t *testing.T) {
@@ -502,7 +486,8 @@ func TestUnknownURLs(t *testing.T) {
 		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
 		assert.Equal(t, 404, response.StatusCode, "%s %s", uri, body)
-		assert.NotEmpty(t, response.Header.Get("Wechatpay-Signature"), "an error to a signed request is signed")
+		assert.Empty(t, body)
+		assert.Empty(t, response.Header.Get("Wechatpay-Signature"))
 	}
 }
 
@@ -580,7 +565,7 @@ func FuzzServer(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusUnauthorized {
+		if err := response.Body.Close(); err != nil || response.StatusCode < 400 || response.StatusCode == http.StatusInternalServerError {
 			t.Fatal(err, response.StatusCode)
 		}
 		server.ClearRequests()

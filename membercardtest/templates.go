@@ -1,129 +1,99 @@
 package membercardtest
 
 import (
-	"bytes"
 	"fmt"
-	"net/http"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
 )
 
-func jump(name string, extra ...parameter) parameter {
-	return parameter{name: name, kind: object, members: append([]parameter{
-		{name: "jump_appid", max: 32}, {name: "jump_path", max: 128},
-	}, extra...)}
-}
-
-func templateRoutes() []*route {
-	form := parameter{name: "user_information", kind: object, members: []parameter{
-		{name: "common_field_list", kind: list, enum: []string{
-			"USER_FORM_FLAG_SEX", "USER_FORM_FLAG_NAME", "USER_FORM_FLAG_BIRTHDAY",
-			"USER_FORM_FLAG_ADDRESS", "USER_FORM_FLAG_EMAIL", "USER_FORM_FLAG_CITY",
-		}},
-		{name: "custom_field_list", kind: list, max: 1, members: []parameter{
-			{name: "type", required: true, enum: []string{"CHECK_BOX", "RADIO"}},
-			{name: "name", required: true, max: 32},
-			{name: "values", kind: list, required: true, max: 10, elementMax: 8},
-		}},
-	}}
-	title := parameter{name: "card_title", max: 10}
-	benefits := parameter{name: "benefits", max: 32}
-	notifyURL := parameter{name: "notify_url", max: 256, pattern: regexp.MustCompile(`^https?://[^?#/]+/[^?#]*$`)}
-	// What both creating and changing a template can set.
-	shared := []parameter{
-		jump("code_jump_information"),
-		{name: "need_pinned", kind: boolean},
-		{name: "need_display_level", kind: boolean},
-		{name: "service_phone", max: 32},
-		jump("member_information"), jump("points_information"), jump("balance_information"),
-		jump("purchase_information", parameter{name: "price", kind: integer}), form,
-	}
-	picture := pictureURL
-	change := append([]parameter{brandID, title, cardColor, picture, benefits, notifyURL, validDateInformation}, shared...)
-	create := append([]parameter{
-		outRequestNo, brandID,
-		{name: "appid", required: true, max: 32},
-		{name: "card_type", required: true, enum: []string{"NORMAL", "PURCHASE", "BALANCE"}},
-		title.must(), cardColor.must(), picture.must(), benefits.must(), notifyURL.must(), validDateInformation.must(),
-		{name: "code_mode", required: true, enum: []string{"SYSTEM_ALLOCATE", "MERCHANT_ALLOCATE"}},
-		{name: "code_type", required: true, enum: []string{"NONE_CODE", "BAR_CODE", "QR_CODE", "BAR_CODE_AND_QR_CODE", "JUMP_MINI_PROGRAM"}},
-		{name: "init_level", max: 10},
-		{name: "legal_agreement", max: 20480},
-	}, shared...)
-	return []*route{
-		{
-			operation: membercard.OperationCreateCard, method: http.MethodPost, path: pathOf("cards"), body: create,
-			handle: (*Server).createCard,
-		},
-		{
-			operation: membercard.OperationListCards, method: http.MethodGet, path: pathOf("cards"),
-			query: []parameter{
-				brandID, {name: "state", enum: []string{"CARD_EFFECTIVE", "CARD_INVALID"}}, offset, limit,
-			},
-			handle: (*Server).listCards,
-		},
-		{
-			operation: membercard.OperationGetCard, method: http.MethodGet, path: pathOf("cards/{card_id}"),
-			pathIn: []parameter{cardID}, query: []parameter{brandID}, handle: (*Server).getCard,
-		},
-		{
-			operation: membercard.OperationUpdateCard, method: http.MethodPatch, path: pathOf("cards/{card_id}"),
-			pathIn: []parameter{cardID}, body: change, handle: (*Server).updateCard,
-		},
-		{
-			operation: membercard.OperationInvalidateCard, method: http.MethodPost, path: pathOf("cards/{card_id}/invalidate"),
-			pathIn: []parameter{cardID}, body: []parameter{brandID}, handle: (*Server).invalidateCard,
-		},
-	}
-}
-
-// numbered is what was done under a request number. A repeat with the same content is answered with what
-// was made then, one with other content is refused.
-type numbered struct {
-	content []byte
-	made    any
-}
-
-// under does something once for each request number of an operation.
-func (s *Server) under(operation membercard.Operation, number string, in input, do func() (any, *problem)) (any, *problem) {
-	key := effect{operation, number}
-	if before, ok := s.numbers[key]; ok {
-		if !bytes.Equal(before.content, in.body) {
-			return nil, alreadyExists()
+// checkTemplate checks what creating and changing a template demand alike. t is the template as it would be, need says
+// which of its objects were sent.
+func checkTemplate(in input, t *card, sent func(name string) bool) *problem {
+	for _, jump := range []struct {
+		name, message string
+		info          *jumpInfo
+	}{
+		{"member_information", "会员中心跳转 AppID 或路径为空", t.MemberInformation},
+		{"code_jump_information", "会员码跳转 AppID 或路径为空", t.CodeJumpInformation},
+		{"points_information", "积分跳转 AppID 或路径为空", t.PointsInformation},
+		{"balance_information", "储值跳转 AppID 或路径为空", t.BalanceInformation},
+		{"purchase_information", "付费跳转 AppID 或路径为空", t.PurchaseInformation},
+	} {
+		if sent(jump.name) && (jump.info.JumpAppID == "" || jump.info.JumpPath == "") {
+			return in.refuse(jump.message, jump.name+" needs jump_appid and jump_path")
 		}
-		return before.made, nil
 	}
-	made, refused := do()
-	if refused == nil {
-		s.numbers[key] = numbered{in.body, made}
+	switch {
+	case sent("balance_information") && t.CardType != "BALANCE":
+		return in.refuse("非储值会员卡", "balance_information is for cards of type BALANCE")
+	case sent("purchase_information") && t.PurchaseInformation.Price != nil && *t.PurchaseInformation.Price <= 0:
+		return in.refuse("付费会员价格必须大于 0", "the price must be above 0")
+	case sent("purchase_information") && t.CardType != "PURCHASE":
+		return in.refuse("非付费会员卡", "purchase_information is for cards of type PURCHASE")
 	}
-	return made, refused
+	return checkForm(in, t.UserInformation)
+}
+
+// checkForm checks what a template asks of its users.
+func checkForm(in input, form *userInfoForm) *problem {
+	if form == nil {
+		return nil
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(form.CommonFieldList)))) < len(form.CommonFieldList) {
+		return in.refuse("用户信息通用字段存在重复项", "a common field is asked for twice")
+	}
+	return nil
 }
 
 func (s *Server) createCard(in input) (any, *problem) {
 	c := decode[card](in)
-	switch {
-	case c.CardType != "NORMAL":
-		return nil, invalidRequest("暂不支持该会员卡类型", "only cards of type NORMAL can be created so far")
-	case c.CodeType == "JUMP_MINI_PROGRAM" && c.CodeJumpInformation == nil:
-		return nil, paramError("body", "/code_jump_information", nil, "is required with code_type JUMP_MINI_PROGRAM")
-	case c.NeedDisplayLevel && c.InitLevel == "":
-		return nil, paramError("body", "/init_level", nil, "is required with need_display_level")
+	sent := sentIn(in)
+	if c.CardType != "NORMAL" {
+		return nil, in.refuse("暂不支持付费或储值的会员卡类型", "only cards of type NORMAL can be created so far")
 	}
-	made, refused := s.under(membercard.OperationCreateCard, c.OutRequestNo, in, func() (any, *problem) {
-		s.effects[effect{membercard.OperationCreateCard, c.OutRequestNo}]++
-		now := formatTime(time.Now())
-		c.CardID, c.State, c.CreateTime, c.ModifyTime = "pbLatjvWOibDc5-"+randomHex(6), "CARD_EFFECTIVE", now, now
-		s.cards = append(s.cards, &c)
-		return &c, nil
-	})
-	if refused != nil {
+	if refused := checkTemplate(in, &c, sent); refused != nil {
 		return nil, refused
 	}
-	return *made.(*card), nil // as it is by now
+	jumps := c.CodeType == "JUMP_MINI_PROGRAM"
+	switch {
+	case c.NeedDisplayLevel && c.InitLevel == "":
+		return nil, in.refuse("为 true，必填会员初始等级信息", "init_level is required with need_display_level")
+	case !c.NeedDisplayLevel && c.InitLevel != "":
+		return nil, in.refuse("为 false，不允许填写会员初始等级信息", "init_level is for templates with need_display_level")
+	case jumps && !sent("code_jump_information"):
+		return nil, in.refuse("必填会员码跳转信息", "code_jump_information is required with code_type JUMP_MINI_PROGRAM")
+	case !jumps && sent("code_jump_information"):
+		return nil, in.refuse("不允许填写会员码跳转信息", "code_jump_information is for code_type JUMP_MINI_PROGRAM")
+	}
+	if refused := checkDates(in, "", &c.ValidDateInformation); refused != nil {
+		return nil, refused
+	}
+	ofType := 0
+	for _, other := range s.cards {
+		if other.OutRequestNo == c.OutRequestNo {
+			return nil, in.refuse("商家请求单号重复", "a template was made under this out_request_no")
+		}
+		if other.BrandID == c.BrandID && other.CardType == c.CardType && other.State == "CARD_EFFECTIVE" {
+			ofType++
+		}
+	}
+	if ofType >= 2 {
+		return nil, in.infer("会员卡模板数量超过限制", "the brand has two templates of this type in effect")
+	}
+	s.effects[effect{in.operation, c.OutRequestNo}]++
+	now := formatTime(time.Now())
+	c.CardID, c.State, c.CreateTime, c.ModifyTime = "pbLatjvWOibDc5-"+randomHex(6), "CARD_EFFECTIVE", now, now
+	c.ValidDateInformation = *c.ValidDateInformation.inOneForm()
+	s.cards = append(s.cards, &c)
+	return c, nil
+}
+
+// sentIn returns a function that says whether a member is in the body.
+func sentIn(in input) func(name string) bool {
+	members := decode[map[string]any](in)
+	return func(name string) bool { _, sent := members[name]; return sent }
 }
 
 func (s *Server) listCards(in input) (any, *problem) {
@@ -136,16 +106,8 @@ func (s *Server) listCards(in input) (any, *problem) {
 	return paginate(found, in), nil
 }
 
-func (s *Server) requireCard(cardID, brandID string) (*card, *problem) {
-	c := s.findCard(cardID)
-	if c == nil || c.BrandID != brandID {
-		return nil, notOfBrand()
-	}
-	return c, nil
-}
-
 func (s *Server) getCard(in input) (any, *problem) {
-	c, refused := s.requireCard(in.path["card_id"], in.query["brand_id"])
+	c, refused := s.requireCard(in, in.path["card_id"], in.query["brand_id"])
 	if refused != nil {
 		return nil, refused
 	}
@@ -171,13 +133,27 @@ func (s *Server) updateCard(in input) (any, *problem) {
 		PurchaseInformation  *jumpInfo     `json:"purchase_information"`
 		UserInformation      *userInfoForm `json:"user_information"`
 	}](in)
-	c, refused := s.requireCard(in.path["card_id"], change.BrandID)
+	c, refused := s.requireCard(in, in.path["card_id"], change.BrandID)
 	if refused != nil {
 		return nil, refused
 	}
-	s.effects[effect{membercard.OperationUpdateCard, c.CardID}]++
+	if c.CodeType != "JUMP_MINI_PROGRAM" && change.CodeJumpInformation != nil {
+		return nil, in.refuse("不支持修改跳转信息", "code_jump_information is for templates of code_type JUMP_MINI_PROGRAM")
+	}
+	if refused := checkDates(in, c.ValidDateInformation.Type, change.ValidDateInformation); refused != nil {
+		return nil, refused
+	}
+	changed := card{
+		CardType: c.CardType, CodeJumpInformation: change.CodeJumpInformation, MemberInformation: change.MemberInformation,
+		PointsInformation: change.PointsInformation, BalanceInformation: change.BalanceInformation,
+		PurchaseInformation: change.PurchaseInformation, UserInformation: change.UserInformation,
+	}
+	if refused := checkTemplate(in, &changed, sentIn(in)); refused != nil {
+		return nil, refused
+	}
+	s.effects[effect{in.operation, c.CardID}]++
 	if c.State == "CARD_INVALID" {
-		return nil, invalidRequest("会员卡模板已失效", "the template is invalid")
+		return nil, in.unknown("会员卡模板已失效", "the template is invalid")
 	}
 	set(&c.CardTitle, change.CardTitle)
 	set(&c.CardColor, change.CardColor)
@@ -187,7 +163,7 @@ func (s *Server) updateCard(in input) (any, *problem) {
 	set(&c.NeedPinned, change.NeedPinned)
 	set(&c.NeedDisplayLevel, change.NeedDisplayLevel)
 	set(&c.ServicePhone, change.ServicePhone)
-	set(&c.ValidDateInformation, change.ValidDateInformation)
+	set(&c.ValidDateInformation, change.ValidDateInformation.inOneForm())
 	setPointer(&c.CodeJumpInformation, change.CodeJumpInformation)
 	setPointer(&c.MemberInformation, change.MemberInformation)
 	setPointer(&c.PointsInformation, change.PointsInformation)
@@ -205,13 +181,13 @@ func setPointer[T any](target **T, value *T) {
 }
 
 func (s *Server) invalidateCard(in input) (any, *problem) {
-	c, refused := s.requireCard(in.path["card_id"], in.id("brand_id"))
+	c, refused := s.requireCard(in, in.path["card_id"], in.id("brand_id"))
 	if refused != nil {
 		return nil, refused
 	}
-	s.effects[effect{membercard.OperationInvalidateCard, c.CardID}]++
+	s.effects[effect{in.operation, c.CardID}]++
 	if c.State == "CARD_INVALID" {
-		return nil, invalidRequest("会员卡模板已失效", "the template is invalid already")
+		return nil, in.unknown("会员卡模板已失效", "the template is invalid already")
 	}
 	c.State, c.ModifyTime = "CARD_INVALID", formatTime(time.Now())
 	return *c, nil
@@ -219,7 +195,7 @@ func (s *Server) invalidateCard(in input) (any, *problem) {
 
 // OpenUserCard does what a user does who joins through the joining component or the brand's page: the card
 // is there, but unactivated until the merchant confirms it. It has a code only if WeChat Pay allocates it.
-// It panics when there is no such template in effect, or the user has a card of it that is not invalid.
+// It panics when there is no such template in effect, or the user has a card of it that is not invalid, or deleted one.
 func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +204,7 @@ func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 		panic(fmt.Sprintf("membercardtest: OpenUserCard: there is no template %s in effect", cardID))
 	}
 	if slices.ContainsFunc(s.userCards, func(u *userCard) bool {
-		return u.CardID == cardID && u.OpenID == openID && u.UserCardState != "INVALID"
+		return u.CardID == cardID && u.OpenID == openID && (u.UserCardState != "INVALID" || u.deleted)
 	}) {
 		panic("membercardtest: OpenUserCard: the user has a card of this template")
 	}
@@ -241,5 +217,18 @@ func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 		u.UserCardCode = newCode()
 	}
 	s.userCards = append(s.userCards, u)
+	return exportUserCard(u)
+}
+
+// DeleteUserCard does what a user does who deletes a card: it is invalid, and the user cannot come back to the template.
+// It returns the card, and panics when there is none, or it was deleted before.
+func (s *Server) DeleteUserCard(cardID, userCardCode string) membercard.UserCard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findUserCard(cardID, userCardCode)
+	if u == nil || u.deleted {
+		panic("membercardtest: DeleteUserCard: there is no such card")
+	}
+	u.UserCardState, u.deleted, u.ModifyTime = "INVALID", true, formatTime(time.Now())
 	return exportUserCard(u)
 }

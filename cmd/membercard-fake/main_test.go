@@ -108,7 +108,7 @@ func TestProgram(t *testing.T) {
 		require.True(t, p.lines.Scan())
 		assert.Equal(t, "GetUserCard 200", p.lines.Text())
 		require.True(t, p.lines.Scan())
-		assert.Equal(t, "GetUserCard 404 NOT_FOUND: 用户会员卡信息不存在", p.lines.Text())
+		assert.Equal(t, "GetUserCard 404 NOT_FOUND: no card has this template, code and openid (documented 4015336980)", p.lines.Text())
 		require.NoError(t, p.end(signal), "it ends cleanly")
 		assert.NoDirExists(t, p.dir, "the temporary folder is removed")
 	}
@@ -124,7 +124,7 @@ func TestProgramInAGivenFolder(t *testing.T) {
 	_, err := p.client(t).ListCards(t.Context(), membercard.ListCardsRequest{BrandID: p.config.BrandID, Limit: 21})
 	require.Error(t, err)
 	require.True(t, p.lines.Scan())
-	assert.JSONEq(t, `{"operation":"ListCards","status":400,"code":"PARAM_ERROR","reason":"query parameter limit: must be from 1 to 20","violation":false}`, p.lines.Text())
+	assert.JSONEq(t, `{"operation":"ListCards","status":400,"code":"PARAM_ERROR","reason":"query parameter limit: must be from 1 to 20 (documented)","violation":false}`, p.lines.Text())
 	require.NoError(t, p.end(os.Interrupt))
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)

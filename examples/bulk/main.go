@@ -5,7 +5,7 @@
 //
 //	cd examples/bulk
 //	go run .                              # a made-up file against the fake WeChat Pay
-//	go run . -keys FOLDER -mchid ... -public-key-id ... -brand 1004 -card pbLat... -rate 5 members.csv
+//	go run . -keys FOLDER -mchid ... -public-key-id ... -brand 1004 -card pbLat... -rate 10 members.csv
 //
 // The columns are openid, user_card_code, level and phone_number; there is one row for each member. The results are in
 // members.csv.results: the row, its status, digests by which the row is known again, and why. Rows that are "later" or
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	brand := flags.String("brand", "1004", "`id` of the brand")
 	card := flags.String("card", "pbLatjvWOibDc5-TBnbUk1pD12o0", "`id` of the card template")
 	update := flags.Bool("update", false, "change members who are there, instead of importing new ones")
-	perSecond := flags.Float64("rate", 5, "requests a second that the service permits for one operation")
+	perSecond := flags.Float64("rate", 10, "requests a second that the service permits for one operation")
 	workers := flags.Int("workers", 8, "calls under way at the same time")
 	settle := flags.Duration("settle", 10*time.Second, "pause before the cards of interrupted rows are read")
 	results := flags.String("results", "", "`file` of results (default the input's name with .results)")

@@ -2,7 +2,7 @@
 // the rate that the service permits one merchant number, because they share it through Redis.
 //
 //	cd examples/cluster
-//	go run . -redis 127.0.0.1:6379 -rate 5 -keys FOLDER -mchid ... -public-key-id ... part-1.csv
+//	go run . -redis 127.0.0.1:6379 -rate 10 -keys FOLDER -mchid ... -public-key-id ... part-1.csv
 //
 // When Redis is away nothing is sent: each call fails within half a second, with an error that says so, and
 // its row is left for the next run.
@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	addr := flags.String("redis", "127.0.0.1:6379", "`address` of the Redis that all share")
 	brand := flags.String("brand", "1004", "`id` of the brand")
 	card := flags.String("card", "pbLatjvWOibDc5-TBnbUk1pD12o0", "`id` of the card template")
-	perSecond := flags.Int("rate", 5, "requests a second that the service permits for one operation")
+	perSecond := flags.Int("rate", 10, "requests a second that the service permits for one operation")
 	settle := flags.Duration("settle", 10*time.Second, "pause before the cards of interrupted rows are read")
 	results := flags.String("results", "", "`file` of results (default the input's name with .results)")
 	if err := flags.Parse(args); err != nil {

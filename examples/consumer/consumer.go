@@ -38,7 +38,7 @@ func New(key crypto.Signer, old crypto.Decrypter, publicPEM []byte, serial strin
 		PreviousKeys: []crypto.Decrypter{old}, HTTPClient: &http.Client{Transport: membercard.NewTransport()},
 		AttemptTimeout: 5 * time.Second, Retry: membercard.RetryPolicy{MaxAttempts: 2, MinBackoff: time.Second, MaxBackoff: time.Minute},
 		Throttle: func(ctx context.Context, _ membercard.Operation) error { return ctx.Err() }, Logger: logger,
-		IDsInBody: []membercard.Operation{membercard.OperationUpdateUserCard},
+		IDsInQuery: []membercard.Operation{membercard.OperationUpdateUserCard},
 	})
 }
 

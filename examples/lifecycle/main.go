@@ -57,6 +57,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 		NotifyURL:            "https://merchant.example/notify",
 		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent},
 		MemberInformation:    &membercard.MemberInfo{JumpAppID: "wxea9c30a90fs8d3fe", JumpPath: "/pages/member/member"},
+		LegalAgreement:       "入会即同意会员协议。",
 	})
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("CreateActivity      %s, %s", activity.ActivityID, activity.ActivityState)
+	say("CreateActivity      %d, %s", activity.ActivityID, activity.ActivityState)
 
 	token, err := client.CreatePreAuthToken(ctx, membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: template.CardID, OpenID: openID})
 	if err != nil {
@@ -106,9 +107,13 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	}
 	say("SyncUserPoints      balance %d", points.PointBalance)
 
+	cell, err := membercard.CellTemplatePointsEarned.Cell("1200")
+	if err != nil {
+		return err
+	}
 	feed, err := client.CreateUserFeed(ctx, membercard.CreateUserFeedRequest{
 		BrandID: brandID, CardID: template.CardID, UserCardCode: card.UserCardCode, OpenID: openID,
-		OutRequestNo: "1004-20261122-4", Cell: membercard.CellTemplatePointsEarned.Cell("1200"),
+		OutRequestNo: "1004-20261122-4", Cell: cell,
 	})
 	if err != nil {
 		return err

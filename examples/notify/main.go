@@ -155,7 +155,7 @@ func (m *members) confirm(ctx context.Context, card *membercard.UserCard) error 
 		UserCardCode: card.UserCardCode, CardID: card.CardID, BrandID: card.BrandID, OpenID: card.OpenID,
 		UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 	})
-	if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrInvalidRequest) {
+	if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrNotFound) {
 		now, getErr := m.client.GetUserCard(ctx, membercard.GetUserCardRequest{
 			BrandID: card.BrandID, CardID: card.CardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID,
 		})
@@ -166,8 +166,11 @@ func (m *members) confirm(ctx context.Context, card *membercard.UserCard) error 
 	return err
 }
 
-// exchange takes the points off and allows the swap, and gives them back when no coupon was issued.
+// exchange takes the points off and allows the swap, and gives them back when no coupon was issued. WeChat Pay asks
+// for the answer within three seconds of the notification, for the user is looking at the page.
 func (m *members) exchange(ctx context.Context, event *membercard.PointsExchangeRequested) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
 	// Here event.DeductPoints are taken off, once for each event.RecordID.
 	answer, err := m.client.ConfirmPointsExchange(ctx, membercard.ConfirmPointsExchangeRequest{
 		RecordID: event.RecordID, ExchangeCouponTemplateID: event.ExchangeCouponTemplateID,
@@ -187,7 +190,7 @@ func rehearse(ctx context.Context, out io.Writer, fake *membercardtest.Server, n
 	fmt.Fprintln(out, "a user opened a card, it is", opened.UserCardState)
 	statuses, err := fake.Notify(ctx, &membercard.UserCardCreated{UserCard: opened},
 		membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultProbe}),
-		membercardtest.NotificationRepeats(100*time.Millisecond)) // 15 s in earnest
+		membercardtest.NotificationRepeats(100*time.Millisecond)) // 60 s in earnest
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,334 @@
+package membercard_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// contractPage is an official page as membercardtest/contract has it.
+type contractPage struct {
+	Operation  membercard.Operation `json:"operation"`
+	Doc        string               `json:"doc"`
+	Date       string               `json:"date"`
+	Method     string               `json:"method"`
+	URL        string               `json:"url"`
+	Rate       int                  `json:"rate_per_second"`
+	PathParams []contractRow        `json:"path_params"`
+	Query      []contractRow        `json:"query"`
+	Body       []contractRow        `json:"body"`
+	Response   []contractRow        `json:"response"`
+	Request    struct {
+		URL  string          `json:"url"`
+		Body json.RawMessage `json:"body"`
+	} `json:"request_sample"`
+}
+
+type contractRow struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Required bool   `json:"required"`
+}
+
+// contractPages returns the pages of all operations but the upload, whose parameters are no JSON, and the certificates.
+func contractPages(t *testing.T) (pages []contractPage) {
+	t.Helper()
+	for _, file := range []string{"partner", "others"} {
+		var read struct {
+			Operations []contractPage `json:"operations"`
+		}
+		require.NoError(t, json.Unmarshal(readFile(t, "membercardtest/contract/"+file+".json"), &read))
+		pages = append(pages, read.Operations...)
+	}
+	pages = slices.DeleteFunc(pages, func(p contractPage) bool {
+		return p.Operation == membercard.OperationUploadImage || p.Operation == membercard.OperationDownloadCertificates
+	})
+	require.Len(t, pages, 23)
+	return pages
+}
+
+// fillAll puts a value into every field below v.
+func fillAll(v reflect.Value) {
+	switch {
+	case v.Type() == reflect.TypeFor[membercard.Sensitive]():
+		v.Set(reflect.ValueOf(membercard.NewSensitive("secret")))
+	case v.Type() == reflect.TypeFor[membercard.Timestamp]():
+		v.Set(reflect.ValueOf(at("2026-08-08T10:00:00+08:00")))
+	case v.Kind() == reflect.String:
+		v.SetString("x")
+	case v.Kind() == reflect.Int || v.Kind() == reflect.Int64:
+		v.SetInt(1)
+	case v.Kind() == reflect.Bool:
+		v.SetBool(true)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillAll(v.Elem())
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fillAll(v.Index(0))
+	case v.Kind() == reflect.Struct:
+		for _, field := range v.Fields() {
+			fillAll(field)
+		}
+	}
+}
+
+// typesOf returns the members of a JSON value with their types, as the tables of the pages write them.
+func typesOf(value any, name string) map[string]string {
+	types := map[string]string{}
+	switch v := value.(type) {
+	case map[string]any:
+		types[name] = "object"
+		for member, inner := range v {
+			maps.Copy(types, typesOf(inner, strings.TrimPrefix(name+"."+member, ".")))
+		}
+	case []any:
+		maps.Copy(types, typesOf(v[0], name))
+		types[name] = "array of " + types[name]
+	case string:
+		types[name] = "string"
+	case float64:
+		types[name] = "integer"
+	case bool:
+		types[name] = "boolean"
+	}
+	return types
+}
+
+func typesOfRows(rows []contractRow) map[string]string {
+	types := map[string]string{}
+	for _, row := range rows {
+		types[row.Name] = map[string]string{"uint32": "integer", "uint64": "integer"}[row.Type]
+		if types[row.Name] == "" {
+			types[row.Name] = row.Type
+		}
+	}
+	return types
+}
+
+// recorder keeps the last request and refuses it.
+type recorder struct {
+	request *http.Request
+	body    []byte
+}
+
+func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
+	r.request, r.body = request, nil
+	if request.Body != nil {
+		r.body, _ = io.ReadAll(request.Body)
+	}
+	return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{}, Body: http.NoBody, Request: request}, nil
+}
+
+// TestContractRequests: a request with all its fields is what the page describes, each parameter under its name, in its
+// place, of its JSON type, and encrypted where the sheets say so.
+func TestContractRequests(t *testing.T) {
+	t.Parallel()
+	for _, page := range contractPages(t) {
+		sent := &recorder{}
+		client := newClient(t, newServer(t), withTransport(sent))
+		filled := reflect.New(reflect.TypeOf(requests[page.Operation])).Elem()
+		fillAll(filled)
+		_, err := do(t.Context(), client, filled.Interface())
+		require.Error(t, err)
+		require.NotNil(t, sent.request, "%s: %v", page.Operation, err)
+
+		assert.Equal(t, page.Method, sent.request.Method, page.Operation)
+		path := page.URL
+		for _, p := range page.PathParams {
+			path = strings.ReplaceAll(path, "{"+p.Name+"}", map[string]string{"string": "x", "integer": "1"}[p.Type])
+		}
+		assert.Equal(t, path, sent.request.URL.Path, page.Operation)
+		query := slices.Sorted(maps.Keys(sent.request.URL.Query()))
+		assert.Equal(t, slices.Sorted(maps.Keys(typesOfRows(page.Query))), query, page.Operation)
+		var body any
+		if len(sent.body) > 0 {
+			body = asJSON(t, sent.body)
+		}
+		types := typesOf(body, "")
+		delete(types, "")
+		assert.Equal(t, typesOfRows(page.Body), types, page.Operation)
+		assert.Equal(t, countSealed(page.Body), countCiphertexts(body), page.Operation)
+	}
+}
+
+// countSealed returns how many parameters of a table are encrypted (cards.md 1.4, more.md C.1).
+func countSealed(rows []contractRow) (n int) {
+	for _, row := range rows {
+		for _, name := range []string{"phone_number", "common_field_list.value", "user_chosen_values", "encrypted_echo_message"} {
+			if row.Name == name || strings.HasSuffix(row.Name, "."+name) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// TestContractRequired: what the page requires is not left out.
+func TestContractRequired(t *testing.T) {
+	t.Parallel()
+	for _, page := range contractPages(t) {
+		for _, row := range slices.Concat(page.PathParams, page.Query, page.Body) {
+			if !row.Required || strings.Contains(row.Name, ".") || row.Type == "integer" && row.Name != "activity_id" {
+				continue
+			}
+			filled := reflect.New(reflect.TypeOf(requests[page.Operation])).Elem()
+			fillAll(filled)
+			for field, value := range filled.Fields() {
+				if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name == row.Name {
+					value.SetZero()
+				}
+			}
+			sent := &recorder{}
+			_, err := do(t.Context(), newClient(t, newServer(t), withTransport(sent)), filled.Interface())
+			assert.ErrorContains(t, err, "("+row.Name+") is required", page.Operation)
+			assert.Nil(t, sent.request, page.Operation)
+		}
+	}
+}
+
+// valueOf returns a JSON value of a row's type.
+func valueOf(t *testing.T, rows []contractRow, row contractRow) any {
+	t.Helper()
+	members := map[string]any{}
+	for _, inner := range rows {
+		if name, isMember := strings.CutPrefix(inner.Name, row.Name+"."); isMember && !strings.Contains(name, ".") {
+			members[name] = valueOf(t, rows, inner)
+		}
+	}
+	switch row.Type {
+	case "string":
+		if strings.HasSuffix(row.Name, "time") {
+			return "2026-08-08T10:00:00+08:00"
+		}
+		if countSealed([]contractRow{row}) == 1 {
+			return strings.TrimSpace(string(readFile(t, "testdata/official/ciphertext.txt")))
+		}
+		return "x"
+	case "integer", "uint32", "uint64":
+		return 1
+	case "boolean":
+		return true
+	case "object":
+		return members
+	case "array of string":
+		return []any{valueOf(t, rows, contractRow{Name: row.Name, Type: "string"})}
+	case "array of object":
+		return []any{members}
+	}
+	require.Fail(t, "unknown type", row.Type)
+	return nil
+}
+
+// TestContractResponses: everything that the page describes of an answer is found in the result.
+func TestContractResponses(t *testing.T) {
+	t.Parallel()
+	for _, page := range contractPages(t) {
+		if len(page.Response) == 0 {
+			continue // a withdrawn page
+		}
+		answer := map[string]any{}
+		for _, row := range page.Response {
+			if !strings.Contains(row.Name, ".") {
+				answer[row.Name] = valueOf(t, page.Response, row)
+			}
+		}
+		data, err := json.Marshal(answer)
+		require.NoError(t, err)
+		result := reflect.New(answers[page.Operation])
+		require.NoError(t, json.Unmarshal(data, result.Interface()), page.Operation)
+		again, err := json.Marshal(result.Interface())
+		require.NoError(t, err)
+		assert.Equal(t, asJSON(t, data), asJSON(t, again), page.Operation)
+	}
+}
+
+// TestContractSamples: the official sample of a request decodes into the request type, and is what the client sends, but
+// for the ciphertexts.
+func TestContractSamples(t *testing.T) {
+	t.Parallel()
+	for _, page := range contractPages(t) {
+		if page.Request.URL == "" {
+			continue
+		}
+		request := reflect.New(reflect.TypeOf(requests[page.Operation]))
+		if page.Request.Body != nil {
+			require.NoError(t, json.Unmarshal(page.Request.Body, request.Interface()), page.Operation)
+		}
+		uri, err := url.Parse(page.Request.URL)
+		require.NoError(t, err)
+		for field, value := range request.Elem().Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			text := uri.Query().Get(name)
+			if field.Tag.Get("in") == "path" || field.Tag.Get("in") == "path,personal" {
+				segments := strings.Split(page.URL, "/")
+				text = strings.Split(uri.Path, "/")[slices.Index(segments, "{"+name+"}")]
+			}
+			if text != "" {
+				_, err := fmt.Sscan(text, value.Addr().Interface())
+				require.NoError(t, err)
+			}
+		}
+		sealAnew(request.Elem())
+		sent := &recorder{}
+		_, err = do(t.Context(), newClient(t, newServer(t), withTransport(sent)), request.Elem().Interface())
+		require.Error(t, err)
+		require.NotNil(t, sent.request, "%s: %v", page.Operation, err)
+		assert.Equal(t, uri.Path, sent.request.URL.Path, page.Operation)
+		assert.Equal(t, uri.Query(), sent.request.URL.Query(), page.Operation)
+		if page.Request.Body != nil {
+			assert.Equal(t, withoutCiphertexts(asJSON(t, page.Request.Body)), withoutCiphertexts(asJSON(t, sent.body)), page.Operation)
+		}
+	}
+}
+
+// sealAnew puts a plaintext into every Sensitive that is set.
+func sealAnew(v reflect.Value) {
+	switch {
+	case v.Type() == reflect.TypeFor[membercard.Sensitive]():
+		if !v.IsZero() {
+			v.Set(reflect.ValueOf(membercard.NewSensitive("secret")))
+		}
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		sealAnew(v.Elem())
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			sealAnew(v.Index(i))
+		}
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[membercard.Timestamp]():
+		for _, field := range v.Fields() {
+			sealAnew(field)
+		}
+	}
+}
+
+// TestContractDocs: limit, date and document id in the comments are those of the pages.
+func TestContractDocs(t *testing.T) {
+	t.Parallel()
+	methods, constants := docs(t)
+	for _, page := range contractPages(t) {
+		rate := "none documented"
+		if page.Rate > 0 {
+			rate = fmt.Sprint(page.Rate)
+		}
+		assert.True(t, strings.HasPrefix(constants["Operation"+string(page.Operation)], rate+" ("+page.Date+")"), page.Operation)
+		doc := strings.Join(strings.Fields(methods[string(page.Operation)]), " ")
+		if page.Rate > 0 {
+			rate += " a second for each merchant number"
+		}
+		assert.Contains(t, doc, "Rate limit: "+rate+" ("+page.Date+").", page.Operation)
+		assert.Contains(t, doc, "Document "+page.Doc+".", page.Operation)
+	}
+}

@@ -1,0 +1,229 @@
+package membercardtest
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// The official pages as data: what each operation takes and answers, its limits and its errors.
+var (
+	//go:embed contract/partner.json
+	partnerPages []byte
+	//go:embed contract/events.json
+	eventPages []byte
+	//go:embed contract/others.json
+	otherPages []byte
+)
+
+// page is an official page of an operation.
+type page struct {
+	Operation  membercard.Operation `json:"operation"`
+	Doc        string               `json:"doc"`
+	Method     string               `json:"method"`
+	URL        string               `json:"url"`
+	Header     []row                `json:"header"`
+	PathParams []row                `json:"path_params"`
+	Query      []row                `json:"query"`
+	Body       []row                `json:"body"`
+	Response   []row                `json:"response"`
+	Errors     []errorRow           `json:"errors"`
+}
+
+// row is a row of a table of parameters. A dot in the name descends into an object or the elements of an array.
+type row struct {
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	Required bool     `json:"required"`
+	Max      int      `json:"max"`
+	Enum     []string `json:"enum"`
+}
+
+// errorRow is a row of a table of errors.
+type errorRow struct {
+	Status  int    `json:"status"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// pages returns the pages of all operations: the partner edition's, and those that are not in it.
+var pages = sync.OnceValue(func() map[membercard.Operation]*page {
+	all := map[membercard.Operation]*page{}
+	for _, data := range [][]byte{partnerPages, otherPages} {
+		var file struct {
+			Operations []*page `json:"operations"`
+		}
+		if err := json.Unmarshal(data, &file); err != nil {
+			panic(err)
+		}
+		for _, p := range file.Operations {
+			all[p.Operation] = p
+		}
+	}
+	return all
+})
+
+// eventRows returns the rows of an event's content by its event type.
+var eventRows = sync.OnceValue(func() map[string][]parameter {
+	var file []struct {
+		EventTypes []string `json:"event_types"`
+		Plaintext  []row    `json:"plaintext"`
+	}
+	if err := json.Unmarshal(eventPages, &file); err != nil {
+		panic(err)
+	}
+	all := map[string][]parameter{}
+	for _, event := range file {
+		for _, eventType := range event.EventTypes {
+			all[eventType] = tree(event.Plaintext, "")
+		}
+	}
+	return all
+})
+
+// source says how sure a refusal is: by which official page, or by what else.
+type source string
+
+const (
+	observed source = "observed"       // in answers of the service on record, or its general rules
+	inferred source = "inferred"       // from the pages, which do not say it
+	house    source = "membercardtest" // of this package, where nothing is known
+)
+
+// kind is the JSON type of a parameter.
+type kind int
+
+const (
+	text kind = iota
+	integer
+	boolean
+	object
+	list
+)
+
+// parameter is a row, with the rows of its members, and with the rules that the sheets know beside the table.
+type parameter struct {
+	name     string
+	kind     kind
+	elements kind // of a list
+	required bool
+	max      int // characters of a text, or of each text in a list
+	enum     []string
+	members  []parameter // of an object, or of the objects in a list
+	rule
+}
+
+// rule is what the text of a page says of a parameter beside its table.
+type rule struct {
+	pattern  *regexp.Regexp
+	isTime   bool // RFC 3339
+	sealed   bool // encrypted
+	min      int  // of an integer
+	most     int  // of an integer, or of the elements of a list
+	least    int  // of the elements of a list
+	required bool // inside an object, where the table cannot say so
+}
+
+// rules holds the rules by the end of a parameter's name. The text of the pages has them, but for the pattern of
+// card_picture_url, which is inferred from the samples.
+var rules = map[string]rule{
+	"user_card_code":                       {pattern: regexp.MustCompile(`^[!-~]+$`)},
+	"card_color":                           {pattern: regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)},
+	"card_picture_url":                     {pattern: regexp.MustCompile(`^https?://([a-z0-9-]+\.)*qpic\.cn/`)},
+	"out_request_no":                       {pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+$`)},
+	"notify_url":                           {pattern: regexp.MustCompile(`^https?://[^?#/\s]+/[^?#\s]*$`)},
+	"limit":                                {min: 1, most: 20},
+	"apply_total":                          {min: 1},
+	"activity_id":                          {min: 1},
+	"product_coupon_stock_list":            {least: 1, most: 200},
+	"available_begin_time":                 {isTime: true},
+	"available_end_time":                   {isTime: true},
+	"begin_time":                           {isTime: true},
+	"end_time":                             {isTime: true},
+	"pickup_time":                          {isTime: true},
+	"valid_date_information.type":          {required: true},
+	"phone_number":                         {sealed: true},
+	"encrypted_echo_message":               {sealed: true},
+	"common_field_list.name":               {required: true},
+	"common_field_list.value":              {sealed: true, required: true},
+	"custom_field_list":                    {most: 1},
+	"custom_field_list.type":               {required: true},
+	"custom_field_list.name":               {required: true},
+	"custom_field_list.values":             {required: true, least: 1, most: 10},
+	"custom_field_list.user_chosen_values": {sealed: true, required: true, least: 1, most: 10},
+}
+
+func ruleFor(name string) rule {
+	for suffix := name; ; {
+		if r, ok := rules[suffix]; ok {
+			return r
+		}
+		_, rest, found := strings.Cut(suffix, ".")
+		if !found {
+			return rule{}
+		}
+		suffix = rest
+	}
+}
+
+// tree turns the flat rows of a table into parameters with members.
+func tree(rows []row, prefix string) []parameter {
+	var parameters []parameter
+	for _, r := range rows {
+		name, isMember := strings.CutPrefix(r.Name, prefix)
+		if !isMember || strings.Contains(name, ".") {
+			continue
+		}
+		p := parameter{name: name, max: r.Max, enum: r.Enum, rule: ruleFor(r.Name)}
+		p.required = r.Required || p.rule.required
+		p.members = tree(rows, r.Name+".")
+		switch r.Type {
+		case "string", "message":
+		case "integer", "uint32", "uint64":
+			p.kind = integer
+		case "boolean":
+			p.kind = boolean
+		case "object":
+			p.kind = object
+		case "array of string":
+			p.kind = list
+		case "array of object":
+			p.kind, p.elements = list, object
+		default:
+			panic(fmt.Sprintf("membercardtest: the pages have a type %q", r.Type))
+		}
+		parameters = append(parameters, p)
+	}
+	return parameters
+}
+
+// documented returns the error row of an operation's page whose message contains a text, or that of another page.
+func documented(operation membercard.Operation, message string) (errorRow, source) {
+	find := func(p *page) (errorRow, bool) {
+		for _, row := range p.Errors {
+			if strings.Contains(plain(row.Message), message) {
+				return row, true
+			}
+		}
+		return errorRow{}, false
+	}
+	if row, ok := find(pages()[operation]); ok {
+		return row, source("documented " + pages()[operation].Doc)
+	}
+	for _, name := range slices.Sorted(maps.Keys(pages())) {
+		if row, ok := find(pages()[name]); ok {
+			return row, source("inferred from " + pages()[name].Doc)
+		}
+	}
+	panic("membercardtest: no page has an error with the text " + message)
+}
+
+// plain replaces the no-break spaces of the pages.
+func plain(text string) string { return strings.ReplaceAll(text, "\u00a0", " ") }
