@@ -20,6 +20,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -430,7 +431,7 @@ func TestWaitersObeyTheirContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newServer(t, membercardtest.WithCertificates())
 		client := server.Client()
-		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent})
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent, Times: 2})
 		start := time.Now()
 		call := func(timeout time.Duration) error {
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -454,7 +455,7 @@ func TestWaitersObeyTheirContexts(t *testing.T) {
 		}
 		group.Wait()
 		assert.NoError(t, call(time.Minute))
-		assert.Equal(t, 2, downloads(server))
+		assert.Equal(t, 3, downloads(server), "the first one had two attempts")
 		assert.Equal(t, 1, count(server, membercard.OperationGetUserCard), "nothing is sent without a key")
 	})
 }
@@ -466,7 +467,7 @@ func TestANotificationHoldsTheSlotForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newServer(t, membercardtest.WithCertificates())
 		client := server.Client()
-		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent, Times: 2})
+		server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultSilent, Times: 4})
 		start := time.Now()
 		_, err := client.ParseNotification(server.NotificationRequest(events()["SYNC_USER_POINT"]))
 		require.ErrorIs(t, err, membercard.ErrSignature)
@@ -481,7 +482,54 @@ func TestANotificationHoldsTheSlotForAWhile(t *testing.T) {
 		_, err = client.GetUserCard(t.Context(), getRequest)
 		require.NoError(t, err)
 		assert.Equal(t, 5*time.Second, time.Since(start))
-		assert.Equal(t, 3, downloads(server))
+		assert.Equal(t, 5, downloads(server), "the first two had two attempts each")
+	})
+}
+
+// TestADownloadThatGoesWrong: what the user's transport does costs one download, and neither the program nor the client.
+func TestADownloadThatGoesWrong(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]func(){
+		"panics":              func() { panic("a transport of the user's") },
+		"ends its goroutine":  runtime.Goexit,
+		"comes back too late": func() { time.Sleep(time.Minute) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newServer(t, membercardtest.WithCertificates())
+			first := true
+			client := newClient(t, server, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Path == "/v3/certificates" && first {
+					first = false
+					wrong()
+				}
+				return server.RoundTrip(r)
+			})))
+			_, err := client.GetUserCard(t.Context(), getRequest)
+			require.ErrorContains(t, err, "the platform certificates could not be downloaded", name)
+			require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown, name)
+			time.Sleep(2 * time.Minute)
+			_, err = client.GetUserCard(t.Context(), getRequest)
+			require.NoError(t, err, name)
+		})
+	}
+}
+
+// TestADownloadTriesTheBackup: a primary host that is silent does not keep the certificates away.
+func TestADownloadTriesTheBackup(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t, membercardtest.WithCertificates())
+		client := newClient(t, server, func(c *membercard.Config) { c.BackupURL = "https://api2.mch.weixin.qq.com" },
+			withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Host == "api.mch.weixin.qq.com" {
+					<-r.Context().Done()
+					return nil, r.Context().Err()
+				}
+				return server.RoundTrip(r)
+			})))
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.NoError(t, err)
+		assert.Equal(t, 1, downloads(server))
 	})
 }
 
@@ -499,7 +547,7 @@ func TestGivingUpCausesNoFlood(t *testing.T) {
 			cancel()
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 		}
-		assert.LessOrEqual(t, downloads(server), int(time.Since(start)/(5*time.Second))+1)
+		assert.LessOrEqual(t, downloads(server), 2*(int(time.Since(start)/(5*time.Second))+1), "each has two attempts")
 		server.ClearFaults()
 		time.Sleep(5 * time.Second)
 		_, err := client.GetUserCard(t.Context(), getRequest)

@@ -54,7 +54,7 @@ func (c *Client) Check(ctx context.Context) []Finding {
 	r := c.keys.downloadRequest()
 	var v verdict
 	for range 2 { // a probe is answered properly the second time
-		a, err := c.sign(ctx, r, 1)
+		a, err := c.sign(ctx, r, 1, nil)
 		if err != nil {
 			text := notSentError(ctx, r.operation, nil, err).Error()
 			if ctx.Err() != nil {

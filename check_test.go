@@ -268,3 +268,17 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckBelievesTheBody: a signed error is one, whatever status it comes with.
+func TestCheckBelievesTheBody(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(`{"code":"SIGN_ERROR","message":"错误的签名"}`), Times: -1})
+	for _, finding := range server.Client().Check(t.Context()) {
+		if finding.Subject == "service" {
+			assert.False(t, finding.OK, finding)
+			return
+		}
+	}
+	require.Fail(t, "nothing was found out about the service")
+}

@@ -293,7 +293,7 @@ func NewTransport() *http.Transport {
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&wire.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}}).DialContext,
 		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second},
 		TLSHandshakeTimeout:    3 * time.Second,
 		MaxIdleConns:           256,
 		MaxIdleConnsPerHost:    128, // Go's default of 2 makes most of 64 concurrent callers reconnect

@@ -169,10 +169,10 @@ func (e *APIError) Is(target error) bool {
 func (e *APIError) Unwrap() error { return e.cause }
 
 // Format writes what Error returns, whatever the verb, so that no field is printed.
-func (e *APIError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+func (e APIError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 // MarshalText returns what Error returns; JSON uses it.
-func (e *APIError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+func (e APIError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // text names the faulty parameter without its value.
 func (d *ErrorDetail) text() string {
@@ -308,10 +308,10 @@ func (e *SignatureError) Is(target error) bool { return target == ErrSignature }
 func (e *SignatureError) Unwrap() error { return e.cause }
 
 // Format writes what Error returns, whatever the verb, so that no field is printed.
-func (e *SignatureError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+func (e SignatureError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 // MarshalText returns what Error returns; JSON uses it.
-func (e *SignatureError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+func (e SignatureError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // callError is a call that ended without a usable answer. Its text holds no URL, and none of the
 // request's values.
@@ -383,7 +383,7 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 		parsed = apiv3.ParseErrorBody(got.body)
 	}
 	e := &APIError{
-		Operation: a.name, StatusCode: got.status, Code: redact.Cut(parsed.Code, 128), Message: limited(parsed.Message),
+		Operation: a.name, StatusCode: got.status, Code: redact.Cut(a.line(parsed.Code), 128), Message: limited(parsed.Message),
 		RequestID: got.header.Get("Request-Id"), Verified: got.trust == proven, Host: a.host.name, Attempts: a.n,
 		Body: evidence(got.body), cause: cause,
 	}

@@ -487,3 +487,59 @@ func FuzzAnswerHeaders(f *testing.F) {
 		}
 	})
 }
+
+// TestAnAnswerThatIsNone: a 101 turns the connection into the body, which no context ends.
+func TestAnAnswerThatIsNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(t, newServer(t), withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			silent, _ := io.Pipe()
+			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Header: http.Header{}, Body: silent, ContentLength: -1, Request: r}, nil
+		})))
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.ErrorContains(t, err, "the status is below 200")
+		_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
+		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	})
+}
+
+// TestACodeThatNobodySigned: a gateway's 408 with the code of a rate limit does not say that nothing was carried out.
+func TestACodeThatNobodySigned(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{302, 408, 499, 502} {
+		server := newServer(t)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnsigned, Status: status, Code: "RATE_LIMITED", AfterEffect: true, Times: -1})
+		_, err := server.Client().ImportUserCardByOpenID(t.Context(), requests[membercard.OperationImportUserCardByOpenID].(membercard.ImportUserCardByOpenIDRequest))
+		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown, status)
+		assert.Equal(t, 1, server.Effects(membercard.OperationImportUserCardByOpenID, "imported"), status)
+	}
+}
+
+// TestNoSignatureIsQuoted: neither that of an earlier attempt, which a cache may answer with, nor what stands in a
+// Location that is no address, nor anything of an error that is printed as a value.
+func TestNoSignatureIsQuoted(t *testing.T) {
+	t.Parallel()
+	var signatures []string
+	status, header := 503, http.Header{}
+	client := newClient(t, newServer(t), withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		_, signature, _ := strings.Cut(r.Header.Get("Authorization"), `signature="`)
+		signature, _, _ = strings.Cut(signature, `"`)
+		signatures = append(signatures, signature)
+		body := fmt.Sprintf(`{"code":%q,"message":"refused %s"}`, signatures[0], signatures[0])
+		return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	})))
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.Len(t, signatures, 3)
+	apiError, ok := errors.AsType[*membercard.APIError](err)
+	require.True(t, ok)
+	data, jsonErr := json.Marshal(*apiError)
+	require.NoError(t, jsonErr)
+	for _, text := range []string{err.Error(), apiError.Code, fmt.Sprintf("%+v %#v", *apiError, *apiError), string(data)} {
+		assert.NotContains(t, text, signatures[0])
+	}
+
+	status, header = 302, http.Header{"Location": {"https://x/%zz?secret=value"}}
+	_, err = client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "a redirect whose Location is no address")
+	assert.NotContains(t, err.Error(), "secret=value")
+}

@@ -1,15 +1,16 @@
 package membercard
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -251,22 +252,40 @@ func (r *keyRing) start(ctx context.Context, d downloads, from origin) <-chan er
 	d.next[from] = d.started.Add(spacing)
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downloadTimeout)
+	var once sync.Once
+	end := func(err error) {
+		once.Do(func() {
+			d.err = err
+			r.slot <- d
+			ended <- err
+		})
+	}
+	late := time.AfterFunc(downloadTimeout+time.Second, func() { end(errDownloadHangs) })
 	go func() {
-		defer cancel()
-		d.err = r.download(ctx)
-		r.slot <- d
-		ended <- d.err
+		err := errDownloadBroken
+		defer func() {
+			_ = recover() // a panic in the user's transport, signer or logger: nobody else could recover it here
+			late.Stop()
+			cancel()
+			end(err)
+		}()
+		err = r.download(ctx)
 	}()
 	return ended
 }
 
+var (
+	errDownloadBroken = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger panicked or ended its goroutine")
+	errDownloadHangs  = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger does not come back")
+)
+
 // download downloads the certificates and keeps them.
 func (r *keyRing) download(ctx context.Context) error {
 	v := r.client.send(WithResponseInfo(ctx, nil), r.downloadRequest(), 1) // what the caller is told is about the call
-	list, err := resultOfCall[certificateList](v)
+	err := v.err
 	var certificates []*x509.Certificate
 	if err == nil {
-		certificates, err = apiv3.OpenCertificates(list.body, r.apiv3Key)
+		certificates, err = apiv3.OpenCertificates(v.answer.body, r.apiv3Key)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -289,16 +308,16 @@ func (r *keyRing) keep(list []*x509.Certificate) {
 }
 
 // certificateList is the answer to a download.
-type certificateList struct{ body []byte }
-
-// UnmarshalJSON keeps the body.
-func (l *certificateList) UnmarshalJSON(body []byte) error {
-	l.body = bytes.Clone(body)
-	return nil
+type certificateList struct {
+	Data []json.RawMessage `json:"data"`
 }
 
 func (r *keyRing) downloadRequest() *request {
-	return &request{operation: downloadCertificates.operation, uri: downloadCertificates.path, keyID: r.public.id, verifier: r.verifyDownload}
+	return &request{
+		operation: downloadCertificates.operation, uri: downloadCertificates.path, keyID: r.public.id,
+		timeout:  min(r.client.attemptTimeout, downloadTimeout*7/10), // leaves time for the backup host
+		verifier: r.verifyDownload,
+	}
 }
 
 // downloadFailure describes a failed download within the error of a call. As text, since certificates that

@@ -324,6 +324,9 @@ func identified(operation membercard.Operation, body []byte) []byte {
 			members[name] = value.Interface()
 		}
 	}
+	if _, list := answers[operation].FieldByName("TotalCount"); list && members["total_count"] == nil {
+		members["total_count"] = 0
+	}
 	for name, value := range map[membercard.Operation][2]string{
 		membercard.OperationInvalidateCard:     {"state", "CARD_INVALID"},
 		membercard.OperationInvalidateUserCard: {"user_card_state", "INVALID"},

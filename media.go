@@ -88,7 +88,7 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 	_ = form.Close()
 	return &request{
 		operation: uploadImage.operation, uri: cmp.Or(in.Path, uploadImage.path), body: body.Bytes(), signed: meta,
-		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), throttle: c.throttle, verifier: c.verifier,
+		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), timeout: c.attemptTimeout, throttle: c.throttle, verifier: c.verifier,
 	}, nil
 }
 

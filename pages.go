@@ -11,7 +11,7 @@ var errSamePage = errors.New("the list does not go on: a page has brought nothin
 
 // all iterates over the elements of pages. list returns one page from an offset on and how many elements there are in
 // all, which is a hint: the end is an empty page, or a page that is not full where the total agrees. key tells elements
-// apart. The first error ends it, and so does a page on which all was there before.
+// apart. The first error ends it, and so does a page on which all was there before, unless the total is reached.
 func all[T any](offset, limit int, list func(offset int) (page []T, total int, err error), key func(*T) string) iter.Seq2[*T, error] {
 	if limit <= 0 {
 		limit = defaultLimit
@@ -20,11 +20,17 @@ func all[T any](offset, limit int, list func(offset int) (page []T, total int, e
 		seen := map[string]bool{}
 		for offset := offset; ; {
 			page, total, err := list(offset)
-			before := len(seen)
+			isNew := false
 			for i := range page {
-				seen[key(&page[i])] = true
+				k := key(&page[i])
+				isNew = isNew || k == "" || !seen[k]
+				seen[k] = true
 			}
-			if err == nil && len(page) > 0 && len(seen) == before {
+			switch {
+			case err != nil:
+			case len(page) == 0 || !isNew && total > 0 && offset >= total: // or one was added in front meanwhile
+				return
+			case !isNew:
 				err = errSamePage
 			}
 			if err != nil {
@@ -36,7 +42,7 @@ func all[T any](offset, limit int, list func(offset int) (page []T, total int, e
 					return
 				}
 			}
-			if offset += len(page); len(page) == 0 || len(page) < limit && offset >= total {
+			if offset += len(page); len(page) < limit && offset >= total {
 				return
 			}
 		}

@@ -153,8 +153,11 @@ func cells(operation membercard.Operation) []cell {
 		otherAnswer("an empty object", `{}`),
 		otherAnswer("another product's answer", `{"refund_id":"50000000382019052709732678859","out_refund_no":"1217752501201407033233368018","status":"SUCCESS"}`),
 		{name: "signed error with status 200", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 404, Code: "NOT_FOUND"}, spoil: setStatus(200), failure: final, inDoubt: true, matches: []error{membercard.ErrNotFound}},
-		{name: "signed rate limit with status 200", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 429, Code: "FREQUENCY_LIMITED"}, spoil: setStatus(200), failure: rateLimited, inDoubt: true, matches: []error{membercard.ErrRateLimited}},
+		{name: "signed rate limit with status 200", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 429, Code: "FREQUENCY_LIMITED"}, spoil: setStatus(200), failure: uncertain, inDoubt: true, matches: []error{membercard.ErrRateLimited}},
 		{name: "signed failure with status 200", fault: membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR"}, spoil: setStatus(200), failure: uncertain, inDoubt: true, matches: []error{membercard.ErrSystem}},
+		{name: "signed success with status 429", fault: membercardtest.Fault{Kind: membercardtest.FaultSlow}, spoil: setStatus(429), failure: final, inDoubt: true, effect: true, matches: []error{membercard.ErrRateLimited}},
+		{name: "signed success with status 408", fault: membercardtest.Fault{Kind: membercardtest.FaultSlow}, spoil: setStatus(408), failure: final, inDoubt: true, effect: true},
+		{name: "signed success with status 503", fault: membercardtest.Fault{Kind: membercardtest.FaultSlow}, spoil: setStatus(503), failure: uncertain, inDoubt: true, effect: true, matches: []error{membercard.ErrSystem}},
 		{name: "signed success with status 404", fault: membercardtest.Fault{Kind: membercardtest.FaultSlow}, spoil: setStatus(404), failure: final, inDoubt: true, effect: true},
 		{name: "nonce with a line feed", fault: membercardtest.Fault{Kind: membercardtest.FaultSlow}, spoil: func(r *http.Response) { r.Header.Set("Wechatpay-Nonce", "n\n") }, failure: final, inDoubt: true, effect: true, matches: []error{membercard.ErrSignature}},
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -30,6 +31,7 @@ type request struct {
 	inQuery     bool                                   // contested parameters are in the query, as the older pages have it
 	in          reflect.Value                          // what the caller asked for, which the answer must repeat
 	plaintexts  []string                               // of the sensitive values in it
+	timeout     time.Duration                          // of one attempt
 	throttle    func(context.Context, Operation) error // nil for none
 	verifier    verifier
 }
@@ -50,7 +52,7 @@ func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQ
 	}
 	return &request{
 		operation: op, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inQuery: inQuery,
-		in: in, plaintexts: s.plaintexts, throttle: c.throttle, verifier: c.verifier,
+		in: in, plaintexts: s.plaintexts, timeout: c.attemptTimeout, throttle: c.throttle, verifier: c.verifier,
 	}, nil
 }
 

@@ -12,14 +12,16 @@ import (
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
 
-// identifiers are the parameters that an answer repeats, if it has them at all. brand_id is not among them: in the
-// official samples it differs.
-var identifiers = []string{"user_card_code", "card_id", "openid", "out_request_no", "record_id", "activity_id", "offset", "echo_message"}
+// identifiers are the parameters that an answer repeats, the one that tells most first. brand_id is not among them: in
+// the official samples it differs.
+var identifiers = []string{
+	"out_request_no", "record_id", "activity_id", "user_card_code", "openid", "card_id", "echo_message", "offset",
+}
 
 // result is what the client knows of an operation's result.
 type result struct {
 	typ     reflect.Type
-	repeats []repeated // identifiers of the request
+	repeats []repeated // identifiers of the request, the one that tells most first
 	needs   []int      // when it repeats none: the texts that it is asked for
 	list    int        // the field with the elements of a page; -1 for none
 	names   []string   // of all members, to tell them from names that Go's decoder takes for the same
@@ -39,6 +41,9 @@ func resultOf(typ reflect.Type, parameters []parameter) result {
 		name, options := jsonName(field)
 		if name == "data" {
 			r.list = out
+			if field.Type.Elem().Kind() != reflect.Struct {
+				continue
+			}
 			for element := range field.Type.Elem().NumField() {
 				name, _ := jsonName(field.Type.Elem().Field(element))
 				r.repeat(name, element, true, parameters)
@@ -50,6 +55,9 @@ func resultOf(typ reflect.Type, parameters []parameter) result {
 			r.needs = append(r.needs, out)
 		}
 	}
+	slices.SortStableFunc(r.repeats, func(a, b repeated) int {
+		return slices.Index(identifiers, a.name) - slices.Index(identifiers, b.name)
+	})
 	if slices.ContainsFunc(r.repeats, func(repeated repeated) bool { return !repeated.ofElement }) {
 		r.needs = nil
 	}
@@ -108,7 +116,7 @@ func (r *request) decode(body []byte) (decoded any, undecoded string, err error)
 		}
 	}
 	if other := r.compare(value.Elem(), body); other != nil {
-		if apiv3.ParseErrorBody(body).Code != "" && !r.shown(value.Elem()) {
+		if apiv3.ParseErrorBody(body).Code != "" && !r.shown(value.Elem(), body) {
 			return nil, "", errIsError
 		}
 		if err == nil || errors.Is(other, errIDs) {
@@ -144,7 +152,7 @@ func (r *request) compare(result reflect.Value, body []byte) error {
 			}
 		}
 	}
-	if !r.shown(result) && (r.repeat != read || len(r.result.needs) > 0 || !r.result.hasAny(body)) {
+	if !r.shown(result, body) {
 		return fmt.Errorf("%w: what it should show is missing", errOtherRequest)
 	}
 	if r.repeat == irreversible && !result.Addr().Interface().(ended).ended() {
@@ -153,31 +161,16 @@ func (r *request) compare(result reflect.Value, body []byte) error {
 	return nil
 }
 
-// shown reports whether a result has one of the identifiers asked for, or what else it is asked for.
-func (r *request) shown(result reflect.Value) bool {
-	for _, id := range r.result.repeats {
-		if !id.ofElement && id.name != "offset" && !result.Field(id.out).IsZero() {
-			return true
-		}
+// shown reports whether a result shows what every answer to the request has: of a page the list or its size, otherwise
+// the identifier that tells most, or the text that it is asked for.
+func (r *request) shown(result reflect.Value, body []byte) bool {
+	if r.result.list >= 0 {
+		return hasMember(body, "data") || hasMember(body, "total_count")
 	}
-	for _, out := range r.result.needs {
-		if result.Field(out).String() != "" {
-			return true
-		}
+	if len(r.result.repeats) > 0 {
+		return !result.Field(r.result.repeats[0].out).IsZero()
 	}
-	return false
-}
-
-// hasAny reports whether a body has a member of the result.
-func (r *result) hasAny(body []byte) bool {
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(body, &members)
-	for name := range members {
-		if slices.Contains(r.names, name) {
-			return true
-		}
-	}
-	return len(r.names) == 0
+	return slices.ContainsFunc(r.result.needs, func(out int) bool { return result.Field(out).String() != "" })
 }
 
 func hasMember(body []byte, name string) bool {

@@ -88,8 +88,8 @@ func TestTheAnswerToTheRequest(t *testing.T) {
 		body      string
 		ok        bool
 	}{
-		{membercard.OperationGetUserCard, `{"user_card_state":"EFFECTIVE"}`, true},
-		{membercard.OperationGetUserCard, `{"user_card_code":null,"card_id":""}`, true},
+		{membercard.OperationGetUserCard, `{"user_card_state":"EFFECTIVE"}`, false},
+		{membercard.OperationGetUserCard, `{"user_card_code":null,"card_id":""}`, false},
 		{membercard.OperationGetUserCard, `{"brand_id":"another","user_card_code":"` + code + `"}`, true},
 		{membercard.OperationGetUserCard, `{}`, false},
 		{membercard.OperationGetUserCard, `{"prepay_id":"wx261153585405162d4d02642eabe7000000"}`, false},
@@ -105,7 +105,12 @@ func TestTheAnswerToTheRequest(t *testing.T) {
 		{membercard.OperationCreatePreAuthToken, `{"expire_time":"2020-05-20T13:29:35.120+08:00"}`, false},
 		{membercard.OperationUploadImage, `{"media_url":"x"}`, true},
 		{membercard.OperationUploadImage, `{"media_id":"x"}`, false},
-		{membercard.OperationUpdateUserCard, `{"card_id":"` + cardID + `"}`, true},
+		{membercard.OperationUpdateUserCard, `{"user_card_code":"` + code + `"}`, true},
+		{membercard.OperationUpdateUserCard, `{"card_id":"` + cardID + `"}`, false},
+		{membercard.OperationImportUserCardByOpenID, `{"card_id":"` + cardID + `","state":"CARD_EFFECTIVE"}`, false},
+		{membercard.OperationCreateUserFeed, `{"card_id":"` + cardID + `","openid":"` + openID + `"}`, false},
+		{membercard.OperationListUserCards, `{"data":null}`, false},
+		{membercard.OperationListUserCards, `{"user_card_code":"B","openid":"B"}`, false},
 		{membercard.OperationUpdateUserCard, `{"user_card_state":"EFFECTIVE"}`, false},
 		{membercard.OperationInvalidateUserCard, `{"user_card_code":"` + code + `","user_card_state":"INVALID"}`, true},
 		{membercard.OperationInvalidateUserCard, `{"user_card_code":"` + code + `","user_card_state":"EFFECTIVE"}`, false},
@@ -152,6 +157,9 @@ func TestPages(t *testing.T) {
 		"negative": {func(o, l int) map[string]any {
 			return map[string]any{"data": page(o, l), "total_count": -1, "offset": o}
 		}, all, false, 3},
+		"one added in front of a full page": {func(o, l int) map[string]any {
+			return map[string]any{"data": page(max(0, o-20), l), "total_count": o, "offset": o}
+		}, 20, false, 2},
 		"huge": {func(o, l int) map[string]any {
 			return map[string]any{"data": page(o, l), "total_count": 1 << 62, "offset": o}
 		}, all, false, 4},

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
@@ -24,7 +25,8 @@ const (
 // attempt is a signed request. sign makes it; nothing changes it.
 type attempt struct {
 	*request
-	n             int // from 1
+	n             int      // from 1
+	before        *attempt // of the same call; nil for none
 	host          *host
 	message       []byte // that was signed, to explain a SIGN_ERROR
 	signature     string // of it, which no text may quote, as gateways do
@@ -33,7 +35,11 @@ type attempt struct {
 
 // line makes text printable, without the secrets of the request and the signature.
 func (a *attempt) line(text string) string {
-	return append(a.secrets(), a.signature).Line(text)
+	secrets := a.secrets()
+	for ; a != nil; a = a.before {
+		secrets = append(secrets, a.signature)
+	}
+	return secrets.Line(text)
 }
 
 // answer is what came, perhaps not all of it. exchange makes it; try adds what verify says.
@@ -78,11 +84,13 @@ type verdict struct {
 // attempt. The error of the verdict that it returns is that of the call.
 func (c *Client) send(ctx context.Context, r *request, first int) verdict {
 	var last verdict
+	var a *attempt
 	for n := first; ; n++ {
-		a, err := c.sign(ctx, r, n)
+		next, err := c.sign(ctx, r, n, a)
 		if err != nil {
 			return verdict{err: r.stopped(ctx, last, err)}
 		}
+		a = next
 		v := c.try(ctx, a)
 		v.inDoubt = v.inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
 		inform(ctx, a, v)
@@ -133,7 +141,7 @@ func (r *request) stopped(ctx context.Context, last verdict, err error) error {
 
 // sign waits for the throttle and makes an attempt. It signs after the wait, so that no signature grows old in a
 // queue, and exactly what will be sent.
-func (c *Client) sign(ctx context.Context, r *request, n int) (*attempt, error) {
+func (c *Client) sign(ctx context.Context, r *request, n int, before *attempt) (*attempt, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -152,7 +160,7 @@ func (c *Client) sign(ctx context.Context, r *request, n int) (*attempt, error) 
 	if err != nil {
 		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
 	}
-	return &attempt{r, n, c.hosts.next(), message, signature, authorization}, ctx.Err() // net/http reports nothing of a request whose context is over
+	return &attempt{r, n, before, c.hosts.next(), message, signature, authorization}, ctx.Err() // net/http reports nothing of a request whose context is over
 }
 
 // setHeaders sets the headers of the request that is sent, with all values in one array.
@@ -192,12 +200,17 @@ func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
 	return a.judge(got)
 }
 
-var errTooLong = errors.New("the answer is too long")
+var (
+	errTooLong  = errors.New("the answer is too long")
+	errNoAnswer = errors.New("the status is below 200, which is no answer")
+
+	errBadLocation = errors.New("the answer is a redirect whose Location is no address")
+)
 
 // exchange sends a request and reads the answer. Beside an error it returns what came, and whether it is certain that
 // nothing was sent.
 func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingSent bool, err error) {
-	attemptCtx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
+	attemptCtx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	again := 0
 	if a.repeat == read && a.n == 1 {
@@ -209,9 +222,15 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		return answer{}, true, err
 	}
 	response, err := c.http.Do(request)
+	if err != nil && strings.Contains(err.Error(), "failed to parse Location header") {
+		err = errBadLocation // the text would hold it
+	}
 	if err == nil {
 		defer response.Body.Close()
 		got = answer{status: response.StatusCode, header: response.Header}
+		if got.status < 200 { // 101: the connection is now the body, which no context ends
+			return got, false, errNoAnswer
+		}
 		limit := maxUnproven
 		if got.isSuccess() && apiv3.ProofOf(got.header).Flaw(time.Now()) == nil {
 			limit = maxBody
@@ -309,13 +328,13 @@ func (a *attempt) judge(got answer) verdict {
 	err := a.apiError(got, nil)
 	v := verdict{answer: got, err: err}
 	switch {
-	case errors.Is(err, ErrRateLimited) && (got.status < 500 || got.trust == proven): // a proxy's 5xx proves nothing
+	case got.trust == proven && err.Code == "" && got.status >= 400 && got.status < 500: // a success whose status was changed
+		v.inDoubt = true
+	case errors.Is(err, ErrRateLimited) && (got.trust == proven || got.status == http.StatusTooManyRequests):
 		v.failure = rateLimited
 	case got.status >= 500, got.status == http.StatusAccepted, got.trust != proven && isOfGateway(got.status):
 		v.failure, v.inDoubt = uncertain, true
 	case got.status < 400: // a redirect, or a success that says nothing
-		v.inDoubt = true
-	case got.trust == proven && err.Code == "": // a success whose status was changed on the way
 		v.inDoubt = true
 	case got.trust == proven && errors.Is(err, ErrInvalidParameter):
 		_, v.misplaced = a.isMisplaced(err.Detail)
@@ -345,10 +364,7 @@ func (a *attempt) judgeSuccess(got answer) verdict {
 	case errors.Is(err, errIsError):
 		err := a.apiError(got, nil)
 		v := verdict{answer: got, err: err, inDoubt: true}
-		switch {
-		case errors.Is(err, ErrRateLimited):
-			v.failure = rateLimited
-		case errors.Is(err, ErrSystem):
+		if errors.Is(err, ErrRateLimited) || errors.Is(err, ErrSystem) {
 			v.failure = uncertain
 		}
 		return v

@@ -35,7 +35,10 @@ func TestTheSourceStartsOneGoroutine(t *testing.T) {
 			case *ast.GoStmt:
 				started = append(started, file)
 			case *ast.Ident:
-				assert.NotContains(t, []string{"InsecureSkipVerify", "AfterFunc"}, n.Name, positions.Position(n.Pos()))
+				assert.NotEqual(t, "InsecureSkipVerify", n.Name, positions.Position(n.Pos()))
+				if n.Name == "AfterFunc" { // it starts one, too
+					started = append(started, file+" later")
+				}
 			case *ast.SelectorExpr:
 				if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" {
 					assert.NotEqual(t, "Sleep", n.Sel.Name, positions.Position(n.Pos()))
@@ -47,5 +50,5 @@ func TestTheSourceStartsOneGoroutine(t *testing.T) {
 		})
 	}
 	require.Greater(t, read, 8)
-	assert.Equal(t, []string{"keyring.go"}, started)
+	assert.Equal(t, []string{"keyring.go later", "keyring.go"}, started)
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -84,7 +85,14 @@ func (s *Sent) gotConn(info httptrace.GotConnInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.connected, s.conn = true, info.Conn
-	s.resend()
+	if s.resend(); s.refused && !isHTTP2(info.Conn) { // where the transport may write although the context is over
+		_ = info.Conn.Close()
+	}
+}
+
+func isHTTP2(conn net.Conn) bool {
+	c, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && c.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 func (s *Sent) wroteHeaders() {
