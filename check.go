@@ -45,10 +45,10 @@ func untried(subject, text string) Finding {
 }
 func problem(subject, text string) Finding { return Finding{Subject: subject, Text: text} }
 
-// Check looks at the configuration and makes one signed read, the download of the platform certificates,
-// which every merchant number may make. It is for the start of a program or a doctor's command: when
-// everything is OK, the service accepts this client's signatures and this client can verify the answers.
-// The client keeps the certificates. Permissions for the product show only when a method is called.
+// Check looks at the configuration and makes two calls that every merchant number may make: the download of the platform
+// certificates, and [Client.SecurityEcho] with an encrypted value. It is for the start of a program or a doctor's command:
+// when everything is OK, the service accepts this client's signatures, this client can verify the answers, and each opens
+// what the other encrypts. The client keeps the certificates. Permissions for the product show only when a method is called.
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}
 	r := c.keys.downloadRequest()
@@ -81,7 +81,34 @@ func (c *Client) Check(ctx context.Context) []Finding {
 	if !v.answer.date().IsZero() {
 		findings = append(findings, checkClock(v.answer.date()))
 	}
+	if service.OK {
+		findings = append(findings, c.checkEncryption(ctx))
+	}
 	return findings
+}
+
+// checkEncryption has the service echo a value that is encrypted both ways.
+func (c *Client) checkEncryption(ctx context.Context) Finding {
+	const subject = "encryption"
+	const message = "membercard"
+	echo, err := c.SecurityEcho(ctx, SecurityEchoRequest{EchoMessage: message, EncryptedEchoMessage: NewSensitive(message)})
+	if err != nil {
+		apiError, answered := errors.AsType[*APIError](err)
+		switch {
+		case answered && apiError.Verified && errors.Is(err, ErrInvalidParameter):
+			return problem(subject, err.Error()+"; is PublicKey that of PublicKeyID?")
+		case answered && apiError.Verified && !errors.Is(err, ErrRateLimited) && !errors.Is(err, ErrSystem):
+			return problem(subject, err.Error())
+		}
+		return untried(subject, err.Error())
+	}
+	switch text, err := c.Decrypt(echo.EncryptedEchoMessage); {
+	case err != nil:
+		return problem(subject, "what WeChat Pay encrypts for the merchant does not open: "+err.Error()+"; is PrivateKey that of the certificate in use, or does another belong into PreviousKeys?")
+	case text != message:
+		return problem(subject, "WeChat Pay has echoed another text than it was sent")
+	}
+	return good(subject, "WeChat Pay opens what is encrypted for it, and this client what WeChat Pay encrypts")
 }
 
 // checkCertificate looks at the merchant's certificate. [New] has made sure that it belongs to the key.

@@ -95,6 +95,7 @@ func ExampleClient_Check() {
 	// PublicKey
 	// APIv3Key
 	// clock
+	// encryption
 }
 
 // The service answers what it is sent: keys, encryption and signatures work both ways.

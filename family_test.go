@@ -288,4 +288,6 @@ func TestTokenReachesTheComponent(t *testing.T) {
 	data, err := json.Marshal(token)
 	require.NoError(t, err)
 	assert.Contains(t, string(data), token.Token)
+	assert.Equal(t, "token="+token.Token+"&scene=CARD_MEMBER", token.QueryString())
+	assert.Equal(t, "token=a%2Fb%26c&scene=CARD_MEMBER", (&membercard.Token{Token: "a/b&c"}).QueryString())
 }

@@ -67,6 +67,13 @@ const (
 	PointsExchangeStateFail    PointsExchangeState = "POINT_EXCHANGE_COUPON_FAIL"    // it was not: give the points back
 )
 
+// The types of stock (商品券批次类型) that ProductCouponStockType names.
+const (
+	ProductCouponStockTypeBusiFavor  = "PRODUCT_COUPON_STOCK_TYPE_BUSI_FAVOR"  // made of merchant coupons (商家券)
+	ProductCouponStockTypeCashFavor  = "PRODUCT_COUPON_STOCK_TYPE_CASH_FAVOR"  // made of cash coupons (代金券)
+	ProductCouponStockTypeBrandFavor = "PRODUCT_COUPON_STOCK_TYPE_BRAND_FAVOR" // product coupons 2.0 (商品券)
+)
+
 // PointsExchange is a swap of points for a coupon (积分兑券) after the merchant's word. What has no comment here is
 // as in [ConfirmPointsExchangeRequest] or [PointsExchangeRequested].
 type PointsExchange struct {

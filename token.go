@@ -2,6 +2,7 @@ package membercard
 
 import (
 	"context"
+	"net/url"
 )
 
 // CreatePreAuthTokenRequest says who is to join what. All fields are required.
@@ -15,6 +16,12 @@ type CreatePreAuthTokenRequest struct {
 type Token struct {
 	Token      string    `json:"token"`                // at most 32 characters
 	ExpireTime Timestamp `json:"expire_time,omitzero"` // when it can no longer be used
+}
+
+// QueryString returns what opens the joining component (入会组件): the queryString of wx.openBusinessView with the
+// businessType wxpayCardMember, in a mini program and, by wx.invoke, in an H5 page.
+func (t *Token) QueryString() string {
+	return "token=" + url.QueryEscape(t.Token) + "&scene=CARD_MEMBER"
 }
 
 // CreatePreAuthToken makes the token with which a mini program or an H5 page opens the joining component (入会组件预授权).
