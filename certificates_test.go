@@ -496,10 +496,9 @@ func TestADownloadThatGoesWrong(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := newServer(t, membercardtest.WithCertificates())
-			first := true
+			var begun atomic.Bool
 			client := newClient(t, server, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-				if r.URL.Path == "/v3/certificates" && first {
-					first = false
+				if r.URL.Path == "/v3/certificates" && begun.CompareAndSwap(false, true) {
 					wrong()
 				}
 				return server.RoundTrip(r)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
 // contractPage is an official page as membercardtest/contract has it.
@@ -253,6 +254,40 @@ func TestContractResponses(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, asJSON(t, data), asJSON(t, again), page.Operation)
 	}
+}
+
+// TestContractEvents: everything that the page describes of a notification's content is found in the event.
+func TestContractEvents(t *testing.T) {
+	t.Parallel()
+	var pages []struct {
+		EventTypes []string      `json:"event_types"`
+		Plaintext  []contractRow `json:"plaintext"`
+	}
+	require.NoError(t, json.Unmarshal(readFile(t, "membercardtest/contract/events.json"), &pages))
+	seen := 0
+	for _, page := range pages {
+		content := map[string]any{}
+		for _, row := range page.Plaintext {
+			if !strings.Contains(row.Name, ".") {
+				content[row.Name] = valueOf(t, page.Plaintext, row)
+			}
+		}
+		data, err := json.Marshal(content)
+		require.NoError(t, err)
+		for _, eventType := range page.EventTypes {
+			server := newServer(t)
+			notification, err := server.Client().ParseNotification(server.NotificationRequest(
+				&membercard.UnknownEvent{Plaintext: data}, membercardtest.NotificationEventType(eventType)))
+			require.NoError(t, err, eventType)
+			_, unknown := notification.Event.(*membercard.UnknownEvent)
+			assert.False(t, unknown, eventType)
+			again, err := json.Marshal(notification.Event)
+			require.NoError(t, err)
+			assert.Equal(t, asJSON(t, data), asJSON(t, again), eventType)
+			seen++
+		}
+	}
+	assert.Equal(t, 4, seen)
 }
 
 // TestContractSamples: the official sample of a request decodes into the request type, and is what the client sends, but

@@ -17,8 +17,6 @@ import (
 var (
 	//go:embed contract/partner.json
 	partnerPages []byte
-	//go:embed contract/events.json
-	eventPages []byte
 	//go:embed contract/others.json
 	otherPages []byte
 )
@@ -65,24 +63,6 @@ var pages = sync.OnceValue(func() map[membercard.Operation]*page {
 		}
 		for _, p := range file.Operations {
 			all[p.Operation] = p
-		}
-	}
-	return all
-})
-
-// eventRows returns the rows of an event's content by its event type.
-var eventRows = sync.OnceValue(func() map[string][]parameter {
-	var file []struct {
-		EventTypes []string `json:"event_types"`
-		Plaintext  []row    `json:"plaintext"`
-	}
-	if err := json.Unmarshal(eventPages, &file); err != nil {
-		panic(err)
-	}
-	all := map[string][]parameter{}
-	for _, event := range file {
-		for _, eventType := range event.EventTypes {
-			all[eventType] = tree(event.Plaintext, "")
 		}
 	}
 	return all

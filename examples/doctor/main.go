@@ -1,8 +1,10 @@
 // Doctor looks for what is wrong with a configuration: it reads the usual key files, makes one signed
 // request and says in words what it found and what to do. With -brand it also asks for that brand's card
-// templates, which shows whether the merchant number may use the product. It changes nothing.
+// templates, which shows whether the merchant number may use the product. With -notify-url it has WeChat Pay send a
+// notification there, listens for it on -addr, and says what arrived or what is in the way. It changes nothing.
 //
-//	go run ./examples/doctor -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... [-brand 1004]
+//	go run ./examples/doctor -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... [-brand 1004] \
+//		[-notify-url https://merchant.example/notify -addr :8080]
 //
 // The folder has apiclient_key.pem, apiclient_cert.pem and pub_key.pem from the merchant platform, and
 // apiv3_key.txt with the APIv3 key, where there is one. Without flags it examines the fake WeChat Pay.
@@ -10,16 +12,20 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/examples/internal/account"
+	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
 func main() {
@@ -35,6 +41,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	whose := account.Register(flags)
 	brand := flags.String("brand", "", "also read the card templates of the brand with this `id`")
+	notifyURL := flags.String("notify-url", "", "have WeChat Pay send a notification to this `URL`, which must lead to -addr")
+	addr := flags.String("addr", ":8080", "listen for the notification on this `address`")
 	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
@@ -66,6 +74,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *brand != "" && problems == 0 {
 		report(checkBrand(ctx, client, *brand))
 	}
+	if *notifyURL != "" && problems == 0 {
+		report(checkNotification(ctx, client, server, *notifyURL, *addr))
+	}
 	if problems > 0 {
 		return fmt.Errorf("%d problem(s)", problems)
 	}
@@ -86,4 +97,65 @@ func checkBrand(ctx context.Context, client *membercard.Client, brand string) me
 		advice = "; is this the id of a brand that authorised this service provider?"
 	}
 	return membercard.Finding{Subject: "brand", Text: err.Error() + advice}
+}
+
+// patience is how long the notification may take. WeChat Pay delivers it at once, and again after 15 s.
+const patience = 20 * time.Second
+
+// checkNotification has WeChat Pay echo a message to notifyURL, and waits for it on addr. A fake is told to deliver it.
+func checkNotification(ctx context.Context, client *membercard.Client, fake *membercardtest.Server, notifyURL, addr string) membercard.Finding {
+	bad := func(text string) membercard.Finding { return membercard.Finding{Subject: "notification", Text: text} }
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return bad(err.Error() + "; is another program listening there?")
+	}
+	message := rand.Text()
+	arrived, refused := make(chan *membercard.SecurityEchoed, 1), make(chan error, 1)
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		notification, err := client.ParseNotification(r)
+		if err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+			select {
+			case refused <- err:
+			default:
+			}
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+		if echo, ok := notification.Event.(*membercard.SecurityEchoed); ok && echo.EchoMessage == message {
+			select {
+			case arrived <- echo:
+			default:
+			}
+		}
+	})}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+
+	_, err = client.SecurityEcho(ctx, membercard.SecurityEchoRequest{
+		EchoMessage: message, EncryptedEchoMessage: membercard.NewSensitive(message), NotifyURL: notifyURL,
+	})
+	if err != nil {
+		return bad(err.Error())
+	}
+	if fake != nil {
+		_, _ = fake.Notify(ctx, &membercard.SecurityEchoed{EchoMessage: message, EncryptEchoMessage: membercard.NewSensitive(message)})
+	}
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	select {
+	case echo := <-arrived:
+		if text, err := client.Decrypt(echo.EncryptEchoMessage); err != nil || text != message {
+			return bad("it arrived and verifies, but what is encrypted in it does not open with PrivateKey")
+		}
+		return membercard.Finding{Subject: "notification", OK: true, Text: "it arrived, verifies and opens"}
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-refused:
+		return bad("what arrived does not verify: " + err.Error())
+	default:
+	}
+	return bad("nothing arrived on " + addr + "; does -notify-url lead here from the Internet, does a firewall let WeChat Pay through, and is an APIv3 key set on the merchant platform?")
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -213,4 +215,31 @@ func TestHealthy(t *testing.T) {
 	text, err := p.examine()
 	require.NoError(t, err)
 	assert.Contains(t, text, "brand: card templates: 1")
+}
+
+// TestNotification: the whole way of a notification is examined, and what is in the way named.
+func TestNotification(t *testing.T) {
+	free := func() string {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer listener.Close()
+		return listener.Addr().String()
+	}
+	addr := free()
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-notify-url", "http://" + addr + "/notify", "-addr", addr}, &out), out.String())
+	assert.Contains(t, out.String(), "ok      notification: it arrived, verifies and opens")
+
+	out.Reset()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	require.Error(t, run(ctx, []string{"-notify-url", "http://" + free() + "/notify", "-addr", addr}, &out))
+	assert.Contains(t, out.String(), "PROBLEM notification: nothing arrived on "+addr)
+
+	taken, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	defer taken.Close()
+	out.Reset()
+	require.Error(t, run(t.Context(), []string{"-notify-url", "http://" + addr + "/notify", "-addr", addr}, &out))
+	assert.Contains(t, out.String(), "is another program listening there?")
 }
