@@ -48,7 +48,8 @@ func (t CellTemplate) Cell(values ...string) (string, error) {
 	if len(values) != len(places) {
 		return "", fmt.Errorf("membercard: Cell: template %d has %d places, not %d", t, len(places), len(values))
 	}
-	cell := strconv.Itoa(int(t))
+	var cell strings.Builder
+	cell.WriteString(strconv.Itoa(int(t)))
 	for i, value := range values {
 		switch {
 		case value == "":
@@ -58,9 +59,9 @@ func (t CellTemplate) Cell(values ...string) (string, error) {
 		case places[i] == 'S' && len(value) > 7:
 			return "", fmt.Errorf("membercard: Cell: value %d is the id of a text, of at most 7 characters", i+1)
 		}
-		cell += "_" + value
+		cell.WriteString("_" + value)
 	}
-	return cell, nil
+	return cell.String(), nil
 }
 
 // CreateUserFeedRequest describes a feed entry. All fields are required.

@@ -251,7 +251,7 @@ func (n *notification) content(event membercard.Event, appID string) (originalTy
 		for name, value := range map[string]string{
 			"record_id": e.RecordID, "brand_id": e.BrandID, "card_id": e.CardID, "appid": cmp.Or(e.AppID, appID), "openid": e.OpenID,
 			"user_card_code": e.UserCardCode, "exchange_coupon_template_id": e.ExchangeCouponTemplateID,
-			"product_coupon_id": e.ProductCouponID, "product_coupon_stock_type": string(e.ProductCouponStockType), "stock_id": e.StockID,
+			"product_coupon_id": e.ProductCouponID, "product_coupon_stock_type": e.ProductCouponStockType, "stock_id": e.StockID,
 		} {
 			if value != "" {
 				members[name] = value

@@ -374,6 +374,9 @@ func (c *checker) check(p parameter, location, field string, value any) (any, *p
 	case text:
 		t, ok := value.(string)
 		if !ok {
+			if p.sealed { // it may be the value in clear
+				value = nil
+			}
 			return nil, paramViolation(location, field, value, "must be a string")
 		}
 		return c.checkString(p, location, field, t)

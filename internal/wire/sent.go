@@ -85,7 +85,7 @@ func (s *Sent) gotConn(info httptrace.GotConnInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.connected, s.conn = true, info.Conn
-	if s.resend(); s.refused && !isHTTP2(info.Conn) { // where the transport may write although the context is over
+	if s.resend(); s.refused && info.Conn != nil && !isHTTP2(info.Conn) { // where the transport may write although the context is over
 		_ = info.Conn.Close()
 	}
 }

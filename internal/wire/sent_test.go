@@ -161,3 +161,32 @@ func TestLeave(t *testing.T) {
 	}
 	assert.False(t, Watch(t.Context(), nil, 0).Leave()) // there is no connection
 }
+
+// protocolConn is a connection over TLS that speaks a protocol.
+type protocolConn struct {
+	net.Conn
+	protocol string
+	closed   bool
+}
+
+func (c *protocolConn) ConnectionState() tls.ConnectionState {
+	return tls.ConnectionState{NegotiatedProtocol: c.protocol}
+}
+
+func (c *protocolConn) Close() error { c.closed = true; return nil }
+
+// TestRefusedConnection: over HTTP/1.1 the transport may write to a kept connection although the context is over; over
+// HTTP/2 the connection is everybody's.
+func TestRefusedConnection(t *testing.T) {
+	for protocol, closed := range map[string]bool{"": true, "http/1.1": true, "h2": false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		sent := Watch(ctx, cancel, 0)
+		trace := httptrace.ContextClientTrace(sent)
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+		trace.GetConn("host")
+		conn := &protocolConn{protocol: protocol}
+		trace.GotConn(httptrace.GotConnInfo{Conn: conn})
+		assert.True(t, sent.Refused())
+		assert.Equal(t, closed, conn.closed, protocol)
+	}
+}
