@@ -205,6 +205,7 @@ var (
 	errNoAnswer = errors.New("the status is below 200, which is no answer")
 
 	errBadLocation = errors.New("the answer is a redirect whose Location is no address")
+	errLeft        = fmt.Errorf("%w: another call had it, and closed the silent connection that both were on", ErrAttemptTimeout)
 )
 
 // exchange sends a request and reads the answer. Beside an error it returns what came, and whether it is certain that
@@ -255,8 +256,8 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		if sent.Leave() {
 			c.http.CloseIdleConnections() // which may be as dead
 		}
-	case sent.Left(): // another attempt had waited for an answer in vain
-		err = ErrAttemptTimeout
+	case sent.Left():
+		err = errLeft
 	}
 	return got, got.status == 0 && sent.Nothing(), err
 }

@@ -15,6 +15,8 @@ import (
 // ErrSentOnce ends an attempt whose request was written whole and is about to be sent again by the transport.
 var ErrSentOnce = errors.New("the connection failed after the request was sent; it is not sent again without a new signature")
 
+var errTooOften = errors.New("the transport began anew with the request too often")
+
 // maxRestarts bounds how often the transport may begin anew with a request that it did not write whole.
 const maxRestarts = 3
 
@@ -128,8 +130,12 @@ func (s *Sent) body(get func() (io.ReadCloser, error)) func() (io.ReadCloser, er
 	return func() (io.ReadCloser, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.restarts++; !s.whole.IsZero() || s.restarts > maxRestarts {
+		s.restarts++
+		switch {
+		case !s.whole.IsZero():
 			return nil, ErrSentOnce
+		case s.restarts > maxRestarts:
+			return nil, errTooOften
 		}
 		return get()
 	}

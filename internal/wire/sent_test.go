@@ -66,7 +66,7 @@ func TestSent(t *testing.T) {
 		{"get got headers whole again", 0, false, ErrSentOnce, false},
 		{"get got headers whole again", 1, false, ErrSentOnce, false},
 		{"get got again again again", 0, false, failed, false},
-		{"get got again again again again", 0, false, ErrSentOnce, false},
+		{"get got again again again again", 0, false, errTooOften, false},
 		{"get got headers whole get", 0, false, failed, true},
 		{"get got headers whole got", 0, false, failed, true},
 		{"get got headers whole get got headers", 1, false, failed, false},
