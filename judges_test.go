@@ -15,7 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/wechatpay-apiv3/wechatpay-go/core"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/verifiers"
+	"github.com/wechatpay-apiv3/wechatpay-go/core/consts"
+	"github.com/wechatpay-apiv3/wechatpay-go/core/downloader"
+	"github.com/wechatpay-apiv3/wechatpay-go/core/notify"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/option"
+	"github.com/wechatpay-apiv3/wechatpay-go/services/fileuploader"
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
 
 	"github.com/wechatpay-cards/membercard"
@@ -119,4 +123,41 @@ func TestOfficialVerifierAcceptsOurSignatures(t *testing.T) {
 		verifier := verifiers.NewSHA256WithRSAPubkeyVerifier(items["serial_no"], server.Config().PrivateKey.(*rsa.PrivateKey).PublicKey)
 		assert.NoError(t, verifier.Verify(context.Background(), membercardtest.CertificateSerial, message, items["signature"]), operation)
 	}
+}
+
+// TestOfficialToolsAgainstTheFake: the official certificate downloader, uploader and notification handler.
+func TestOfficialToolsAgainstTheFake(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithCertificates())
+	config := server.Config()
+	downloading, err := core.NewClient(t.Context(),
+		option.WithMerchantCredential(config.MchID, config.CertificateSerial, config.PrivateKey.(*rsa.PrivateKey)),
+		option.WithoutValidator(), option.WithHTTPClient(config.HTTPClient))
+	require.NoError(t, err)
+	certificates, err := downloader.NewCertificateDownloaderWithClient(t.Context(), downloading, membercardtest.APIv3Key)
+	require.NoError(t, err)
+	require.Len(t, certificates.GetAll(t.Context()), 1)
+
+	client, err := core.NewClient(t.Context(),
+		option.WithMerchantCredential(config.MchID, config.CertificateSerial, config.PrivateKey.(*rsa.PrivateKey)),
+		option.WithVerifier(verifiers.NewSHA256WithRSAVerifier(certificates)), option.WithHTTPClient(config.HTTPClient))
+	require.NoError(t, err)
+	uploader := fileuploader.MarketingImageUploader{Client: client}
+	uploaded, _, err := uploader.Upload(t.Context(), bytes.NewReader(picture), "card.png", consts.ImagePNG)
+	require.NoError(t, err)
+	got, ok := server.Picture(*uploaded.MediaUrl)
+	require.True(t, ok)
+	assert.Equal(t, picture, got)
+
+	handler, err := notify.NewRSANotifyHandler(membercardtest.APIv3Key, verifiers.NewSHA256WithRSAVerifier(certificates))
+	require.NoError(t, err)
+	var content map[string]any
+	event := &membercard.PointsSyncRequested{BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code}
+	notification, err := handler.ParseNotifyRequest(t.Context(), server.NotificationRequest(event), &content)
+	require.NoError(t, err)
+	assert.Equal(t, "BRAND_MEMBER_CARD_SP.SYNC_USER_POINT", notification.EventType)
+	assert.Equal(t, map[string]any{"brand_id": brandID, "card_id": cardID, "openid": openID, "user_card_code": code}, content)
+	_, err = handler.ParseNotifyRequest(t.Context(),
+		server.NotificationRequest(event, membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultProbe})), &content)
+	require.Error(t, err)
 }
