@@ -142,7 +142,7 @@ func (s *Server) signingKey(named string) (key *rsa.PrivateKey, id string) {
 // sealingKey returns the private half of the key that a request names, nil when it names none that is in
 // the list. A request that names none is taken to mean the key that answers are signed with.
 func (s *Server) sealingKey(named string) *rsa.PrivateKey {
-	if named == "" || named == s.keyID {
+	if named == "" || named == s.keyID && (len(s.certificates) == 0 || s.switching) {
 		return s.key
 	}
 	for _, c := range s.certificates {
