@@ -406,3 +406,28 @@ func TestFaultsWithCertificates(t *testing.T) {
 		require.NoError(t, rsa.VerifyPKCS1v15(certificates[0].PublicKey.(*rsa.PublicKey), crypto.SHA256, digest[:], signature), kind)
 	}
 }
+
+// TestRotateMerchantKey: the old certificate signs on, and what is encrypted is for the new one.
+func TestRotateMerchantKey(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	before := server.Config()
+	server.RotateMerchantKey()
+	after := server.Config()
+	assert.NotEqual(t, before.CertificateSerial, after.CertificateSerial)
+
+	old, err := membercard.New(before)
+	require.NoError(t, err)
+	card, err := old.GetUserCard(t.Context(), get)
+	require.NoError(t, err, "the old certificate is still valid")
+	_, err = old.Decrypt(card.PhoneNumber)
+	require.Error(t, err)
+
+	after.PreviousKeys = append(after.PreviousKeys, before.PrivateKey.(*rsa.PrivateKey))
+	client, err := membercard.New(after)
+	require.NoError(t, err)
+	text, err := client.Decrypt(card.PhoneNumber)
+	require.NoError(t, err)
+	assert.Equal(t, "13800000000", text)
+	assert.NotPanics(t, func() { server.AddUserCard(membercard.UserCard{OpenID: "o-2", PhoneNumber: card.PhoneNumber}) }, "seeds may be from answers")
+}

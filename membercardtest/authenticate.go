@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ const (
 // authenticate checks a request's signature, with code of this package's own. A request that comes
 // again with the same bytes was answered before.
 func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce, repeated bool, _ *problem) {
-	items, digest, refused := checkSignature(request, body)
+	items, digest, refused := s.checkSignature(request, body)
 	if refused != nil {
 		return nil, false, refused
 	}
@@ -48,7 +49,7 @@ func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce,
 }
 
 // checkSignature returns the items of the Authorization header and the digest of the signed message.
-func checkSignature(request *http.Request, body []byte) (items map[string]string, digest [32]byte, _ *problem) {
+func (s *Server) checkSignature(request *http.Request, body []byte) (items map[string]string, digest [32]byte, _ *problem) {
 	headers := request.Header.Values("Authorization")
 	if len(headers) != 1 {
 		return nil, digest, unauthorized("HTTP 头缺少 Authorization，或重复", "there must be one Authorization header")
@@ -64,7 +65,8 @@ func checkSignature(request *http.Request, body []byte) (items map[string]string
 	if items["mchid"] != MchID {
 		return nil, digest, unauthorized("商户号错误，请检查 mchid", "mchid is not the merchant number")
 	}
-	if !strings.EqualFold(items["serial_no"], CertificateSerial) {
+	at := slices.IndexFunc(s.merchants, func(c merchantCertificate) bool { return strings.EqualFold(items["serial_no"], c.serial) })
+	if at < 0 {
 		return nil, digest, unauthorized("商户API证书序列号错误，请检查 serial_no", "serial_no is not the serial number of the merchant API certificate")
 	}
 	seconds, err := strconv.ParseUint(items["timestamp"], 10, 62)
@@ -76,9 +78,10 @@ func checkSignature(request *http.Request, body []byte) (items map[string]string
 	}
 	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
 	digest = sha256.Sum256([]byte(message))
+	key := &s.merchants[at].key.PublicKey
 	signature, err := base64.StdEncoding.DecodeString(items["signature"])
-	if err != nil || rsa.VerifyPKCS1v15(&merchantKey().PublicKey, crypto.SHA256, digest[:], signature) != nil {
-		mistake := findMistake(signature, request, items, body)
+	if err != nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) != nil {
+		mistake := findMistake(key, signature, request, items, body)
 		return nil, digest, signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message[:min(len(message), 2000)]),
 			newSignInformation(request, message, body))
 	}
@@ -122,12 +125,12 @@ func signAnswer(key *rsa.PrivateKey, timestamp, nonce string, body []byte) strin
 	return base64.StdEncoding.EncodeToString(signature)
 }
 
-// sealForMerchant encrypts a sensitive value of an answer.
-func sealForMerchant(plaintext string) string {
+// sealFor encrypts a sensitive value of an answer for the merchant.
+func sealFor(merchant *rsa.PublicKey, plaintext string) string {
 	if plaintext == "" {
 		return ""
 	}
-	ciphertext, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &merchantKey().PublicKey, []byte(plaintext), nil) //nolint:gosec // see above
+	ciphertext, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, merchant, []byte(plaintext), nil) //nolint:gosec // see above
 	if err != nil {
 		panic(err)
 	}
@@ -151,8 +154,8 @@ func unseal(key *rsa.PrivateKey, ciphertext string) (string, error) {
 }
 
 // findMistake recovers what was signed, and says so when it is one of the usual wrong forms.
-func findMistake(signature []byte, request *http.Request, items map[string]string, body []byte) string {
-	digest := recoverDigest(signature)
+func findMistake(key *rsa.PublicKey, signature []byte, request *http.Request, items map[string]string, body []byte) string {
+	digest := recoverDigest(key, signature)
 	if digest == nil {
 		return " (it was not made with the merchant's key)"
 	}
@@ -217,8 +220,7 @@ func encodings(body []byte) []string {
 }
 
 // recoverDigest undoes the padding of a PKCS #1 v1.5 signature of SHA-256.
-func recoverDigest(signature []byte) []byte {
-	key := &merchantKey().PublicKey
+func recoverDigest(key *rsa.PublicKey, signature []byte) []byte {
 	if len(signature) != key.Size() {
 		return nil
 	}

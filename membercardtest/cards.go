@@ -1,6 +1,7 @@
 package membercardtest
 
 import (
+	"crypto/rsa"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -164,22 +165,22 @@ func (u *userCard) state(now time.Time) string {
 }
 
 // answer returns the card as it is sent: sensitive values sealed for the merchant.
-func (u *userCard) answer() userCard {
+func (u *userCard) answer(merchant *rsa.PublicKey) userCard {
 	sealed := *u
 	sealed.UserCardState = u.state(time.Now())
-	sealed.PhoneNumber = sealForMerchant(u.PhoneNumber)
+	sealed.PhoneNumber = sealFor(merchant, u.PhoneNumber)
 	if u.UserInformation != nil {
 		info := userInfo{
 			CommonFieldList: slices.Clone(u.UserInformation.CommonFieldList),
 			CustomFieldList: slices.Clone(u.UserInformation.CustomFieldList),
 		}
 		for i := range info.CommonFieldList {
-			info.CommonFieldList[i].Value = sealForMerchant(info.CommonFieldList[i].Value)
+			info.CommonFieldList[i].Value = sealFor(merchant, info.CommonFieldList[i].Value)
 		}
 		for i, custom := range info.CustomFieldList {
 			values := make([]string, len(custom.UserChosenValues))
 			for j, value := range custom.UserChosenValues {
-				values[j] = sealForMerchant(value)
+				values[j] = sealFor(merchant, value)
 			}
 			info.CustomFieldList[i].UserChosenValues = values
 		}
@@ -242,7 +243,7 @@ func (s *Server) listUserCards(in input) (any, *problem) {
 	cut := paginate(found, in)
 	answer := listPage[userCard]{TotalCount: cut.TotalCount, Offset: cut.Offset, Limit: cut.Limit}
 	for _, u := range cut.Data {
-		answer.Data = append(answer.Data, u.answer())
+		answer.Data = append(answer.Data, u.answer(s.merchant()))
 	}
 	return answer, nil
 }
@@ -262,7 +263,7 @@ func (s *Server) getUserCard(in input) (any, *problem) {
 	if refused != nil {
 		return nil, refused
 	}
-	return u.answer(), nil
+	return u.answer(s.merchant()), nil
 }
 
 // userCardChange is what several operations can set on a user card.
@@ -430,7 +431,7 @@ func (s *Server) updateUserCard(in input) (any, *problem) {
 		return nil, in.refuse("用户卡状态不正确", "the card is not effective but "+state)
 	}
 	change.apply(u)
-	return u.answer(), nil
+	return u.answer(s.merchant()), nil
 }
 
 // findMember finds the card that a user has of a template, in this state.
@@ -476,7 +477,7 @@ func (s *Server) confirmUserCard(in input) (any, *problem) {
 	if change.UserCardConfirmState == "CREATE_CARD_FAIL" {
 		u.UserCardState, u.InvalidTime = "INVALID", formatTime(time.Now())
 	}
-	return u.answer(), nil
+	return u.answer(s.merchant()), nil
 }
 
 // importUserCard imports a member, by openid or, withdrawn, by phone.
@@ -517,7 +518,7 @@ func (s *Server) importUserCard(in input) (any, *problem) {
 		return nil, in.refuse("无法导入已过期的会员卡", "the validity is over")
 	}
 	s.userCards = append(s.userCards, u)
-	return u.answer(), nil
+	return u.answer(s.merchant()), nil
 }
 
 func set[T any](target, value *T) {
@@ -541,5 +542,5 @@ func (s *Server) invalidateUserCard(in input) (any, *problem) {
 	}
 	now := formatTime(time.Now())
 	u.UserCardState, u.InvalidReason, u.InvalidTime, u.ModifyTime = "INVALID", change.InvalidReason, now, now
-	return u.answer(), nil
+	return u.answer(s.merchant()), nil
 }

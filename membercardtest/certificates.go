@@ -48,7 +48,7 @@ func certificateKey(i int) *rsa.PrivateKey {
 // only, pub_key.pem. For tests of programs that read them.
 func (s *Server) KeyFiles() map[string][]byte {
 	config := s.Config()
-	number, _ := new(big.Int).SetString(CertificateSerial, 16)
+	number, _ := new(big.Int).SetString(config.CertificateSerial, 16)
 	template := &x509.Certificate{SerialNumber: number, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(4, 0, 0)}
 	files := map[string][]byte{}
 	add := func(name, blockType string, der []byte, err error) {
@@ -57,9 +57,9 @@ func (s *Server) KeyFiles() map[string][]byte {
 		}
 		files[name] = pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der})
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(merchantKey())
+	der, err := x509.MarshalPKCS8PrivateKey(config.PrivateKey)
 	add("apiclient_key.pem", "PRIVATE KEY", der, err)
-	der, err = x509.CreateCertificate(rand.Reader, template, template, &merchantKey().PublicKey, merchantKey())
+	der, err = x509.CreateCertificate(rand.Reader, template, template, config.PrivateKey.Public(), config.PrivateKey)
 	add("apiclient_cert.pem", "CERTIFICATE", der, err)
 	if config.PublicKey != nil {
 		der, err = x509.MarshalPKIXPublicKey(config.PublicKey)

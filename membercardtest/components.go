@@ -222,6 +222,6 @@ func (s *Server) securityEcho(in input) (any, *problem) {
 		s.echoURLs[echo.EchoMessage] = echo.NotifyURL
 	}
 	echo.NotifyURL = "" // the answer has none
-	echo.EncryptedEchoMessage = sealForMerchant(echo.EncryptedEchoMessage)
+	echo.EncryptedEchoMessage = sealFor(s.merchant(), echo.EncryptedEchoMessage)
 	return echo, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -205,14 +206,14 @@ func (s *Server) notifyURL(event membercard.Event) string {
 	return ""
 }
 
-// appIDOf returns the AppID of the template that an event is about.
-func (s *Server) appIDOf(event membercard.Event) string {
+// appIDOf returns the AppID of the template that an event is about, and the key for what is encrypted in it.
+func (s *Server) appIDOf(event membercard.Event) (appID string, merchant *rsa.PublicKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.findCard(cardOf(event)); c != nil {
-		return c.AppID
+		return c.AppID, s.merchant()
 	}
-	return ""
+	return "", s.merchant()
 }
 
 // cardOf returns the template an event is about.
@@ -231,21 +232,21 @@ func cardOf(event membercard.Event) string {
 }
 
 // userCard is a card as a notification has it.
-func (n *notification) userCard(u membercard.UserCard) []byte {
+func (n *notification) userCard(u membercard.UserCard, merchant *rsa.PublicKey) []byte {
 	card := importUserCardFields(u)
 	if n.sealed {
-		return encode(card.answer())
+		return encode(card.answer(merchant))
 	}
 	return encode(card)
 }
 
 // content returns the kind of the event's content, and the content as it is before it is encrypted.
-func (n *notification) content(event membercard.Event, appID string) (originalType string, _ []byte) {
+func (n *notification) content(event membercard.Event, appID string, merchant *rsa.PublicKey) (originalType string, _ []byte) {
 	switch e := event.(type) {
 	case *membercard.UserCardCreated:
-		return "user_card", n.userCard(e.UserCard)
+		return "user_card", n.userCard(e.UserCard, merchant)
 	case *membercard.UserCardDeleted:
-		return "user_card", n.userCard(e.UserCard)
+		return "user_card", n.userCard(e.UserCard, merchant)
 	case *membercard.PointsExchangeRequested:
 		members := map[string]any{"deduct_points": e.DeductPoints}
 		for name, value := range map[string]string{
@@ -265,7 +266,7 @@ func (n *notification) content(event membercard.Event, appID string) (originalTy
 	case *membercard.SecurityEchoed:
 		members := map[string]string{"echo_message": e.EchoMessage}
 		if !e.EncryptEchoMessage.IsZero() {
-			members["encrypt_echo_message"] = sealForMerchant(plaintext(e.EncryptEchoMessage))
+			members["encrypt_echo_message"] = sealFor(merchant, plaintext(e.EncryptEchoMessage))
 		}
 		return "security", encode(members)
 	case *membercard.UnknownEvent:
@@ -275,7 +276,8 @@ func (n *notification) content(event membercard.Event, appID string) (originalTy
 }
 
 func (s *Server) notificationRequest(ctx context.Context, target string, n *notification, event membercard.Event, fault Fault) *http.Request {
-	originalType, plaintext := n.content(event, s.appIDOf(event))
+	appID, merchant := s.appIDOf(event)
+	originalType, plaintext := n.content(event, appID, merchant)
 	resource := encrypt(plaintext, originalType)
 	resource.OriginalType = originalType
 	body := encode(struct {
@@ -303,7 +305,7 @@ func (s *Server) notificationRequest(ctx context.Context, target string, n *noti
 	case FaultUnknownSerial:
 		keyID = cmp.Or(fault.Serial, "PUB_KEY_ID_UNKNOWN")
 	case FaultBadSignature:
-		key = merchantKey()
+		key = merchantKey() // which is not WeChat Pay's
 	}
 	timestamp, nonce := fmt.Sprint(now.Unix()), randomHex(16)
 	signature := signAnswer(key, timestamp, nonce, body)

@@ -34,7 +34,8 @@ const (
 	PublicKeyID       = "PUB_KEY_ID_0119000091912026112200000000000001" // of the WeChat Pay public key
 	APIv3Key          = "0123456789abcdefghijklmnopqrstuv"
 
-	rotatedKeyID = "PUB_KEY_ID_0119000091912026112200000000000002"
+	rotatedKeyID  = "PUB_KEY_ID_0119000091912026112200000000000002"
+	rotatedSerial = "5157F09EFDC096DE15EBE81A47057A7232F1B8E2"
 )
 
 const maxRequestBody = 4 << 20
@@ -43,6 +44,8 @@ var (
 	merchantKey = sync.OnceValue(newKey)
 	platformKey = sync.OnceValue(newKey)
 	rotatedKey  = sync.OnceValue(newKey)
+
+	rotatedMerchantKey = sync.OnceValue(newKey)
 )
 
 func newKey() *rsa.PrivateKey {
@@ -67,6 +70,7 @@ type Server struct {
 	reporting    sync.Mutex // orders the calls of onRequest
 	mu           sync.Mutex
 	tb           testing.TB
+	merchants    []merchantCertificate // that are valid, the newest last
 	keyID        string
 	key          *rsa.PrivateKey
 	certificates []*platformCertificate
@@ -142,6 +146,7 @@ func NewServer(options ...Option) *Server {
 		closed:      make(chan struct{}),
 		uploadPath:  strings.Split("v3/marketing/favor/media/image-upload", "/"),
 		digestField: "sha256",
+		merchants:   []merchantCertificate{{CertificateSerial, merchantKey()}},
 		keyID:       PublicKeyID,
 		key:         platformKey(),
 		nonces:      map[string]*usedNonce{},
@@ -175,10 +180,13 @@ func NewTestServer(tb testing.TB, options ...Option) *Server {
 // a client that goes through the listener set BaseURL to what [Server.Start] returns, and HTTPClient
 // to nil. With [NewTestServer] its Logger writes what goes wrong to the test's log.
 func (s *Server) Config() membercard.Config {
+	s.mu.Lock()
+	merchant := s.merchants[len(s.merchants)-1]
+	s.mu.Unlock()
 	config := membercard.Config{
 		MchID:             MchID,
-		CertificateSerial: CertificateSerial,
-		PrivateKey:        merchantKey(),
+		CertificateSerial: merchant.serial,
+		PrivateKey:        merchant.key,
 		APIv3Key:          APIv3Key,
 		HTTPClient:        &http.Client{Transport: s},
 	}
@@ -263,6 +271,23 @@ func (s *Server) RotateKey() {
 	defer s.mu.Unlock()
 	s.key, s.keyID = rotatedKey(), rotatedKeyID
 }
+
+// merchantCertificate is a merchant API certificate.
+type merchantCertificate struct {
+	serial string
+	key    *rsa.PrivateKey
+}
+
+// RotateMerchantKey gives the merchant a new API certificate beside the old one, as the merchant platform does. Both sign
+// requests; what is encrypted for the merchant is from now on encrypted for the new one. Config has the new one.
+func (s *Server) RotateMerchantKey() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.merchants = append(s.merchants, merchantCertificate{rotatedSerial, rotatedMerchantKey()})
+}
+
+// merchant returns the key with which values for the merchant are encrypted.
+func (s *Server) merchant() *rsa.PublicKey { return &s.merchants[len(s.merchants)-1].key.PublicKey }
 
 // PublicKey returns the WeChat Pay public key and its id as the merchant platform shows them now: the new ones after
 // [Server.RotateKey], for a client that is configured anew.
