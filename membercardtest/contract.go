@@ -42,6 +42,7 @@ type row struct {
 	Required bool     `json:"required"`
 	Max      int      `json:"max"`
 	Enum     []string `json:"enum"`
+	Sealed   bool     `json:"sealed"` // encrypted
 }
 
 // errorRow is a row of a table of errors.
@@ -96,6 +97,7 @@ type parameter struct {
 	required bool
 	max      int // characters of a text, or of each text in a list
 	enum     []string
+	sealed   bool        // encrypted
 	members  []parameter // of an object, or of the objects in a list
 	rule
 }
@@ -104,7 +106,6 @@ type parameter struct {
 type rule struct {
 	pattern  *regexp.Regexp
 	isTime   bool // RFC 3339
-	sealed   bool // encrypted
 	min      int  // of an integer
 	most     int  // of an integer, or of the elements of a list
 	least    int  // of the elements of a list
@@ -129,15 +130,13 @@ var rules = map[string]rule{
 	"end_time":                             {isTime: true},
 	"pickup_time":                          {isTime: true},
 	"valid_date_information.type":          {required: true},
-	"phone_number":                         {sealed: true},
-	"encrypted_echo_message":               {sealed: true},
 	"common_field_list.name":               {required: true},
-	"common_field_list.value":              {sealed: true, required: true},
+	"common_field_list.value":              {required: true},
 	"custom_field_list":                    {most: 1},
 	"custom_field_list.type":               {required: true},
 	"custom_field_list.name":               {required: true},
 	"custom_field_list.values":             {required: true, least: 1, most: 10},
-	"custom_field_list.user_chosen_values": {sealed: true, required: true, least: 1, most: 10},
+	"custom_field_list.user_chosen_values": {required: true, least: 1, most: 10},
 }
 
 func ruleFor(name string) rule {
@@ -161,7 +160,7 @@ func tree(rows []row, prefix string) []parameter {
 		if !isMember || strings.Contains(name, ".") {
 			continue
 		}
-		p := parameter{name: name, max: r.Max, enum: r.Enum, rule: ruleFor(r.Name)}
+		p := parameter{name: name, max: r.Max, enum: r.Enum, sealed: r.Sealed, rule: ruleFor(r.Name)}
 		p.required = r.Required || p.rule.required
 		p.members = tree(rows, r.Name+".")
 		switch r.Type {
