@@ -17,8 +17,8 @@
 //
 // # Operations
 //
-// Each method names its official page by the document id where it is known; the page is
-// https://pay.weixin.qq.com/doc/v3/partner/ followed by that id.
+// Each method names its official page by the document id; the page is https://pay.weixin.qq.com/doc/v3/partner/ followed by
+// that id. The pages are followed as their text was on 2026-08-08; membercardtest/contract has them as data.
 //
 //	templates    CreateCard              4015336970
 //	             ListCards, AllCards     4015336976
@@ -32,24 +32,27 @@
 //	             InvalidateUserCard      4015336983
 //	             ConfirmUserCard         4015336979
 //	             ImportUserCardByOpenID  4015336981
-//	             ImportUserCardByPhone   4015336982, not live
+//	             ImportUserCardByPhone   4015336982, withdrawn
 //	points       SyncUserPoints          4015897280
 //	             ConfirmPointsExchange   4015897268
 //	feed         CreateUserFeed          4015336987
 //	components   CreatePreAuthToken      4015336986
-//	             CreatePayViewToken      4016834476
+//	             CreatePayViewToken      4016834476, withdrawn
 //	activities   CreateActivity          4016464918
 //	             ListActivities,
 //	             AllActivities           4016588039
-//	             GetActivity, UpdateActivity, TerminateActivity
-//	pictures     UploadImage
+//	             GetActivity             4016588015
+//	             UpdateActivity          4016588044
+//	             TerminateActivity       4016588028
+//	pictures     UploadImage             4015900513
+//	keys         SecurityEcho            4015139289
 //
 // A user who joins through a component opens a card that is unactivated until the merchant answers the
-// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. Calls
-// with a request number of the merchant's (OutRequestNo) are meant to do nothing twice for the same number
-// and content.
+// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. A
+// creation that is repeated is refused, also under the same request number (OutRequestNo), and the refusal can mean that
+// the first call was carried out.
 //
-// The identifiers are text, also where they are digits: BrandID (品牌ID), at most 32 characters; CardID
+// The identifiers are text, also where they are digits, but for the ActivityID, a number: BrandID (品牌ID), at most 32 characters; CardID
 // (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits,
 // Latin letters and half-width punctuation; OpenID (用户标识), the user under the AppID of the template, not under
 // another AppID of the merchant's or the service provider's, at most 128. Lengths are in characters.

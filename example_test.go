@@ -293,12 +293,12 @@ func ExampleWithResponseInfo() {
 	// Output: 200 1 true
 }
 
-// Staying below the permitted rate: here one request per operation every 200 ms.
+// Staying below the permitted rate: here one request per operation every 100 ms.
 func ExampleConfig_throttle() {
 	server := newExampleServer()
 	defer server.Close()
 	config := server.Config()
-	tick := time.NewTicker(time.Millisecond) // 200 * time.Millisecond for 5 a second
+	tick := time.NewTicker(time.Millisecond) // 100 * time.Millisecond for 10 a second
 	defer tick.Stop()
 
 	config.Throttle = func(ctx context.Context, _ membercard.Operation) error {

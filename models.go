@@ -225,5 +225,5 @@ type UserCardConfirmState string
 const (
 	UserCardConfirmStateSuccess       UserCardConfirmState = "CREATE_CARD_SUCCESS"        // opened (开卡成功)
 	UserCardConfirmStateFail          UserCardConfirmState = "CREATE_CARD_FAIL"           // not opened (开卡失败)
-	UserCardConfirmStateAlreadyExists UserCardConfirmState = "CREATE_CARD_ALREADY_EXISTS" // the user had joined elsewhere (已在其他渠道入会); newer pages only
+	UserCardConfirmStateAlreadyExists UserCardConfirmState = "CREATE_CARD_ALREADY_EXISTS" // the user had joined elsewhere (已在其他渠道入会)
 )

@@ -40,14 +40,16 @@ type Event interface{ event() }
 // the merchant cannot serve the user; until then the card is unactivated. With CodeModeMerchantAllocate it
 // has no UserCardCode, the confirm gives it one. Document 4015283692.
 //
-// The personal data may be sealed or in clear, the sources disagree: [Client.Decrypt] takes both.
+// Personal data is in clear, in answers of the API it is encrypted: [Client.Decrypt] takes both.
 type UserCardCreated struct{ UserCard }
 
-// UserCardDeleted says that a user deleted a card (用户删除会员卡通知). Document 4015283692.
+// UserCardDeleted says that a user deleted a card (用户删除会员卡通知): it is invalid, and the user can never be imported again.
+// Document 4015283692.
 type UserCardDeleted struct{ UserCard }
 
 // PointsExchangeRequested says that a user wants to swap points for a coupon (用户积分兑券通知). Take the points off
-// and answer with [Client.ConfirmPointsExchange]. Act once for each RecordID. Document 4015878622.
+// and answer with [Client.ConfirmPointsExchange], within three seconds, for the user is looking at the page. Act once for
+// each RecordID. Document 4015878622.
 type PointsExchangeRequested struct {
 	RecordID                 string `json:"record_id"` // the swap
 	BrandID                  string `json:"brand_id"`
@@ -63,7 +65,7 @@ type PointsExchangeRequested struct {
 }
 
 // PointsSyncRequested says that WeChat Pay asks for the points balance of a card (同步用户积分通知). Answer with
-// [Client.SyncUserPoints]. Document 4016096820.
+// [Client.SyncUserPoints] at once: the question is not repeated. Document 4016096820.
 type PointsSyncRequested struct {
 	BrandID      string `json:"brand_id"`
 	CardID       string `json:"card_id"`
@@ -263,7 +265,7 @@ func withoutValue(err error) error {
 // handle, and answers as WeChat Pay expects: 204 when handle returns nil, 500 when it returns an error or
 // panics, 401 to what does not prove to come from WeChat Pay, 400 to what cannot be read, 405 to what is no
 // POST. After any status but 200 and 204, and after 5 s without an answer, WeChat Pay sends the notification
-// again, first after 15 s, some 15 times within a day.
+// again, every 60 s and at most 11 times; a points question comes once.
 //
 // The context given to handle ends 4.5 s after the request came, and not before, even if the other side hangs up.
 // handle must obey it, since nothing answers before it returns; work that takes longer is to be stored and done
