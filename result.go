@@ -161,16 +161,35 @@ func (r *request) compare(result reflect.Value, body []byte) error {
 	return nil
 }
 
-// shown reports whether a result shows what every answer to the request has: of a page the list or its size, otherwise
-// the identifier that tells most, or the text that it is asked for.
+// shown reports whether a result shows that it is the answer to the request. A page has its list or its size; a result
+// one of the identifiers asked for, but not the template's alone where many have it, or the text that it is asked for. A
+// read may leave the identifiers out, but not everything.
 func (r *request) shown(result reflect.Value, body []byte) bool {
 	if r.result.list >= 0 {
 		return hasMember(body, "data") || hasMember(body, "total_count")
 	}
-	if len(r.result.repeats) > 0 {
-		return !result.Field(r.result.repeats[0].out).IsZero()
+	for i, id := range r.result.repeats {
+		if !result.Field(id.out).IsZero() && (i == 0 || id.name != "card_id") {
+			return true
+		}
 	}
-	return slices.ContainsFunc(r.result.needs, func(out int) bool { return result.Field(out).String() != "" })
+	if len(r.result.needs) > 0 {
+		return slices.ContainsFunc(r.result.needs, func(out int) bool { return result.Field(out).String() != "" })
+	}
+	return r.repeat == read && r.result.hasAny(body)
+}
+
+// hasAny reports whether a body has a member of the result, other than a time, which a notification has as well.
+func (r *result) hasAny(body []byte) bool {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members)
+	for field := range r.typ.Fields() {
+		name, _ := jsonName(field)
+		if _, has := members[name]; has && name != "create_time" {
+			return true
+		}
+	}
+	return false
 }
 
 func hasMember(body []byte, name string) bool {

@@ -88,8 +88,9 @@ func TestTheAnswerToTheRequest(t *testing.T) {
 		body      string
 		ok        bool
 	}{
-		{membercard.OperationGetUserCard, `{"user_card_state":"EFFECTIVE"}`, false},
-		{membercard.OperationGetUserCard, `{"user_card_code":null,"card_id":""}`, false},
+		{membercard.OperationGetUserCard, `{"user_card_state":"EFFECTIVE"}`, true},
+		{membercard.OperationGetUserCard, `{"id":"1","create_time":"2026-01-01T00:00:00+08:00","resource":{}}`, false},
+		{membercard.OperationGetUserCard, `{"user_card_code":null,"card_id":""}`, true},
 		{membercard.OperationGetUserCard, `{"brand_id":"another","user_card_code":"` + code + `"}`, true},
 		{membercard.OperationGetUserCard, `{}`, false},
 		{membercard.OperationGetUserCard, `{"prepay_id":"wx261153585405162d4d02642eabe7000000"}`, false},
@@ -106,9 +107,11 @@ func TestTheAnswerToTheRequest(t *testing.T) {
 		{membercard.OperationUploadImage, `{"media_url":"x"}`, true},
 		{membercard.OperationUploadImage, `{"media_id":"x"}`, false},
 		{membercard.OperationUpdateUserCard, `{"user_card_code":"` + code + `"}`, true},
+		{membercard.OperationUpdateUserCard, `{"openid":"` + openID + `"}`, true},
+		{membercard.OperationUpdateCard, `{"card_id":"` + cardID + `"}`, true},
 		{membercard.OperationUpdateUserCard, `{"card_id":"` + cardID + `"}`, false},
 		{membercard.OperationImportUserCardByOpenID, `{"card_id":"` + cardID + `","state":"CARD_EFFECTIVE"}`, false},
-		{membercard.OperationCreateUserFeed, `{"card_id":"` + cardID + `","openid":"` + openID + `"}`, false},
+		{membercard.OperationCreateUserFeed, `{"card_id":"` + cardID + `"}`, false},
 		{membercard.OperationListUserCards, `{"data":null}`, false},
 		{membercard.OperationListUserCards, `{"user_card_code":"B","openid":"B"}`, false},
 		{membercard.OperationUpdateUserCard, `{"user_card_state":"EFFECTIVE"}`, false},

@@ -2,11 +2,15 @@ package membercardtest_test
 
 import (
 	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"strconv"
@@ -19,7 +23,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatpay-cards/membercard"
-	"github.com/wechatpay-cards/membercard/internal/apiv3"
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
@@ -390,9 +393,28 @@ func TestFaultsWithCertificates(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, membercardtest.WithCertificates())
 	list := answerTo(t, server, sign(t, server, "GET", "/v3/certificates", "", nil))
-	certificates, err := apiv3.OpenCertificates(list.body, membercardtest.APIv3Key)
+	var opened struct {
+		Data []struct {
+			EncryptCertificate struct {
+				Nonce, Ciphertext string
+				AssociatedData    string `json:"associated_data"`
+			} `json:"encrypt_certificate"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(list.body, &opened))
+	require.Len(t, opened.Data, 1)
+	sealed := opened.Data[0].EncryptCertificate
+	ciphertext, err := base64.StdEncoding.DecodeString(sealed.Ciphertext)
 	require.NoError(t, err)
-	require.Len(t, certificates, 1)
+	block, err := aes.NewCipher([]byte(membercardtest.APIv3Key))
+	require.NoError(t, err)
+	gcm, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	plain, err := gcm.Open(nil, []byte(sealed.Nonce), ciphertext, []byte(sealed.AssociatedData))
+	require.NoError(t, err)
+	decoded, _ := pem.Decode(plain)
+	certificate, err := x509.ParseCertificate(decoded.Bytes)
+	require.NoError(t, err)
 	for _, kind := range []membercardtest.FaultKind{membercardtest.FaultStaleTimestamp, membercardtest.FaultFutureTimestamp} {
 		server.Inject(membercardtest.Fault{Kind: kind})
 		a := answerTo(t, server, sign(t, server, "GET", cardURI, "", nil))
@@ -403,7 +425,7 @@ func TestFaultsWithCertificates(t *testing.T) {
 		digest := sha256.Sum256([]byte(timestamp + "\n" + a.header.Get("Wechatpay-Nonce") + "\n" + string(a.body) + "\n"))
 		signature, err := base64.StdEncoding.DecodeString(a.header.Get("Wechatpay-Signature"))
 		require.NoError(t, err)
-		require.NoError(t, rsa.VerifyPKCS1v15(certificates[0].PublicKey.(*rsa.PublicKey), crypto.SHA256, digest[:], signature), kind)
+		require.NoError(t, rsa.VerifyPKCS1v15(certificate.PublicKey.(*rsa.PublicKey), crypto.SHA256, digest[:], signature), kind)
 	}
 }
 
