@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -240,7 +241,10 @@ func messageOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.TrimSpace(strings.ReplaceAll(err.(*membercard.APIError).Message, "\u00a0", " "))
+	if refusal, ok := errors.AsType[*membercard.APIError](err); ok {
+		return strings.TrimSpace(strings.ReplaceAll(refusal.Message, "\u00a0", " "))
+	}
+	return "not refused by the service: " + err.Error()
 }
 
 // TestValidities: the ten refusals of a validity.
