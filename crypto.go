@@ -66,8 +66,6 @@ func (c *Client) Decrypt(s Sensitive) (string, error) {
 	return plaintext, nil
 }
 
-var errNotOpened = errors.New("the value does not open with the merchant key; was it sealed for another certificate?")
-
 func (c *Client) open(s Sensitive) (string, error) {
 	value := s.get()
 	switch value.state {

@@ -469,3 +469,60 @@ type notificationError struct {
 
 func (e *notificationError) Error() string { return e.text }
 func (e *notificationError) Unwrap() error { return e.cause }
+
+// badNotification is the error of a notification that is answered with this status. cause may be nil.
+func badNotification(status int, text string, cause error) error {
+	return &notificationError{status, text, cause}
+}
+
+// Why an attempt brought no answer that can be judged.
+var (
+	errTooLong     = errors.New("the answer is too long")
+	errNoAnswer    = errors.New("the status is below 200, which is no answer")
+	errBadLocation = errors.New("the answer is a redirect whose Location is no address")
+	errLeft        = fmt.Errorf("%w: another call had it, and closed the silent connection that both were on", ErrAttemptTimeout)
+)
+
+// tooLong is errTooLong with the limit.
+func tooLong(limit int) error { return fmt.Errorf("%w: more than %d bytes", errTooLong, limit) }
+
+// Why a result is not believed.
+var (
+	errNoObject     = errors.New("it is not an object")
+	errIsError      = errors.New("it is an error")
+	errOtherRequest = errors.New("it is not the answer to this request")
+	errIDs          = fmt.Errorf("%w: another identifier", errOtherRequest) // which says more than a form that cannot be decoded
+	errSamePage     = errors.New("the list does not go on: a page has brought nothing new")
+)
+
+// What is wrong with a key.
+var (
+	errNotOpened      = errors.New("the value does not open with the merchant key; was it sealed for another certificate?")
+	errNoKeyYet       = errors.New("the key is not there yet") // the answer passes as unproven: the keys would have come with a success
+	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
+	errLookedUp       = errors.New("it is not among the platform certificates, which were downloaded a moment ago")
+	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
+	errDownloadBroken = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger panicked or ended its goroutine")
+	errDownloadHangs  = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger does not come back")
+)
+
+// downloadFailure describes a failed download within the error of a call. As text, since certificates that
+// were not found must not look like a card that was not found; and without unproven text, which the call
+// could not clean of values of its own.
+func downloadFailure(err error) string {
+	if untrusted, ok := errors.AsType[*SignatureError](err); ok {
+		text := fmt.Sprintf("%d: %v: %s", untrusted.StatusCode, ErrSignature, untrusted.Reason)
+		if untrusted.cause != nil {
+			text += ": " + untrusted.cause.Error()
+		}
+		return text
+	}
+	if apiError, ok := errors.AsType[*APIError](err); ok && !apiError.Verified {
+		text := fmt.Sprint(apiError.StatusCode)
+		if _, known := sentinels[apiError.Code]; known {
+			text += " " + apiError.Code
+		}
+		return text + ", and the answer could not be verified"
+	}
+	return err.Error()
+}

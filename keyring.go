@@ -114,12 +114,6 @@ func (r *keyRing) sealingKey(ctx context.Context) (platformKey, error) {
 	return platformKey{}, err
 }
 
-var (
-	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
-	errLookedUp       = errors.New("it is not among the platform certificates, which were downloaded a moment ago")
-	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
-)
-
 // configured returns the public key, if it is the one that is named, or why it cannot be a certificate's.
 func (r *keyRing) configured(serial string) (*rsa.PublicKey, error) {
 	switch {
@@ -274,11 +268,6 @@ func (r *keyRing) start(ctx context.Context, d downloads, from origin) <-chan er
 	return ended
 }
 
-var (
-	errDownloadBroken = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger panicked or ended its goroutine")
-	errDownloadHangs  = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger does not come back")
-)
-
 // download downloads the certificates and keeps them.
 func (r *keyRing) download(ctx context.Context) error {
 	v := r.client.send(WithResponseInfo(ctx, nil), r.downloadRequest(), 1) // what the caller is told is about the call
@@ -318,25 +307,4 @@ func (r *keyRing) downloadRequest() *request {
 		timeout:  min(r.client.attemptTimeout, downloadTimeout*7/10), // leaves time for the backup host
 		verifier: r.verifyDownload,
 	}
-}
-
-// downloadFailure describes a failed download within the error of a call. As text, since certificates that
-// were not found must not look like a card that was not found; and without unproven text, which the call
-// could not clean of values of its own.
-func downloadFailure(err error) string {
-	if untrusted, ok := errors.AsType[*SignatureError](err); ok {
-		text := fmt.Sprintf("%d: %v: %s", untrusted.StatusCode, ErrSignature, untrusted.Reason)
-		if untrusted.cause != nil {
-			text += ": " + untrusted.cause.Error()
-		}
-		return text
-	}
-	if apiError, ok := errors.AsType[*APIError](err); ok && !apiError.Verified {
-		text := fmt.Sprint(apiError.StatusCode)
-		if _, known := sentinels[apiError.Code]; known {
-			text += " " + apiError.Code
-		}
-		return text + ", and the answer could not be verified"
-	}
-	return err.Error()
 }

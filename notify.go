@@ -133,7 +133,7 @@ func (c *Client) ParseNotification(request *http.Request) (*Notification, error)
 
 func (c *Client) parseNotification(request *http.Request) (*Notification, error) {
 	if request == nil || request.Body == nil {
-		return nil, &notificationError{http.StatusBadRequest, "the body is missing", nil}
+		return nil, badNotification(http.StatusBadRequest, "the body is missing", nil)
 	}
 	return c.receive(request.Context(), request)
 }
@@ -141,7 +141,7 @@ func (c *Client) parseNotification(request *http.Request) (*Notification, error)
 // receive verifies, decrypts and decodes a notification. What its headers already refuse is not read.
 func (c *Client) receive(ctx context.Context, request *http.Request) (*Notification, error) {
 	if c.keys.apiv3Key == "" {
-		return nil, &notificationError{http.StatusInternalServerError, "Config.APIv3Key is missing, which decrypts notifications; set it on the merchant platform first", nil}
+		return nil, badNotification(http.StatusInternalServerError, "Config.APIv3Key is missing, which decrypts notifications; set it on the merchant platform first", nil)
 	}
 	proof := apiv3.ProofOf(request.Header)
 	flaw := proof.Flaw(time.Now())
@@ -157,7 +157,7 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, &notificationError{http.StatusBadRequest, "the body took too long to come", err}
+		return nil, badNotification(http.StatusBadRequest, "the body took too long to come", err)
 	}
 	if flaw := proof.Verify(key, body); flaw != nil {
 		request.Body = io.NopCloser(bytes.NewReader(body)) // it may be for another merchant number
@@ -182,7 +182,7 @@ func readNotification(request *http.Request) ([]byte, error) {
 	default:
 		return body, nil
 	}
-	return nil, &notificationError{http.StatusBadRequest, text, err}
+	return nil, badNotification(http.StatusBadRequest, text, err)
 }
 
 // explainNotification says what usually is behind a notification that does not verify.
@@ -209,7 +209,7 @@ func explainNotification(flaw *apiv3.Flaw, request *http.Request, body []byte) s
 func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
 	n, err := openResource(body, apiv3Key)
 	if err != nil {
-		return nil, &notificationError{http.StatusInternalServerError, "the notification is signed by WeChat Pay, but " + err.Error(), err}
+		return nil, badNotification(http.StatusInternalServerError, "the notification is signed by WeChat Pay, but "+err.Error(), err)
 	}
 	return n, nil
 }
@@ -304,7 +304,7 @@ func (c *Client) receiveInTime(ctx context.Context, controller *http.ResponseCon
 		_ = controller.SetReadDeadline(start.Add(notificationTimeout))
 	}
 	if request.Method != http.MethodPost {
-		return nil, &notificationError{http.StatusMethodNotAllowed, "a notification is a POST", nil}
+		return nil, badNotification(http.StatusMethodNotAllowed, "a notification is a POST", nil)
 	}
 	if request.Body == nil {
 		request.Body = http.NoBody

@@ -1,13 +1,8 @@
 package membercard
 
-import (
-	"errors"
-	"iter"
-)
+import "iter"
 
 const defaultLimit = 20 // page size of the lists, the most that the service allows
-
-var errSamePage = errors.New("the list does not go on: a page has brought nothing new")
 
 // all iterates over the elements of pages. list returns one page from an offset on and how many elements there are in
 // all, which is a hint: the end is an empty page, or a page that is not full where the total agrees. key tells elements

@@ -93,12 +93,6 @@ func namesOf(typ reflect.Type, names []string) []string {
 // ended is a result of an irreversible operation. It reports whether the state is the one that the operation leaves.
 type ended interface{ ended() bool }
 
-var (
-	errNoObject     = errors.New("it is not an object")
-	errIsError      = errors.New("it is an error")
-	errOtherRequest = errors.New("it is not the answer to this request")
-)
-
 // decode decodes the body of a success, and makes sure that it is the answer to this request. undecoded names optional
 // members of an odd form. The error is errIsError for the body of an error, matches errOtherRequest for the answer
 // to another request, and is any other when the body cannot be decoded.
@@ -128,9 +122,6 @@ func (r *request) decode(body []byte) (decoded any, undecoded string, err error)
 	}
 	return value.Interface(), undecoded, nil
 }
-
-// errIDs is errOtherRequest for identifiers that differ, which says more than a form that cannot be decoded.
-var errIDs = fmt.Errorf("%w: another identifier", errOtherRequest)
 
 // compare returns nil when a result is the answer to the request, as far as can be seen.
 func (r *request) compare(result reflect.Value, body []byte) error {

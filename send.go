@@ -200,14 +200,6 @@ func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
 	return a.judge(got)
 }
 
-var (
-	errTooLong  = errors.New("the answer is too long")
-	errNoAnswer = errors.New("the status is below 200, which is no answer")
-
-	errBadLocation = errors.New("the answer is a redirect whose Location is no address")
-	errLeft        = fmt.Errorf("%w: another call had it, and closed the silent connection that both were on", ErrAttemptTimeout)
-)
-
 // exchange sends a request and reads the answer. Beside an error it returns what came, and whether it is certain that
 // nothing was sent.
 func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingSent bool, err error) {
@@ -239,7 +231,7 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		got.body, err = wire.ReadAll(response.Body, response.ContentLength, limit)
 		if err == nil && len(got.body) > limit {
 			if got.isSuccess() || !apiv3.ProofOf(got.header).Absent() {
-				err = fmt.Errorf("%w: more than %d bytes", errTooLong, limit)
+				err = tooLong(limit)
 			}
 			got.body = got.body[:limit] // of an unsigned error it is evidence, and no more
 		}
@@ -293,9 +285,6 @@ func (c *Client) unanswered(ctx context.Context, a *attempt, got answer, nothing
 
 // verifier finds the key that an answer says it was signed with.
 type verifier func(ctx context.Context, serial string, got answer) (*rsa.PublicKey, error)
-
-// errNoKeyYet has an answer pass as unproven: the keys would have come with a success.
-var errNoKeyYet = errors.New("the key is not there yet")
 
 // verify checks the signature of an answer over the bytes as they came. An error without any signature header stays
 // unsigned.

@@ -35,11 +35,16 @@ type Sent struct {
 	wrote     bool      // the header, perhaps only into a buffer
 	whole     time.Time // when all of the request was written; zero: not yet
 	answered  bool      // the transport has returned an answer
-	again     int       // how often a whole request may be sent again
-	refused   bool      // to send the request again
-	restarts  int
+	resends   resends
 	conn      net.Conn
 	hooks     httptrace.ClientTrace
+}
+
+// resends is what the transport may do with the request by itself, and has done.
+type resends struct {
+	left     int  // how often a whole request may be sent again
+	refused  bool // to send it again
+	restarts int  // with one that was not written whole
 }
 
 type sentKey struct{}
@@ -47,7 +52,7 @@ type sentKey struct{}
 // Watch returns the context of one attempt, made from one that can be canceled. again is how often the transport may
 // send the whole request again by itself.
 func Watch(ctx context.Context, cancel context.CancelFunc, again int) *Sent {
-	s := &Sent{again: again, cancel: cancel}
+	s := &Sent{resends: resends{left: again}, cancel: cancel}
 	s.hooks = httptrace.ClientTrace{GetConn: s.getConn, GotConn: s.gotConn, WroteHeaders: s.wroteHeaders, WroteRequest: s.wroteRequest}
 	s.Context = httptrace.WithClientTrace(ctx, &s.hooks)
 	return s
@@ -65,7 +70,7 @@ func (s *Sent) Value(key any) any {
 func (s *Sent) Refused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refused
+	return s.resends.refused
 }
 
 // Nothing reports whether nothing was sent. It is true on positive evidence only: a connection was asked for, and
@@ -87,7 +92,7 @@ func (s *Sent) gotConn(info httptrace.GotConnInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.connected, s.conn = true, info.Conn
-	if s.resend(); s.refused && info.Conn != nil && !isHTTP2(info.Conn) { // where the transport may write although the context is over
+	if s.resend(); s.resends.refused && info.Conn != nil && !isHTTP2(info.Conn) { // where the transport may write although the context is over
 		_ = info.Conn.Close()
 	}
 }
@@ -116,12 +121,12 @@ func (s *Sent) resend() {
 	if s.whole.IsZero() || s.answered {
 		return
 	}
-	if s.again == 0 {
-		s.refused = true
+	if s.resends.left == 0 {
+		s.resends.refused = true
 		s.cancel()
 		return
 	}
-	s.again--
+	s.resends.left--
 	s.whole = time.Time{}
 }
 
@@ -130,11 +135,11 @@ func (s *Sent) body(get func() (io.ReadCloser, error)) func() (io.ReadCloser, er
 	return func() (io.ReadCloser, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.restarts++
+		s.resends.restarts++
 		switch {
 		case !s.whole.IsZero():
 			return nil, ErrSentOnce
-		case s.restarts > maxRestarts:
+		case s.resends.restarts > maxRestarts:
 			return nil, errTooOften
 		}
 		return get()

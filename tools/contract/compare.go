@@ -27,8 +27,11 @@ func Compare(known, page Page) []string {
 		place         string
 		before, after []Row
 	}{
-		{"header", known.Header, page.Header}, {"path", known.PathParams, page.PathParams}, {"query", known.Query, page.Query},
-		{"body", known.Body, page.Body}, {"answer", known.Response, page.Response},
+		{"header", known.Header, page.Header},
+		{"path", known.PathParams, page.PathParams},
+		{"query", known.Query, page.Query},
+		{"body", known.Body, page.Body},
+		{"answer", known.Response, page.Response},
 	} {
 		for _, before := range table.before {
 			at := slices.IndexFunc(table.after, func(r Row) bool { return r.Name == before.Name })
