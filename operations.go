@@ -1,7 +1,6 @@
 package membercard
 
 import (
-	"context"
 	"net/http"
 	"reflect"
 	"slices"
@@ -140,33 +139,6 @@ func define[Request, Result any](name Operation, method, path string, repeat rep
 	parameters := parametersOf(reflect.TypeFor[Request]())
 	contested := slices.ContainsFunc(parameters, func(p parameter) bool { return p.place != p.older })
 	return endpoint[Request, Result]{&operation{name, method, path, repeat, parameters, contested, resultOf(reflect.TypeFor[Result](), parameters)}}
-}
-
-// call is the way of every operation.
-func (e endpoint[Request, Result]) call(ctx context.Context, c *Client, in Request) (*Result, error) {
-	resetInfo(ctx)
-	r, err := c.build(ctx, e.operation, reflect.ValueOf(in), c.isInQuery(e.operation)) // validate, encrypt, encode: once
-	if err != nil {
-		return nil, err
-	}
-	v := c.send(ctx, r, 1) // throttle, sign, send, read, verify, judge: for each attempt
-	if v.misplaced {
-		if r, err = c.build(ctx, e.operation, reflect.ValueOf(in), !r.inQuery); err != nil {
-			return nil, err
-		}
-		if v = c.send(ctx, r, v.attempts+1); !v.misplaced {
-			c.keepPlacement(ctx, r)
-		}
-	}
-	return resultOfCall[Result](v)
-}
-
-// resultOfCall returns what a call brought.
-func resultOfCall[Result any](v verdict) (*Result, error) {
-	if v.err != nil {
-		return nil, v.err
-	}
-	return v.result.(*Result), nil
 }
 
 // parameter is a field of a request, as its tags declare it: json has the name and, by omitempty or omitzero, that it

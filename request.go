@@ -19,6 +19,33 @@ import (
 	"github.com/wechatpay-cards/membercard/internal/redact"
 )
 
+// call is the way of every operation.
+func (e endpoint[Request, Result]) call(ctx context.Context, c *Client, in Request) (*Result, error) {
+	resetInfo(ctx)
+	r, err := c.build(ctx, e.operation, reflect.ValueOf(in), c.isInQuery(e.operation)) // validate, encrypt, encode: once
+	if err != nil {
+		return nil, err
+	}
+	v := c.send(ctx, r, 1) // throttle, sign, send, read, verify, judge: for each attempt
+	if v.misplaced {
+		if r, err = c.build(ctx, e.operation, reflect.ValueOf(in), !r.inQuery); err != nil {
+			return nil, err
+		}
+		if v = c.send(ctx, r, v.attempts+1); !v.misplaced && v.answer.trust == proven {
+			c.keepPlacement(ctx, r)
+		}
+	}
+	return resultOfCall[Result](v)
+}
+
+// resultOfCall returns what a call brought.
+func resultOfCall[Result any](v verdict) (*Result, error) {
+	if v.err != nil {
+		return nil, v.err
+	}
+	return v.result.(*Result), nil
+}
+
 // request is what a call sends, but for what each attempt adds: time, nonce and signature. build makes it; nothing
 // changes it.
 type request struct {
