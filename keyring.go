@@ -270,11 +270,11 @@ func (r *keyRing) start(ctx context.Context, d downloads, from origin) <-chan er
 
 // download downloads the certificates and keeps them.
 func (r *keyRing) download(ctx context.Context) error {
-	v := r.client.send(WithResponseInfo(ctx, nil), r.downloadRequest(), 1) // what the caller is told is about the call
-	err := v.err
+	end := r.client.send(WithResponseInfo(ctx, nil), r.downloadRequest(), 1) // what the caller is told is about the call
+	err := end.err
 	var certificates []*x509.Certificate
 	if err == nil {
-		certificates, err = apiv3.OpenCertificates(v.answer.body, r.apiv3Key)
+		certificates, err = apiv3.OpenCertificates(end.last.answer.body, r.apiv3Key)
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -26,24 +26,24 @@ func (e endpoint[Request, Result]) call(ctx context.Context, c *Client, in Reque
 	if err != nil {
 		return nil, err
 	}
-	v := c.send(ctx, r, 1) // throttle, sign, send, read, verify, judge: for each attempt
-	if v.misplaced {
+	end := c.send(ctx, r, 1)                // throttle, sign, send, read, verify, judge: for each attempt
+	if end.last.misplaced && !end.inDoubt { // nothing was carried out
 		if r, err = c.build(ctx, e.operation, reflect.ValueOf(in), !r.inQuery); err != nil {
 			return nil, err
 		}
-		if v = c.send(ctx, r, v.attempts+1); !v.misplaced && v.answer.trust == proven {
+		if end = c.send(ctx, r, end.attempts+1); !end.last.misplaced && end.last.answer.trust == proven {
 			c.keepPlacement(ctx, r)
 		}
 	}
-	return resultOfCall[Result](v)
+	return resultOfCall[Result](end)
 }
 
 // resultOfCall returns what a call brought.
-func resultOfCall[Result any](v verdict) (*Result, error) {
-	if v.err != nil {
-		return nil, v.err
+func resultOfCall[Result any](end ending) (*Result, error) {
+	if end.err != nil {
+		return nil, end.err
 	}
-	return v.result.(*Result), nil
+	return end.last.result.(*Result), nil
 }
 
 // request is what a call sends, but for what each attempt adds: time, nonce and signature. build makes it; nothing

@@ -76,34 +76,40 @@ type verdict struct {
 	err       error   // nil: done
 	failure   failure // whether repeating can help
 	inDoubt   bool    // the service may have carried it out
-	misplaced bool    // WeChat Pay wants contested parameters in the other place; nothing was carried out
-	attempts  int     // of the call so far
+	misplaced bool    // WeChat Pay wants contested parameters in the other place
+}
+
+// ending is how a call ended. send makes it.
+type ending struct {
+	last     verdict // of the last attempt; empty when the next one could not be made
+	err      error   // of the call; nil: done
+	inDoubt  bool    // one of its attempts may have been carried out
+	attempts int
 }
 
 // send is the attempt loop: it ends when the call is done or repeating it cannot help. first is the number of its first
-// attempt. The error of the verdict that it returns is that of the call.
-func (c *Client) send(ctx context.Context, r *request, first int) verdict {
+// attempt.
+func (c *Client) send(ctx context.Context, r *request, first int) ending {
 	var last verdict
 	var a *attempt
+	inDoubt := false
 	for n := first; ; n++ {
 		next, err := c.sign(ctx, r, n, a)
 		if err != nil {
-			return verdict{err: r.stopped(ctx, last, err)}
+			return ending{err: r.stopped(ctx, last.err, err, inDoubt)}
 		}
 		a = next
-		v := c.try(ctx, a)
-		v.inDoubt = v.inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
-		inform(ctx, a, v)
-		if v.err == nil {
-			return v
+		last = c.try(ctx, a)
+		inform(ctx, a, last)
+		if last.err == nil {
+			return ending{last: last, attempts: n}
 		}
-		wait := max(c.retry.backoff(n), wire.RetryAfter(v.answer.header.Get("Retry-After"), time.Now()))
-		if n >= c.retry.MaxAttempts || !r.repeat.allows(v.failure) || !fits(ctx, wait) {
-			v.err, v.misplaced, v.attempts = r.outcome(v), v.misplaced && !v.inDoubt, n
-			return v
+		inDoubt = inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
+		wait := max(c.retry.backoff(n), wire.RetryAfter(last.answer.header.Get("Retry-After"), time.Now()))
+		if n >= c.retry.MaxAttempts || !r.repeat.allows(last.failure) || !fits(ctx, wait) {
+			return ending{last, r.outcome(last.err, inDoubt), inDoubt, n}
 		}
 		sleep(ctx, wait)
-		last = v
 	}
 }
 
@@ -123,20 +129,20 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // outcome returns the error of a call, with ErrOutcomeUnknown for a write that may have been carried out.
-func (r *request) outcome(v verdict) error {
-	if v.inDoubt && r.repeat != read {
-		return join(v.err, "; ", ErrOutcomeUnknown)
+func (r *request) outcome(err error, inDoubt bool) error {
+	if inDoubt && r.repeat != read {
+		return join(err, "; ", ErrOutcomeUnknown)
 	}
-	return v.err
+	return err
 }
 
-// stopped returns the error of a call whose next attempt could not be made.
-func (r *request) stopped(ctx context.Context, last verdict, err error) error {
+// stopped returns the error of a call whose next attempt could not be made. last is that of the one before, if any.
+func (r *request) stopped(ctx context.Context, last, err error, inDoubt bool) error {
 	err = notSentError(ctx, r.operation, r.secrets(), err)
-	if last.err != nil {
-		err = join(last.err, "; not repeated: ", err)
+	if last != nil {
+		err = join(last, "; not repeated: ", err)
 	}
-	return r.outcome(verdict{err: err, inDoubt: last.inDoubt})
+	return r.outcome(err, inDoubt)
 }
 
 // sign waits for the throttle and makes an attempt. It signs after the wait, so that no signature grows old in a
