@@ -253,7 +253,25 @@ const (
 	adviceHeaders  = "does a proxy remove the Wechatpay- headers, or did somebody else than WeChat Pay call?"
 	adviceBody     = "did a middleware or proxy change the body, or is it not from WeChat Pay?"
 	adviceClock    = "check the clock"
+	adviceProxy    = "does a proxy change requests?"
+
+	adviceCertificate = "was it sealed for another certificate?"
+	adviceAPIv3Key    = "was the key reset on the merchant platform, or is it another merchant's?"
+	advicePublicKey   = "does the merchant number use the WeChat Pay public key?"
+	adviceMiddleware  = "if a middleware read it before, it must put it back"
+	adviceLate        = adviceClock + ", or it waited on its way: parse a notification when it comes"
 )
+
+// advised adds to an error what usually is behind it.
+func advised(err error) error {
+	switch {
+	case errors.Is(err, apiv3.ErrAPIv3Key):
+		return fmt.Errorf("%w; %s", err, adviceAPIv3Key)
+	case errors.Is(err, apiv3.ErrNoCertificates):
+		return fmt.Errorf("%w; %s", err, advicePublicKey)
+	}
+	return err
+}
 
 // explain says what else can be seen of an answer or a notification that does not verify.
 func explain(flaw *apiv3.Flaw, header http.Header, body []byte) string {

@@ -98,7 +98,7 @@ func testDeadConnection(t *testing.T, http2, withBackup bool, callers int) {
 		if withBackup {
 			c.BackupURL = backup.url()
 		}
-		c.Retry = membercard.RetryPolicy{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}
+		c.Retry = membercard.RetryPolicy{MinBackoff: 50 * time.Millisecond, MaxBackoff: 50 * time.Millisecond} // in which the transport notices
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

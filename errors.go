@@ -410,7 +410,14 @@ func (a *attempt) diagnose(got answer, detail []byte) string {
 	if skew := time.Until(got.date()).Round(time.Second); !got.date().IsZero() && skew.Abs() >= apiv3.Window {
 		return fmt.Sprintf("this machine's clock is off by %v from the service's", -skew)
 	}
-	return apiv3.Diagnose(detail, a.message)
+	different, told := apiv3.Diagnose(detail, a.message)
+	switch {
+	case !told:
+		return ""
+	case len(different) == 0:
+		return "the service verified the very message that was signed, so PrivateKey and CertificateSerial do not belong together"
+	}
+	return "the service verified another message than was signed, different in " + strings.Join(different, ", ") + "; " + adviceProxy
 }
 
 // untrusted is the error of an answer that fails verification, or that is not the answer to the request.
@@ -497,7 +504,7 @@ var (
 
 // What is wrong with a key.
 var (
-	errNotOpened      = errors.New("the value does not open with the merchant key; was it sealed for another certificate?")
+	errNotOpened      = errors.New("the value does not open with the merchant key; " + adviceCertificate)
 	errNoKeyYet       = errors.New("the key is not there yet") // the answer passes as unproven: the keys would have come with a success
 	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
 	errLookedUp       = errors.New("it is not among the platform certificates, which were downloaded a moment ago")

@@ -280,7 +280,7 @@ func (r *keyRing) download(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the platform certificates could not be downloaded: no complete answer came within %v", downloadTimeout)
 	case err != nil:
-		return errors.New("the platform certificates could not be downloaded: " + downloadFailure(err))
+		return errors.New("the platform certificates could not be downloaded: " + downloadFailure(advised(err)))
 	}
 	r.keep(certificates)
 	return nil

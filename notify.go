@@ -178,7 +178,7 @@ func readNotification(request *http.Request) ([]byte, error) {
 	case len(body) > maxNotification:
 		text = fmt.Sprintf("the body is longer than %d bytes", maxNotification)
 	case len(body) == 0:
-		text = "the body is empty; if a middleware read it before, it must put it back"
+		text = "the body is empty; " + adviceMiddleware
 	default:
 		return body, nil
 	}
@@ -192,7 +192,7 @@ func explainNotification(flaw *apiv3.Flaw, request *http.Request, body []byte) s
 	case flaw.Kind == apiv3.Incomplete:
 		return flaw.Header + "; " + adviceHeaders
 	case flaw.Kind == apiv3.Stale && flaw.Skew < 0:
-		return adviceClock + ", or it waited on its way: parse a notification when it comes"
+		return adviceLate
 	case flaw.Kind == apiv3.Stale:
 		return adviceClock
 	case flaw.Kind == apiv3.Probe:
@@ -208,7 +208,7 @@ func explainNotification(flaw *apiv3.Flaw, request *http.Request, body []byte) s
 // decodeNotification decrypts and decodes the body of a proven notification.
 func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
 	n, err := openResource(body, apiv3Key)
-	if err != nil {
+	if err = advised(err); err != nil {
 		return nil, badNotification(http.StatusInternalServerError, "the notification is signed by WeChat Pay, but "+err.Error(), err)
 	}
 	return n, nil

@@ -95,6 +95,9 @@ func Validity(certificate *x509.Certificate) string {
 	return fmt.Sprintf("from %s to %s only", certificate.NotBefore.In(Beijing).Format(time.DateTime), certificate.NotAfter.In(Beijing).Format(time.DateTime))
 }
 
+// ErrNoCertificates is an empty list.
+var ErrNoCertificates = errors.New("the list is empty")
+
 // OpenCertificates decrypts the answer to a download of platform certificates. One certificate that cannot be used
 // does not make the others unusable.
 func OpenCertificates(body []byte, apiv3Key string) ([]*x509.Certificate, error) {
@@ -108,7 +111,7 @@ func OpenCertificates(body []byte, apiv3Key string) ([]*x509.Certificate, error)
 		return nil, fmt.Errorf("the list of certificates cannot be decoded: %w", err)
 	}
 	var certificates []*x509.Certificate
-	err := errors.New("the list is empty; does the merchant number use the WeChat Pay public key?")
+	err := ErrNoCertificates
 	for i, item := range answer.Data {
 		certificate, itemErr := openCertificate(&item.EncryptCertificate, item.SerialNo, apiv3Key)
 		if itemErr != nil {

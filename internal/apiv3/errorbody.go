@@ -47,9 +47,9 @@ func ParseErrorBody(body []byte) ErrorBody {
 }
 
 // Diagnose compares what the service says it verified, in the detail of a SIGN_ERROR, with the message
-// that was signed. It says what differs without quoting it, since the URI and the body hold personal
-// identifiers, and is empty when the service says nothing.
-func Diagnose(detail, signed []byte) string {
+// that was signed. It names what differs without quoting it, since the URI and the body hold personal
+// identifiers. told is false when the service says nothing.
+func Diagnose(detail, signed []byte) (different []string, told bool) {
 	members := read[map[string]json.RawMessage](detail)
 	raw, found := members["sign_information"]
 	if !found { // newer answers nest some members of the detail
@@ -60,11 +60,10 @@ func Diagnose(detail, signed []byte) string {
 		Length  int    `json:"sign_message_length"`
 	}](raw)
 	if information.Message == "" {
-		return ""
+		return nil, false
 	}
 	ours := strings.SplitN(string(signed), "\n", 5)
 	theirs := strings.SplitN(strings.ReplaceAll(information.Message, `\n`, "\n"), "\n", len(ours))
-	var different []string
 	for i, name := range []string{"method", "URI", "timestamp", "nonce"} {
 		if i < len(theirs) && theirs[i] != ours[i] {
 			different = append(different, name)
@@ -77,10 +76,7 @@ func Diagnose(detail, signed []byte) string {
 	if n := information.Length; n != 0 && n != len(signed) {
 		different = append(different, fmt.Sprintf("length (%d bytes instead of %d)", n, len(signed)))
 	}
-	if len(different) == 0 {
-		return "the service verified the very message that was signed, so PrivateKey and CertificateSerial do not belong together"
-	}
-	return "the service verified another message than was signed, different in " + strings.Join(different, ", ") + "; does a proxy change requests?"
+	return different, true
 }
 
 // read returns the zero value for what is not there or of another type.

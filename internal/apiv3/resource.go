@@ -26,7 +26,7 @@ const (
 )
 
 // ErrAPIv3Key is what a wrong key looks like.
-var ErrAPIv3Key = errors.New("it does not decrypt with the APIv3 key; was the key reset on the merchant platform, or is it another merchant's?")
+var ErrAPIv3Key = errors.New("it does not decrypt with the APIv3 key")
 
 // Open decrypts the resource. Its errors say nothing of the key and the content.
 func (r *Resource) Open(key string) ([]byte, error) {
