@@ -410,13 +410,13 @@ func TestResourceRefuses(t *testing.T) {
 	readVectors(t, "resource.json", &vectors)
 	key := vectors[0].Key
 	for says, change := range map[string]func(*Resource){
-		"the APIv3 key has 16 bytes, it must have 32":  func(*Resource) { key = key[:16] },
-		"another algorithm than AEAD_AES_256_GCM":      func(r *Resource) { r.Algorithm = "AEAD_SM4_GCM" },
-		"its nonce has 13 bytes, it must have 12":      func(r *Resource) { r.Nonce += "x" },
-		"its nonce has 0 bytes":                        func(r *Resource) { r.Nonce = "" },
-		"its ciphertext is not standard Base64":        func(r *Resource) { r.Ciphertext = "%" },
-		"it does not decrypt with the APIv3 key":       func(r *Resource) { r.AssociatedData += "x" },
-		"decrypt with the APIv3 key": func(r *Resource) { r.Ciphertext = "" },
+		"the APIv3 key has 16 bytes, it must have 32": func(*Resource) { key = key[:16] },
+		"another algorithm than AEAD_AES_256_GCM":     func(r *Resource) { r.Algorithm = "AEAD_SM4_GCM" },
+		"its nonce has 13 bytes, it must have 12":     func(r *Resource) { r.Nonce += "x" },
+		"its nonce has 0 bytes":                       func(r *Resource) { r.Nonce = "" },
+		"its ciphertext is not standard Base64":       func(r *Resource) { r.Ciphertext = "%" },
+		"it does not decrypt with the APIv3 key":      func(r *Resource) { r.AssociatedData += "x" },
+		"decrypt with the APIv3 key":                  func(r *Resource) { r.Ciphertext = "" },
 	} {
 		key = vectors[0].Key
 		resource := vectors[0].Resource
