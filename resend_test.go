@@ -473,11 +473,12 @@ func outcomeOf(err error) told {
 }
 
 // assertOnce requires what is promised of an operation that a handmade service has carried out so often.
-func assertOnce(t *testing.T, operation membercard.OperationInfo, err error, came, effects int, where string) {
+// reads is how often a read may come.
+func assertOnce(t *testing.T, operation membercard.OperationInfo, err error, came, effects, reads int, where string) {
 	t.Helper()
 	where = fmt.Sprintf("%s: came %d times, carried out %d times: %v", where, came, effects, err)
 	if operation.Read {
-		assert.LessOrEqual(t, came, 4, where)
+		assert.LessOrEqual(t, came, reads, where)
 		return
 	}
 	if !operation.Repeatable {
@@ -521,7 +522,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 				service, transport := startH2(t, body, act)
 				err := call(handmadeClient(t, service, transport))
 				came, effects := service.counts()
-				assertOnce(t, operation, err, came, effects, fmt.Sprintf("%s over HTTP/2, %s", operation.Name, act.name))
+				assertOnce(t, operation, err, came, effects, 4, fmt.Sprintf("%s over HTTP/2, %s", operation.Name, act.name))
 			})
 		}
 		for row, act := range h1Acts() {
@@ -544,7 +545,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 					}
 					err := call(client)
 					came, effects = service.since(came, effects)
-					assertOnce(t, operation, err, came, effects, fmt.Sprintf("%s over HTTP/1.1, %s, kept %v, with a key %v", operation.Name, act.name, kept, keyed))
+					assertOnce(t, operation, err, came, effects, 4, fmt.Sprintf("%s over HTTP/1.1, %s, kept %v, with a key %v", operation.Name, act.name, kept, keyed))
 				})
 			}
 		}
