@@ -254,7 +254,7 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		if sent.Leave() {
 			c.http.CloseIdleConnections() // which may be as dead
 		}
-	case sent.Left():
+	case sent.Left() && !sent.Nothing():
 		err = errLeft
 	}
 	return got, got.status == 0 && sent.Nothing(), err

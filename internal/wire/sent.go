@@ -32,6 +32,7 @@ type Sent struct {
 	mu        sync.Mutex
 	asked     bool      // for a connection
 	connected bool      // the last connection asked for was had
+	closed    bool      // and it was left before, so that nothing can be written to it
 	wrote     bool      // the header, perhaps only into a buffer
 	whole     time.Time // when all of the request was written; zero: not yet
 	answered  bool      // the transport has returned an answer
@@ -74,17 +75,18 @@ func (s *Sent) Refused() bool {
 }
 
 // Nothing reports whether nothing was sent. It is true on positive evidence only: a connection was asked for, and
-// none was had. A transport that fires no httptrace events leaves it false.
+// none was had but one that another attempt had closed, which the transport had not noticed yet. A transport that fires
+// no httptrace events leaves it false.
 func (s *Sent) Nothing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.asked && !s.connected && !s.wrote
+	return s.asked && (!s.connected || s.closed) && !s.wrote
 }
 
 func (s *Sent) getConn(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked, s.connected = true, false
+	s.asked, s.connected, s.closed = true, false, false
 	s.resend()
 }
 
@@ -92,6 +94,8 @@ func (s *Sent) gotConn(info httptrace.GotConnInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.connected, s.conn = true, info.Conn
+	c := s.watched()
+	s.closed = c != nil && c.wasLeft()
 	if s.resend(); s.resends.refused && info.Conn != nil && !isHTTP2(info.Conn) { // where the transport may write although the context is over
 		_ = info.Conn.Close()
 	}
@@ -105,13 +109,13 @@ func isHTTP2(conn net.Conn) bool {
 func (s *Sent) wroteHeaders() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wrote = true
+	s.wrote = s.wrote || !s.closed
 }
 
 func (s *Sent) wroteRequest(info httptrace.WroteRequestInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if info.Err == nil {
+	if info.Err == nil && !s.closed {
 		s.whole = time.Now()
 	}
 }

@@ -156,6 +156,14 @@ func TestLeave(t *testing.T) {
 		assert.Equal(t, test.closed, sent.Left(), name)
 		_, err = conn.Write([]byte("x"))
 		assert.Equal(t, test.closed, errors.Is(err, net.ErrClosed), name)
+
+		next := Watch(t.Context(), nil, 0) // which the transport gives the same connection
+		trace = httptrace.ContextClientTrace(next)
+		trace.GetConn("host")
+		trace.GotConn(httptrace.GotConnInfo{Conn: seen})
+		trace.WroteHeaders() // into a buffer
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+		assert.Equal(t, test.closed, next.Nothing(), name)
 		_ = conn.Close()
 		_ = far.Close()
 	}
