@@ -44,7 +44,7 @@ func answering(tb testing.TB, body []byte) *membercard.Client {
 }
 
 func BenchmarkGetUserCard(b *testing.B) {
-	client := answering(b, readFile(b, "testdata/official/get-user-card.response.json"))
+	client := answering(b, sampleAnswer(b, membercard.OperationGetUserCard))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := client.GetUserCard(b.Context(), getRequest); err != nil {
@@ -60,7 +60,7 @@ func TestAllocations(t *testing.T) {
 		t.Skip("set MEMBERCARD_GATE_ALLOCATIONS=1, without -race and -cover")
 	}
 	var compact bytes.Buffer
-	require.NoError(t, json.Compact(&compact, readFile(t, "testdata/official/get-user-card.response.json")))
+	require.NoError(t, json.Compact(&compact, sampleAnswer(t, membercard.OperationGetUserCard)))
 	client := answering(t, compact.Bytes())
 	result := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
@@ -76,7 +76,7 @@ func TestAllocations(t *testing.T) {
 }
 
 func BenchmarkUpdateUserCard(b *testing.B) {
-	client := answering(b, readFile(b, "testdata/official/get-user-card.response.json"))
+	client := answering(b, sampleAnswer(b, membercard.OperationGetUserCard))
 	request := updateRequest
 	request.UserInformation = &membercard.UserInfo{CommonFieldList: []membercard.UserInfoCommonField{
 		{Name: membercard.CommonFieldFlagBirthday, Value: membercard.NewSensitive("1990-01-01")},

@@ -1,6 +1,7 @@
 package membercard_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type contractPage struct {
 		URL  string          `json:"url"`
 		Body json.RawMessage `json:"body"`
 	} `json:"request_sample"`
+	Answer json.RawMessage `json:"response_sample"`
 }
 
 type contractRow struct {
@@ -44,17 +46,38 @@ type contractRow struct {
 	Sealed   bool   `json:"sealed"`
 }
 
-// contractPages returns the pages of all operations but the upload, whose parameters are no JSON, and the certificates.
-func contractPages(t *testing.T) (pages []contractPage) {
-	t.Helper()
+// contract returns the pages of all operations.
+func contract(tb testing.TB) (pages []contractPage) {
+	tb.Helper()
 	for _, file := range []string{"partner", "others"} {
 		var read struct {
 			Operations []contractPage `json:"operations"`
 		}
-		require.NoError(t, json.Unmarshal(readFile(t, "membercardtest/contract/"+file+".json"), &read))
+		require.NoError(tb, json.Unmarshal(readFile(tb, "membercardtest/contract/"+file+".json"), &read))
 		pages = append(pages, read.Operations...)
 	}
-	pages = slices.DeleteFunc(pages, func(p contractPage) bool {
+	return pages
+}
+
+// sampleAnswer returns the official sample of an operation's answer, with the ciphertext of the pages.
+func sampleAnswer(tb testing.TB, operation membercard.Operation) []byte {
+	tb.Helper()
+	pages := contract(tb)
+	at := slices.IndexFunc(pages, func(p contractPage) bool { return p.Operation == operation })
+	require.GreaterOrEqual(tb, at, 0, operation)
+	require.NotEmpty(tb, pages[at].Answer, operation)
+	return bytes.ReplaceAll(pages[at].Answer, []byte("CIPHERTEXT"), []byte(officialCiphertext(tb)))
+}
+
+// officialCiphertext is the one of the pages' samples.
+func officialCiphertext(tb testing.TB) string {
+	return strings.TrimSpace(string(readFile(tb, "testdata/official/ciphertext.txt")))
+}
+
+// contractPages returns the pages of all operations but the upload, whose parameters are no JSON, and the certificates.
+func contractPages(t *testing.T) []contractPage {
+	t.Helper()
+	pages := slices.DeleteFunc(contract(t), func(p contractPage) bool {
 		return p.Operation == membercard.OperationUploadImage || p.Operation == membercard.OperationDownloadCertificates
 	})
 	require.Len(t, pages, 23)
@@ -214,7 +237,7 @@ func valueOf(t *testing.T, rows []contractRow, row contractRow) any {
 			return "2026-08-08T10:00:00+08:00"
 		}
 		if row.Sealed {
-			return strings.TrimSpace(string(readFile(t, "testdata/official/ciphertext.txt")))
+			return officialCiphertext(t)
 		}
 		return "x"
 	case "integer", "uint32", "uint64":
@@ -255,16 +278,24 @@ func TestContractResponses(t *testing.T) {
 	}
 }
 
+// eventPage is an official page of a notification.
+type eventPage struct {
+	EventTypes []string        `json:"event_types"`
+	Plaintext  []contractRow   `json:"plaintext"`
+	Sample     json.RawMessage `json:"plaintext_sample"`
+}
+
+func eventPages(t *testing.T) (pages []eventPage) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(readFile(t, "membercardtest/contract/events.json"), &pages))
+	return pages
+}
+
 // TestContractEvents: everything that the page describes of a notification's content is found in the event.
 func TestContractEvents(t *testing.T) {
 	t.Parallel()
-	var pages []struct {
-		EventTypes []string      `json:"event_types"`
-		Plaintext  []contractRow `json:"plaintext"`
-	}
-	require.NoError(t, json.Unmarshal(readFile(t, "membercardtest/contract/events.json"), &pages))
 	seen := 0
-	for _, page := range pages {
+	for _, page := range eventPages(t) {
 		for i, row := range page.Plaintext { // personal data is in clear here, and then printed as [redacted]
 			page.Plaintext[i].Sealed = row.Name == "phone_number" || strings.HasSuffix(row.Name, "common_field_list.value") || strings.HasSuffix(row.Name, ".user_chosen_values")
 		}

@@ -773,16 +773,16 @@ func TestOfficialNotifications(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	client := server.Client()
-	for suffix, file := range map[string]string{
-		"USER_CARD.CREATE": "user-card", "USER_CARD.DELETE": "user-card", "POINT_EXCHANGE_COUPON": "point-coupon", "SYNC_USER_POINT": "sync-user-point",
-	} {
-		official := readFile(t, "testdata/official/notification-"+file+".json")
-		parsed, err := client.ParseNotification(server.NotificationRequest(
-			&membercard.UnknownEvent{Plaintext: official}, membercardtest.NotificationEventType("BRAND_MEMBER_CARD_SP."+suffix)))
-		require.NoError(t, err)
-		written, err := newClient(t, server).ParseNotification(server.NotificationRequest(parsed.Event, membercardtest.NotificationEventType("X.NEW")))
-		require.NoError(t, err)
-		assert.Equal(t, asJSON(t, official), asJSON(t, written.Event.(*membercard.UnknownEvent).Plaintext), suffix)
+	for _, page := range eventPages(t) {
+		for _, eventType := range page.EventTypes {
+			parsed, err := client.ParseNotification(server.NotificationRequest(
+				&membercard.UnknownEvent{Plaintext: page.Sample}, membercardtest.NotificationEventType(eventType)))
+			require.NoError(t, err)
+			written, err := client.ParseNotification(server.NotificationRequest(parsed.Event, membercardtest.NotificationEventType("X.NEW")))
+			require.NoError(t, err)
+			sample := bytes.ReplaceAll(page.Sample, []byte(`:35+08:00"`), []byte(`:35.000+08:00"`)) // the fake writes milliseconds
+			assert.Equal(t, asJSON(t, sample), asJSON(t, written.Event.(*membercard.UnknownEvent).Plaintext), eventType)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -43,21 +42,12 @@ var answers = map[membercard.Operation]reflect.Type{
 	membercard.OperationSecurityEcho:           reflect.TypeFor[membercard.SecurityEchoResponse](),
 }
 
-// officialFile names the file with an operation's official example: GetUserCard is get-user-card.
-func officialFile(operation membercard.Operation, kind string) string {
-	words := regexp.MustCompile(`[A-Z][a-z]*`).ReplaceAllStringFunc(string(operation), func(word string) string {
-		return "-" + strings.ToLower(word)
-	})
-	words = strings.ReplaceAll(words, "-i-d", "-id")
-	return "testdata/official/" + strings.TrimPrefix(words, "-") + "." + kind + ".json"
-}
-
 // TestOfficialAnswers: the example of each page is decoded without an unknown field, and encoded again
 // it is the same.
 func TestOfficialAnswers(t *testing.T) {
 	t.Parallel()
 	for _, operation := range membercard.Operations() {
-		data := readFile(t, officialFile(operation.Name, "response"))
+		data := sampleAnswer(t, operation.Name)
 		value := reflect.New(answers[operation.Name])
 		decoder := json.NewDecoder(bytes.NewReader(data))
 		decoder.DisallowUnknownFields()
@@ -73,7 +63,7 @@ func TestOfficialAnswersThroughTheClient(t *testing.T) {
 	t.Parallel()
 	for operation := range answers {
 		server := newServer(t)
-		data := identified(operation, readFile(t, officialFile(operation, "response")))
+		data := identified(operation, sampleAnswer(t, operation))
 		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: data})
 		got, err := do(t.Context(), server.Client(), requests[operation])
 		require.NoError(t, err, operation)

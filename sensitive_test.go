@@ -321,7 +321,7 @@ func TestReadChangeWriteBack(t *testing.T) {
 	t.Run("a value that does not open fails before the network, naming the field", func(t *testing.T) {
 		sent := len(server.Requests())
 		var foreign membercard.Sensitive
-		require.NoError(t, json.Unmarshal(fmt.Appendf(nil, "%q", strings.TrimSpace(string(readFile(t, "testdata/official/ciphertext.txt")))), &foreign))
+		require.NoError(t, json.Unmarshal(fmt.Appendf(nil, "%q", officialCiphertext(t)), &foreign))
 		request := membercard.UpdateUserCardRequest{
 			BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
 			UserInformation: &membercard.UserInfo{CustomFieldList: []membercard.UserInfoCustomField{{

@@ -165,7 +165,7 @@ func storm(t *testing.T, http2 bool) {
 // leave the heap where it was.
 func TestMemoryIsFlat(t *testing.T) {
 	server := newServer(t)
-	body := readFile(t, "testdata/official/get-user-card.response.json")
+	body := sampleAnswer(t, membercard.OperationGetUserCard)
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
 	digest := sha256.Sum256([]byte(timestamp + "\nnonce\n" + string(body) + "\n"))
 	signature, err := rsa.SignPKCS1v15(nil, server.PlatformKey(), crypto.SHA256, digest[:])

@@ -436,10 +436,18 @@ func TestLimitRate(t *testing.T) {
 func TestSeedsComeBack(t *testing.T) {
 	t.Parallel()
 	server := membercardtest.NewTestServer(t)
-	data, err := os.ReadFile("../testdata/official/list-cards.response.json")
+	data, err := os.ReadFile("contract/partner.json")
 	require.NoError(t, err)
+	var pages struct {
+		Operations []struct {
+			Operation membercard.Operation
+			Answer    json.RawMessage `json:"response_sample"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(data, &pages))
+	require.Equal(t, membercard.OperationListCards, pages.Operations[1].Operation)
 	var official membercard.ListCardsResponse
-	require.NoError(t, json.Unmarshal(data, &official))
+	require.NoError(t, json.Unmarshal(pages.Operations[1].Answer, &official))
 	added := server.AddCard(official.Data[0])
 	assert.Equal(t, official.Data[0], added)
 	assert.Equal(t, []membercard.Card{added}, server.Cards())
