@@ -95,7 +95,8 @@ var routes = sync.OnceValue(func() []*route {
 type input struct {
 	operation   membercard.Operation
 	path, query map[string]string
-	body        []byte
+	members     map[string]any // of the body
+	body        []byte         // the same, encoded
 	upload      *imageUpload
 }
 
@@ -104,10 +105,14 @@ func (in input) id(name string) string {
 	if value, ok := in.query[name]; ok {
 		return value
 	}
-	var members map[string]any
-	_ = json.Unmarshal(in.body, &members)
-	value, _ := members[name].(string)
+	value, _ := in.members[name].(string)
 	return value
+}
+
+// sent reports whether a parameter is in the body.
+func (in input) sent(name string) bool {
+	_, sent := in.members[name]
+	return sent
 }
 
 // match finds the route of a request by the path as it stands on the request line. Where no operation has the path, or
@@ -201,16 +206,7 @@ type checker struct {
 func (s *Server) validate(r *route, escapedPath map[string]string, uri string, header http.Header, body []byte) (input, *problem) {
 	named := header.Get("Wechatpay-Serial")
 	c := &checker{key: s.sealingKey(named), named: named}
-	queryTable, bodyTable := r.query, r.body
-	if slices.Contains(s.idsInQuery, r.operation) {
-		isOlder := func(p parameter) bool { return slices.Contains(r.older, p.name) }
-		for _, p := range r.body {
-			if isOlder(p) {
-				queryTable = append(slices.Clone(queryTable), p)
-			}
-		}
-		bodyTable = slices.DeleteFunc(slices.Clone(bodyTable), isOlder)
-	}
+	queryTable, bodyTable := s.tables(r)
 	in := input{operation: r.operation, path: map[string]string{}, query: map[string]string{}}
 	for _, p := range r.pathIn {
 		value, err := url.PathUnescape(escapedPath[p.name])
@@ -230,19 +226,9 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 		in.upload = readUpload(header.Get("Content-Type"), body)
 		return in, nil
 	}
-	members := map[string]any{}
-	if len(body) > 0 && len(bodyTable) == 0 {
-		return in, undefinedParameters("/body")
-	}
-	if len(bodyTable) > 0 {
-		value, err := decodeStrictly(body)
-		if err != nil {
-			return in, paramViolation("body", "", nil, err.Error())
-		}
-		var isObject bool
-		if members, isObject = value.(map[string]any); !isObject {
-			return in, paramViolation("body", "", nil, "is not a JSON object")
-		}
+	members, refused := membersOf(body, bodyTable)
+	if refused != nil {
+		return in, refused
 	}
 	// As the gateway does it, what is not defined is refused before what is missing.
 	strangers := undefined(bodyTable, "/body", members)
@@ -261,21 +247,62 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 	if refused := c.checkQuery(queryTable, items, in.query); refused != nil {
 		return in, refused
 	}
-	opened, refused := c.checkMembers(bodyTable, "", members)
-	if refused != nil {
+	if in.members, refused = c.checkMembers(bodyTable, "", members); refused != nil {
 		return in, refused
 	}
-	nothing := !slices.ContainsFunc(bodyTable, func(p parameter) bool { return sentBy(members, p) && !p.required })
-	if r.method == http.MethodPatch && nothing && slices.ContainsFunc(bodyTable, func(p parameter) bool { return !p.required }) {
+	if r.method == http.MethodPatch && changesNothing(in, bodyTable) {
 		return in, paramViolation("body", "", nil, "nothing to change")
 	}
-	in.body = encode(opened)
+	in.body = encode(in.members)
 	return in, nil
 }
 
-func sentBy(members map[string]any, p parameter) bool {
-	_, sent := members[p.name]
-	return sent
+// tables returns the tables of query and body as this server has them.
+func (s *Server) tables(r *route) (query, body []parameter) {
+	if !slices.Contains(s.idsInQuery, r.operation) {
+		return r.query, r.body
+	}
+	query = slices.Clone(r.query)
+	for _, p := range r.body {
+		if slices.Contains(r.older, p.name) {
+			query = append(query, p)
+		} else {
+			body = append(body, p)
+		}
+	}
+	return query, body
+}
+
+// membersOf decodes a body that is to have the parameters of a table.
+func membersOf(body []byte, table []parameter) (map[string]any, *problem) {
+	switch {
+	case len(table) == 0 && len(body) > 0:
+		return nil, undefinedParameters("/body")
+	case len(table) == 0:
+		return nil, nil
+	}
+	value, err := decodeStrictly(body)
+	if err != nil {
+		return nil, paramViolation("body", "", nil, err.Error())
+	}
+	members, isObject := value.(map[string]any)
+	if !isObject {
+		return nil, paramViolation("body", "", nil, "is not a JSON object")
+	}
+	return members, nil
+}
+
+// changesNothing reports whether none of the parameters that may be left out was sent. Where all are required it sets them
+// all.
+func changesNothing(in input, table []parameter) bool {
+	optional := false
+	for _, p := range table {
+		if !p.required && in.sent(p.name) {
+			return false
+		}
+		optional = optional || !p.required
+	}
+	return optional
 }
 
 // queryItem is a parameter as it stands in the query.

@@ -8,9 +8,8 @@ import (
 	"github.com/wechatpay-cards/membercard"
 )
 
-// checkTemplate checks what creating and changing a template demand alike. t is the template as it would be, need says
-// which of its objects were sent.
-func checkTemplate(in input, t *card, sent func(name string) bool) *problem {
+// checkTemplate checks what creating and changing a template demand alike. t is the template as it would be.
+func checkTemplate(in input, t *card) *problem {
 	for _, jump := range []struct {
 		name, message string
 		info          *jumpInfo
@@ -21,16 +20,16 @@ func checkTemplate(in input, t *card, sent func(name string) bool) *problem {
 		{"balance_information", "储值跳转 AppID 或路径为空", t.BalanceInformation},
 		{"purchase_information", "付费跳转 AppID 或路径为空", t.PurchaseInformation},
 	} {
-		if sent(jump.name) && (jump.info.JumpAppID == "" || jump.info.JumpPath == "") {
+		if in.sent(jump.name) && (jump.info.JumpAppID == "" || jump.info.JumpPath == "") {
 			return in.refuse(jump.message, jump.name+" needs jump_appid and jump_path")
 		}
 	}
 	switch {
-	case sent("balance_information") && t.CardType != "BALANCE":
+	case in.sent("balance_information") && t.CardType != "BALANCE":
 		return in.refuse("非储值会员卡", "balance_information is for cards of type BALANCE")
-	case sent("purchase_information") && t.PurchaseInformation.Price != nil && *t.PurchaseInformation.Price <= 0:
+	case in.sent("purchase_information") && t.PurchaseInformation.Price != nil && *t.PurchaseInformation.Price <= 0:
 		return in.refuse("付费会员价格必须大于 0", "the price must be above 0")
-	case sent("purchase_information") && t.CardType != "PURCHASE":
+	case in.sent("purchase_information") && t.CardType != "PURCHASE":
 		return in.refuse("非付费会员卡", "purchase_information is for cards of type PURCHASE")
 	}
 	return checkForm(in, t.UserInformation)
@@ -49,11 +48,10 @@ func checkForm(in input, form *userInfoForm) *problem {
 
 func (s *Server) createCard(in input) (any, *problem) {
 	c := decode[card](in)
-	sent := sentIn(in)
 	if c.CardType != "NORMAL" {
 		return nil, in.refuse("暂不支持付费或储值的会员卡类型", "only cards of type NORMAL can be created so far")
 	}
-	if refused := checkTemplate(in, &c, sent); refused != nil {
+	if refused := checkTemplate(in, &c); refused != nil {
 		return nil, refused
 	}
 	jumps := c.CodeType == "JUMP_MINI_PROGRAM"
@@ -62,9 +60,9 @@ func (s *Server) createCard(in input) (any, *problem) {
 		return nil, in.refuse("为 true，必填会员初始等级信息", "init_level is required with need_display_level")
 	case !c.NeedDisplayLevel && c.InitLevel != "":
 		return nil, in.refuse("为 false，不允许填写会员初始等级信息", "init_level is for templates with need_display_level")
-	case jumps && !sent("code_jump_information"):
+	case jumps && !in.sent("code_jump_information"):
 		return nil, in.refuse("必填会员码跳转信息", "code_jump_information is required with code_type JUMP_MINI_PROGRAM")
-	case !jumps && sent("code_jump_information"):
+	case !jumps && in.sent("code_jump_information"):
 		return nil, in.refuse("不允许填写会员码跳转信息", "code_jump_information is for code_type JUMP_MINI_PROGRAM")
 	}
 	if refused := checkDates(in, "", &c.ValidDateInformation); refused != nil {
@@ -88,12 +86,6 @@ func (s *Server) createCard(in input) (any, *problem) {
 	c.ValidDateInformation = *c.ValidDateInformation.inOneForm()
 	s.cards = append(s.cards, &c)
 	return c, nil
-}
-
-// sentIn returns a function that says whether a member is in the body.
-func sentIn(in input) func(name string) bool {
-	members := decode[map[string]any](in)
-	return func(name string) bool { _, sent := members[name]; return sent }
 }
 
 func (s *Server) listCards(in input) (any, *problem) {
@@ -148,7 +140,7 @@ func (s *Server) updateCard(in input) (any, *problem) {
 		PointsInformation: change.PointsInformation, BalanceInformation: change.BalanceInformation,
 		PurchaseInformation: change.PurchaseInformation, UserInformation: change.UserInformation,
 	}
-	if refused := checkTemplate(in, &changed, sentIn(in)); refused != nil {
+	if refused := checkTemplate(in, &changed); refused != nil {
 		return nil, refused
 	}
 	s.effects[effect{in.operation, c.CardID}]++
