@@ -260,6 +260,27 @@ func TestContestedPlacement(t *testing.T) {
 	}
 }
 
+// TestContestedPlacementWithoutAnAnswer: the other place is kept only when WeChat Pay has answered to it.
+func TestContestedPlacementWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithIDsInQuery(membercard.OperationInvalidateUserCard))
+	var sent []string
+	client := newClient(t, server, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		sent = append(sent, r.URL.RawQuery)
+		if len(sent) == 2 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		return server.RoundTrip(r)
+	})))
+	_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
+	require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
+	require.NoError(t, err)
+	require.Len(t, sent, 4)
+	assert.Empty(t, sent[2], "it begins in the body again")
+	assert.Equal(t, 1, server.Effects(membercard.OperationInvalidateUserCard, code))
+}
+
 // TestContestedPlacementOfAForger: a refusal that nobody signed changes nothing, and says what could be meant.
 func TestContestedPlacementOfAForger(t *testing.T) {
 	t.Parallel()
