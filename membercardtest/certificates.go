@@ -178,21 +178,15 @@ func encrypt(plaintext []byte, associatedData string) encrypted {
 	}
 }
 
-func (s *Server) listCertificates(input) (any, *problem) {
-	type item struct {
-		SerialNo           string    `json:"serial_no"`
-		EffectiveTime      string    `json:"effective_time"`
-		ExpireTime         string    `json:"expire_time"`
-		EncryptCertificate encrypted `json:"encrypt_certificate"`
-	}
-	var items []item
+func (s *Server) listCertificates(input) (document, *problem) {
+	var items []document
 	for _, c := range s.certificates {
 		if !time.Now().Before(c.notAfter) {
 			continue
 		}
-		items = append(items, item{
-			SerialNo: c.serial, EncryptCertificate: encrypt(c.pem, "certificate"),
-			EffectiveTime: c.notBefore.In(zone).Format(time.RFC3339), ExpireTime: c.notAfter.In(zone).Format(time.RFC3339),
+		items = append(items, document{
+			"serial_no": c.serial, "encrypt_certificate": encrypt(c.pem, "certificate"),
+			"effective_time": c.notBefore.In(zone).Format(time.RFC3339), "expire_time": c.notAfter.In(zone).Format(time.RFC3339),
 		})
 	}
 	if items == nil {
@@ -201,7 +195,5 @@ func (s *Server) listCertificates(input) (any, *problem) {
 			reason: "the merchant number has no platform certificates", source: inferred,
 		}
 	}
-	return struct {
-		Data []item `json:"data"`
-	}{items}, nil
+	return document{"data": items}, nil
 }

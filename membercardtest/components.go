@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,36 +21,35 @@ import (
 
 // token is a credential for a component.
 type token struct {
-	Token      string `json:"token"`
-	ExpireTime string `json:"expire_time"`
-
+	document
 	once, used bool
 }
 
-func (s *Server) createPreAuthToken(in input) (any, *problem) {
+func (s *Server) createPreAuthToken(in input) (document, *problem) {
 	if s.findMember(in.id("card_id"), in.id("openid"), "EFFECTIVE") != nil {
 		return nil, in.infer("用户在一个卡模板下只能有一张有效的会员卡", "the user has a card of this template")
 	}
 	return s.createToken(in, time.Hour, false)
 }
 
-func (s *Server) createPayViewToken(in input) (any, *problem) {
+func (s *Server) createPayViewToken(in input) (document, *problem) {
 	return s.createToken(in, 10*time.Minute, true)
 }
 
-func (s *Server) createToken(in input, life time.Duration, once bool) (any, *problem) {
+func (s *Server) createToken(in input, life time.Duration, once bool) (document, *problem) {
 	template := s.findCard(in.id("card_id"))
 	switch {
-	case template == nil || template.BrandID != in.id("brand_id"):
+	case template == nil || template.text("brand_id") != in.id("brand_id"):
 		return nil, in.infer("会员卡模板无效", "there is no such template of brand_id")
-	case template.State != "CARD_EFFECTIVE":
+	case template.text("state") != "CARD_EFFECTIVE":
 		return nil, in.refuse("会员卡模板无效", "the template is invalid")
-	case template.ValidDateInformation.Type == "FIX_TIME_RANGE" && !time.Now().Before(parseTime(template.ValidDateInformation.EndTime)):
+	}
+	if validity := template.object("valid_date_information"); validity.has("available_end_time") && !time.Now().Before(validity.time("available_end_time")) {
 		return nil, in.refuse("会员卡模板已过期", "the template's validity is over")
 	}
-	t := &token{Token: randomHex(16), ExpireTime: formatTime(time.Now().Add(life)), once: once}
+	t := &token{document: document{"token": randomHex(16), "expire_time": formatTime(time.Now().Add(life))}, once: once}
 	s.tokens = append(s.tokens, t)
-	return *t, nil
+	return t.document, nil
 }
 
 // UseToken does what a component does with a token: an error says that it is unknown, has expired or, for
@@ -60,10 +58,10 @@ func (s *Server) UseToken(value string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tokens {
-		if t.Token != value {
+		if t.text("token") != value {
 			continue
 		}
-		if !time.Now().Before(parseTime(t.ExpireTime)) {
+		if !time.Now().Before(t.time("expire_time")) {
 			return errors.New("membercardtest: the token has expired")
 		}
 		if t.once && t.used {
@@ -86,33 +84,22 @@ func isCell(cell string) bool {
 		!slices.Contains(parts, "") && !strings.ContainsAny(cell, "[]")
 }
 
-func (s *Server) createUserFeed(in input) (any, *problem) {
-	feed := decode[struct {
-		BrandID      string `json:"brand_id"`
-		CardID       string `json:"card_id"`
-		UserCardCode string `json:"user_card_code"`
-		OpenID       string `json:"openid"`
-		OutRequestNo string `json:"out_request_no"`
-		Cell         string `json:"cell"`
-	}](in)
-	template, u := s.findCard(feed.CardID), s.findUserCard(feed.CardID, feed.UserCardCode)
+func (s *Server) createUserFeed(in input) (document, *problem) {
+	template, u := s.findCard(in.text("card_id")), s.findUserCard(in.text("card_id"), in.text("user_card_code"))
 	switch {
-	case !isCell(feed.Cell):
+	case !isCell(in.text("cell")):
 		return nil, in.refuse("cell不合法", "the cell is of no documented template, or has not a value for each of its places")
-	case template == nil || template.BrandID != feed.BrandID || template.State != "CARD_EFFECTIVE":
+	case template == nil || template.text("brand_id") != in.text("brand_id") || template.text("state") != "CARD_EFFECTIVE":
 		return nil, in.refuse("会员卡模板无效", "there is no such template of brand_id in effect")
-	case u == nil || u.OpenID != feed.OpenID || u.state(time.Now()) != "EFFECTIVE":
+	case u == nil || u.text("openid") != in.text("openid") || u.state(time.Now()) != "EFFECTIVE":
 		return nil, in.refuse("当前用户非会员", "code and openid name no card that is effective")
 	}
-	if slices.ContainsFunc(s.feeds, func(other membercard.UserFeed) bool { return other.OutRequestNo == feed.OutRequestNo }) {
+	if slices.ContainsFunc(s.feeds, func(other document) bool { return other.text("out_request_no") == in.text("out_request_no") }) {
 		return nil, in.refuse("该用户动态已存在", "a feed was made under this out_request_no")
 	}
-	s.effects[effect{in.operation, feed.UserCardCode}]++
-	s.feeds = append(s.feeds, membercard.UserFeed(feed))
-	return map[string]string{
-		"brand_id": feed.BrandID, "card_id": feed.CardID, "user_card_code": feed.UserCardCode,
-		"out_request_no": feed.OutRequestNo, "cell": feed.Cell,
-	}, nil
+	s.effects[effect{in.operation, in.text("user_card_code")}]++
+	s.feeds = append(s.feeds, in.document)
+	return in.document, nil
 }
 
 // Feeds returns the feed entries of a user's card.
@@ -121,8 +108,8 @@ func (s *Server) Feeds(cardID, userCardCode string) []membercard.UserFeed {
 	defer s.mu.Unlock()
 	var feeds []membercard.UserFeed
 	for _, feed := range s.feeds {
-		if feed.CardID == cardID && feed.UserCardCode == userCardCode {
-			feeds = append(feeds, feed)
+		if feed.text("card_id") == cardID && feed.text("user_card_code") == userCardCode {
+			feeds = append(feeds, exported[membercard.UserFeed](feed))
 		}
 	}
 	return feeds
@@ -163,7 +150,7 @@ func readUpload(contentType string, body []byte) *imageUpload {
 	}
 }
 
-func (s *Server) uploadImage(in input) (any, *problem) {
+func (s *Server) uploadImage(in input) (document, *problem) {
 	upload := in.upload
 	if !upload.hasFile || upload.meta == nil {
 		return nil, paramViolation("body", "", nil, "must be multipart/form-data with the parts meta and file")
@@ -199,7 +186,7 @@ func (s *Server) uploadImage(in input) (any, *problem) {
 	s.effects[effect{in.operation, name}]++
 	url := "https://wxpaylogo.qpic.cn/wxpaylogo/" + hex.EncodeToString(digest[:]) + "/0"
 	s.pictures[url] = upload.file
-	return json.RawMessage(fmt.Sprintf(`{"media_url":%q}`, url)), nil
+	return document{"media_url": url}, nil
 }
 
 // Picture returns an uploaded picture by its address.
@@ -210,18 +197,11 @@ func (s *Server) Picture(mediaURL string) ([]byte, bool) {
 	return bytes.Clone(picture), ok
 }
 
-// securityEcho answers what it was sent, encrypted for the merchant what came encrypted.
-func (s *Server) securityEcho(in input) (any, *problem) {
-	echo := decode[struct {
-		EchoMessage          string `json:"echo_message"`
-		EncryptedEchoMessage string `json:"encrypted_echo_message,omitempty"`
-		NotifyURL            string `json:"notify_url,omitempty"`
-	}](in)
-	s.effects[effect{in.operation, echo.EchoMessage}]++
-	if echo.NotifyURL != "" {
-		s.echoURLs[echo.EchoMessage] = echo.NotifyURL
+// securityEcho answers what it was sent.
+func (s *Server) securityEcho(in input) (document, *problem) {
+	s.effects[effect{in.operation, in.text("echo_message")}]++
+	if in.has("notify_url") {
+		s.echoURLs[in.text("echo_message")] = in.text("notify_url")
 	}
-	echo.NotifyURL = "" // the answer has none
-	echo.EncryptedEchoMessage = sealFor(s.merchant(), echo.EncryptedEchoMessage)
-	return echo, nil
+	return in.document, nil
 }

@@ -19,6 +19,8 @@ var (
 	partnerPages []byte
 	//go:embed contract/others.json
 	otherPages []byte
+	//go:embed contract/events.json
+	eventPages []byte
 )
 
 // page is an official page of an operation.
@@ -33,6 +35,7 @@ type page struct {
 	Body       []row                `json:"body"`
 	Response   []row                `json:"response"`
 	Errors     []errorRow           `json:"errors"`
+	Withdrawn  bool                 `json:"withdrawn"` // an operation that the service no longer has
 }
 
 // row is a row of a table of parameters. A dot in the name descends into an object or the elements of an array.
@@ -64,6 +67,27 @@ var pages = sync.OnceValue(func() map[membercard.Operation]*page {
 		}
 		for _, p := range file.Operations {
 			all[p.Operation] = p
+		}
+	}
+	return all
+})
+
+// eventPage is an official page of notifications.
+type eventPage struct {
+	EventTypes []string `json:"event_types"`
+	Plaintext  []row    `json:"plaintext"` // of the content
+}
+
+// eventRows returns the rows of a notification's content by its event type.
+var eventRows = sync.OnceValue(func() map[string][]parameter {
+	var file []eventPage
+	if err := json.Unmarshal(eventPages, &file); err != nil {
+		panic(err)
+	}
+	all := map[string][]parameter{}
+	for _, p := range file {
+		for _, eventType := range p.EventTypes {
+			all[eventType] = tree(p.Plaintext, "")
 		}
 	}
 	return all
@@ -129,6 +153,10 @@ var rules = map[string]rule{
 	"begin_time":                           {isTime: true},
 	"end_time":                             {isTime: true},
 	"pickup_time":                          {isTime: true},
+	"invalid_time":                         {isTime: true},
+	"create_time":                          {isTime: true},
+	"modify_time":                          {isTime: true},
+	"expire_time":                          {isTime: true},
 	"valid_date_information.type":          {required: true},
 	"common_field_list.name":               {required: true},
 	"common_field_list.value":              {required: true},
@@ -181,6 +209,11 @@ func tree(rows []row, prefix string) []parameter {
 		parameters = append(parameters, p)
 	}
 	return parameters
+}
+
+// answerRows returns the rows of an operation's answer.
+func answerRows(operation membercard.Operation) []parameter {
+	return tree(pages()[operation].Response, "")
 }
 
 // documented returns the error row of an operation's page whose message contains a text, or that of another page.

@@ -159,17 +159,17 @@ func newNotification(event membercard.Event, options []NotificationOption) *noti
 	}
 	switch event.(type) {
 	case *membercard.UserCardCreated:
-		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.CREATE")
+		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.CREATE")
 	case *membercard.UserCardDeleted:
-		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.DELETE")
+		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.DELETE")
 	case *membercard.PointsExchangeRequested:
-		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON")
+		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON")
 	case *membercard.PointsSyncRequested:
-		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.SYNC_USER_POINT")
+		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.SYNC_USER_POINT")
 	case *membercard.SecurityEchoed:
-		setDefault(&n.eventType, "SECURITY_ECHO.SUCCESS")
+		n.eventType = cmp.Or(n.eventType, "SECURITY_ECHO.SUCCESS")
 	case *membercard.UnknownEvent:
-		setDefault(&n.eventType, "BRAND_MEMBER_CARD_SP.SOMETHING_NEW")
+		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.SOMETHING_NEW")
 	default:
 		panic(fmt.Sprintf("membercardtest: a notification about %T", event))
 	}
@@ -201,7 +201,7 @@ func (s *Server) notifyURL(event membercard.Event) string {
 		return s.echoURLs[echo.EchoMessage]
 	}
 	if c := s.findCard(cardOf(event)); c != nil {
-		return c.NotifyURL
+		return c.text("notify_url")
 	}
 	return ""
 }
@@ -211,7 +211,7 @@ func (s *Server) appIDOf(event membercard.Event) (appID string, merchant *rsa.Pu
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.findCard(cardOf(event)); c != nil {
-		return c.AppID, s.merchant()
+		return c.text("appid"), s.merchant()
 	}
 	return "", s.merchant()
 }
@@ -232,43 +232,36 @@ func cardOf(event membercard.Event) string {
 }
 
 // userCard is a card as a notification has it.
-func (n *notification) userCard(u membercard.UserCard, merchant *rsa.PublicKey) []byte {
-	card := importUserCardFields(u)
+func (n *notification) userCard(u membercard.UserCard, merchant *rsa.PublicKey) document {
+	rows := answerRows(membercard.OperationGetUserCard)
+	card := importedUserCard(rows, u)
 	if n.sealed {
-		return encode(card.answer(merchant))
+		return project(rows, card, sealing(merchant))
 	}
-	return encode(card)
+	return card
 }
 
 // content returns the kind of the event's content, and the content as it is before it is encrypted.
 func (n *notification) content(event membercard.Event, appID string, merchant *rsa.PublicKey) (originalType string, _ []byte) {
 	switch e := event.(type) {
 	case *membercard.UserCardCreated:
-		return "user_card", n.userCard(e.UserCard, merchant)
+		return "user_card", encode(n.userCard(e.UserCard, merchant))
 	case *membercard.UserCardDeleted:
-		return "user_card", n.userCard(e.UserCard, merchant)
+		return "user_card", encode(n.userCard(e.UserCard, merchant))
 	case *membercard.PointsExchangeRequested:
-		members := map[string]any{"deduct_points": e.DeductPoints}
-		for name, value := range map[string]string{
-			"record_id": e.RecordID, "brand_id": e.BrandID, "card_id": e.CardID, "appid": cmp.Or(e.AppID, appID), "openid": e.OpenID,
-			"user_card_code": e.UserCardCode, "exchange_coupon_template_id": e.ExchangeCouponTemplateID,
-			"product_coupon_id": e.ProductCouponID, "product_coupon_stock_type": e.ProductCouponStockType, "stock_id": e.StockID,
-		} {
-			if value != "" {
-				members[name] = value
-			}
+		content := imported(eventRows()["BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON"], e)
+		if appID != "" {
+			content.setDefault("appid", appID)
 		}
-		return "point_coupon", encode(members)
+		return "point_coupon", encode(content)
 	case *membercard.PointsSyncRequested:
-		return "sync_user_point", encode(map[string]any{
-			"brand_id": e.BrandID, "card_id": e.CardID, "openid": e.OpenID, "user_card_code": e.UserCardCode,
-		})
+		return "sync_user_point", encode(imported(eventRows()["BRAND_MEMBER_CARD_SP.SYNC_USER_POINT"], e))
 	case *membercard.SecurityEchoed:
-		members := map[string]string{"echo_message": e.EchoMessage}
+		content := document{"echo_message": e.EchoMessage}
 		if !e.EncryptEchoMessage.IsZero() {
-			members["encrypt_echo_message"] = sealFor(merchant, plaintext(e.EncryptEchoMessage))
+			content["encrypt_echo_message"] = sealFor(merchant, plaintext(e.EncryptEchoMessage))
 		}
-		return "security", encode(members)
+		return "security", encode(content)
 	case *membercard.UnknownEvent:
 		return e.OriginalType, e.Plaintext
 	}

@@ -30,14 +30,15 @@ type route struct {
 	pathIn    []parameter
 	query     []parameter
 	body      []parameter
-	older     []string // the parameters that WithIDsInQuery moves from the body to the query
-	serial    bool     // Wechatpay-Serial is required
-	upload    bool     // the body is multipart, and only its meta part is signed
-	handle    func(*Server, input) (any, *problem)
+	response  []parameter // nil: the answer is of a form of its own
+	older     []string    // the parameters that WithIDsInQuery moves from the body to the query
+	serial    bool        // Wechatpay-Serial is required
+	upload    bool        // the body is multipart, and only its meta part is signed
+	handle    func(*Server, input) (document, *problem)
 }
 
 // handlers carry out the operations.
-var handlers = map[membercard.Operation]func(*Server, input) (any, *problem){
+var handlers = map[membercard.Operation]func(*Server, input) (document, *problem){
 	membercard.OperationCreateCard:     (*Server).createCard,
 	membercard.OperationListCards:      (*Server).listCards,
 	membercard.OperationGetCard:        (*Server).getCard,
@@ -83,7 +84,7 @@ var routes = sync.OnceValue(func() []*route {
 		p := pages()[name]
 		all = append(all, &route{
 			operation: name, method: p.Method, path: strings.Split(strings.TrimPrefix(p.URL, "/"), "/"),
-			pathIn: tree(p.PathParams, ""), query: tree(p.Query, ""), body: tree(p.Body, ""), older: olderPlaces[name],
+			pathIn: tree(p.PathParams, ""), query: tree(p.Query, ""), body: tree(p.Body, ""), response: tree(p.Response, ""), older: olderPlaces[name],
 			serial: slices.ContainsFunc(p.Header, func(r row) bool { return r.Name == "Wechatpay-Serial" }),
 			upload: name == membercard.OperationUploadImage, handle: handlers[name],
 		})
@@ -95,8 +96,8 @@ var routes = sync.OnceValue(func() []*route {
 type input struct {
 	operation   membercard.Operation
 	path, query map[string]string
-	members     map[string]any // of the body
-	body        []byte         // the same, encoded
+	document                // the body
+	rows        []parameter // of the answer
 	upload      *imageUpload
 }
 
@@ -105,15 +106,11 @@ func (in input) id(name string) string {
 	if value, ok := in.query[name]; ok {
 		return value
 	}
-	value, _ := in.members[name].(string)
-	return value
+	return in.text(name)
 }
 
-// sent reports whether a parameter is in the body.
-func (in input) sent(name string) bool {
-	_, sent := in.members[name]
-	return sent
-}
+// change returns what the body says of a resource: its members that the answer has too.
+func (in input) change() document { return project(in.rows, in.document, inOneForm) }
 
 // match finds the route of a request by the path as it stands on the request line. Where no operation has the path, or
 // none with the method, the route says how that is answered.
@@ -156,8 +153,8 @@ func valuesIn(path, segments []string) (values map[string]string, found bool) {
 }
 
 // notHere answers without a body or a signature, as a gateway does before the operations.
-func notHere(status int, reason string) func(*Server, input) (any, *problem) {
-	return func(*Server, input) (any, *problem) {
+func notHere(status int, reason string) func(*Server, input) (document, *problem) {
+	return func(*Server, input) (document, *problem) {
 		return nil, &problem{status: status, reason: reason, source: observed, violation: true, bare: true}
 	}
 }
@@ -207,7 +204,7 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 	named := header.Get("Wechatpay-Serial")
 	c := &checker{key: s.sealingKey(named), named: named}
 	queryTable, bodyTable := s.tables(r)
-	in := input{operation: r.operation, path: map[string]string{}, query: map[string]string{}}
+	in := input{operation: r.operation, rows: r.response, path: map[string]string{}, query: map[string]string{}}
 	for _, p := range r.pathIn {
 		value, err := url.PathUnescape(escapedPath[p.name])
 		if err != nil {
@@ -247,13 +244,12 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 	if refused := c.checkQuery(queryTable, items, in.query); refused != nil {
 		return in, refused
 	}
-	if in.members, refused = c.checkMembers(bodyTable, "", members); refused != nil {
+	if in.document, refused = c.checkMembers(bodyTable, "", members); refused != nil {
 		return in, refused
 	}
 	if r.method == http.MethodPatch && changesNothing(in, bodyTable) {
 		return in, paramViolation("body", "", nil, "nothing to change")
 	}
-	in.body = encode(in.members)
 	return in, nil
 }
 
@@ -297,7 +293,7 @@ func membersOf(body []byte, table []parameter) (map[string]any, *problem) {
 func changesNothing(in input, table []parameter) bool {
 	optional := false
 	for _, p := range table {
-		if !p.required && in.sent(p.name) {
+		if !p.required && in.has(p.name) {
 			return false
 		}
 		optional = optional || !p.required

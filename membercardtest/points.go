@@ -1,30 +1,15 @@
 package membercardtest
 
-import (
-	"cmp"
-	"slices"
+import "github.com/wechatpay-cards/membercard"
 
-	"github.com/wechatpay-cards/membercard"
-)
-
-type userPoints struct {
-	OutRequestNo string `json:"out_request_no"`
-	BrandID      string `json:"brand_id"`
-	CardID       string `json:"card_id"`
-	OpenID       string `json:"openid"`
-	UserCardCode string `json:"user_card_code"`
-	PointBalance int64  `json:"point_balance"`
-}
-
-func (s *Server) syncUserPoints(in input) (any, *problem) {
-	points := decode[userPoints](in)
-	u, refused := s.requireUserCard(in, points.BrandID, points.CardID, points.UserCardCode, points.OpenID)
+func (s *Server) syncUserPoints(in input) (document, *problem) {
+	u, refused := s.requireUserCard(in, in.text("user_card_code"))
 	if refused != nil {
 		return nil, refused
 	}
-	s.effects[effect{in.operation, u.UserCardCode}]++
-	u.points = points.PointBalance
-	return points, nil
+	s.effects[effect{in.operation, in.text("user_card_code")}]++
+	u.points = in.number("point_balance")
+	return in.document, nil
 }
 
 // Points returns the points balance that is shown on a user's card.
@@ -39,19 +24,7 @@ func (s *Server) Points(cardID, userCardCode string) int64 {
 
 // pointsExchange is a user's wish to swap points for a coupon, and the answer once there is one.
 type pointsExchange struct {
-	RecordID                 string `json:"record_id"`
-	ExchangeCouponTemplateID string `json:"exchange_coupon_template_id"`
-	BrandID                  string `json:"brand_id"`
-	CardID                   string `json:"card_id"`
-	OpenID                   string `json:"openid"`
-	UserCardCode             string `json:"user_card_code"`
-	State                    string `json:"state"`
-	ProductCouponID          string `json:"product_coupon_id,omitempty"`
-	ProductCouponStockType   string `json:"product_coupon_stock_type,omitempty"`
-	StockID                  string `json:"stock_id,omitempty"`
-	CouponCode               string `json:"coupon_code,omitempty"`
-	RejectReason             string `json:"reject_reason,omitempty"`
-
+	document
 	result string
 	fails  bool // though the merchant allows it
 }
@@ -69,17 +42,18 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 		panic("membercardtest: AddPointsExchange: there is no such card")
 	}
 	exchange := &pointsExchange{
-		RecordID:                 cmp.Or(e.RecordID, "WfTb8"+randomHex(8)),
-		ExchangeCouponTemplateID: cmp.Or(e.ExchangeCouponTemplateID, "0Flpo"+randomHex(4)),
-		BrandID:                  u.BrandID, CardID: u.CardID, OpenID: u.OpenID, UserCardCode: u.UserCardCode,
-		ProductCouponID: e.ProductCouponID, ProductCouponStockType: e.ProductCouponStockType, StockID: e.StockID,
-		fails: e.State == membercard.PointsExchangeStateFail,
+		document: imported(answerRows(membercard.OperationConfirmPointsExchange), e),
+		fails:    e.State == membercard.PointsExchangeStateFail,
 	}
-	if slices.ContainsFunc(s.exchanges, func(other *pointsExchange) bool { return other.RecordID == exchange.RecordID }) {
+	delete(exchange.document, "state") // there is none until the merchant has had a word
+	exchange.setDefault("record_id", "WfTb8"+randomHex(8))
+	exchange.setDefault("exchange_coupon_template_id", "0Flpo"+randomHex(4))
+	exchange.merge(document{"brand_id": u.text("brand_id"), "openid": u.text("openid")})
+	if s.findExchange(exchange.text("record_id")) != nil {
 		panic("membercardtest: AddPointsExchange: there is a swap with this RecordID")
 	}
 	s.exchanges = append(s.exchanges, exchange)
-	return exchange.export()
+	return exported[membercard.PointsExchange](exchange.document)
 }
 
 // PointsExchange returns a swap and whether there is one. Its state is empty until the merchant has had a
@@ -87,50 +61,42 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 func (s *Server) PointsExchange(recordID string) (membercard.PointsExchange, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, exchange := range s.exchanges {
-		if exchange.RecordID == recordID {
-			return exchange.export(), true
-		}
+	if exchange := s.findExchange(recordID); exchange != nil {
+		return exported[membercard.PointsExchange](exchange.document), true
 	}
 	return membercard.PointsExchange{}, false
 }
 
-func (e *pointsExchange) export() membercard.PointsExchange {
-	return membercard.PointsExchange{
-		RecordID: e.RecordID, ExchangeCouponTemplateID: e.ExchangeCouponTemplateID, BrandID: e.BrandID, CardID: e.CardID,
-		OpenID: e.OpenID, UserCardCode: e.UserCardCode, State: membercard.PointsExchangeState(e.State),
-		ProductCouponID: e.ProductCouponID, ProductCouponStockType: e.ProductCouponStockType, StockID: e.StockID,
-		CouponCode: e.CouponCode, RejectReason: e.RejectReason,
+func (s *Server) findExchange(recordID string) *pointsExchange {
+	for _, exchange := range s.exchanges {
+		if exchange.text("record_id") == recordID {
+			return exchange
+		}
 	}
+	return nil
 }
 
-func (s *Server) confirmPointsExchange(in input) (any, *problem) {
-	answer := decode[struct {
-		pointsExchange
-		Result string `json:"result"`
-	}](in)
-	if _, refused := s.requireUserCard(in, answer.BrandID, answer.CardID, answer.UserCardCode, answer.OpenID); refused != nil {
+func (s *Server) confirmPointsExchange(in input) (document, *problem) {
+	if _, refused := s.requireUserCard(in, in.text("user_card_code")); refused != nil {
 		return nil, refused
 	}
-	if answer.Result == "POINT_EXCHANGE_COUPON_REJECT" && answer.RejectReason == "" {
+	result, exchange := in.text("result"), s.findExchange(in.text("record_id"))
+	isAnother := func(name string) bool { return exchange.text(name) != in.text(name) }
+	switch {
+	case result == "POINT_EXCHANGE_COUPON_REJECT" && !in.has("reject_reason"):
 		return nil, paramError("body", "/reject_reason", nil, "is required when rejecting")
+	case exchange == nil || isAnother("card_id") || isAnother("user_card_code") || isAnother("exchange_coupon_template_id"):
+		return nil, in.refuse("积分兑券记录不存在", "there is no such swap of this card")
+	case exchange.result == result:
+		return exchange.document, nil
+	case exchange.result != "":
+		return nil, in.unknown("积分兑券结果不一致", "the swap was answered differently before")
 	}
-	for _, exchange := range s.exchanges {
-		if exchange.RecordID != answer.RecordID || exchange.CardID != answer.CardID || exchange.UserCardCode != answer.UserCardCode ||
-			exchange.ExchangeCouponTemplateID != answer.ExchangeCouponTemplateID {
-			continue
-		}
-		if cmp.Or(exchange.result, answer.Result) != answer.Result {
-			return nil, in.unknown("积分兑券结果不一致", "the swap was answered differently before")
-		}
-		if exchange.result == "" {
-			s.effects[effect{in.operation, answer.UserCardCode}]++
-			exchange.result, exchange.State, exchange.RejectReason = answer.Result, "POINT_EXCHANGE_COUPON_FAIL", answer.RejectReason
-			if answer.Result == "POINT_EXCHANGE_COUPON_ALLOW" && !exchange.fails {
-				exchange.State, exchange.CouponCode = "POINT_EXCHANGE_COUPON_SUCCESS", newCode()[:12]
-			}
-		}
-		return *exchange, nil
+	s.effects[effect{in.operation, in.text("user_card_code")}]++
+	exchange.result = result
+	exchange.merge(in.change().with("state", "POINT_EXCHANGE_COUPON_FAIL"))
+	if result == "POINT_EXCHANGE_COUPON_ALLOW" && !exchange.fails {
+		exchange.merge(document{"state": "POINT_EXCHANGE_COUPON_SUCCESS", "coupon_code": newCode()[:12]})
 	}
-	return nil, in.refuse("积分兑券记录不存在", "there is no such swap of this card")
+	return exchange.document, nil
 }

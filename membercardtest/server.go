@@ -77,16 +77,16 @@ type Server struct {
 	switching    bool // from the certificates to the public key
 	signatures   int  // made with certificates
 	notified     int  // notifications made
-	cards        []*card
+	cards        []document
 	userCards    []*userCard
 	nonces       map[string]*usedNonce
 	pruned       time.Time // when old nonces were dropped last
 	requests     []*Request
 	effects      map[effect]int
 	exchanges    []*pointsExchange
-	activities   []*activity
+	activities   []document
 	tokens       []*token
-	feeds        []membercard.UserFeed
+	feeds        []document
 	echoURLs     map[string]string // where the notification of a security echo goes, by its message
 	pictures     map[string][]byte // by URL
 	faults       []*Fault
@@ -100,7 +100,7 @@ type Server struct {
 type usedNonce struct {
 	digest  [32]byte
 	at      time.Time
-	value   any
+	value   document
 	refused *problem
 }
 
@@ -470,10 +470,12 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		if refused != nil {
 			record.Reason, record.Violation = fmt.Sprintf("%s (%s)", refused.reason, refused.source), refused.violation
 			a.status, a.signed, a.code, a.number = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.number
-			value = refused.in(language(request.Header))
 		}
-		if refused == nil || !refused.bare {
+		switch {
+		case refused == nil:
 			a.body = encode(value)
+		case !refused.bare:
+			a.body = encode(refused.in(language(request.Header)))
 		}
 	}
 	if fault != nil {
@@ -492,7 +494,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 }
 
 // carryOut authenticates and validates a request and changes the state.
-func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
+func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (document, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if route.operation == "" {
@@ -519,7 +521,7 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 }
 
 // judgeRequest does what comes after authentication.
-func (s *Server) judgeRequest(request *http.Request, route *route, pathValues map[string]string, body []byte) (any, *problem) {
+func (s *Server) judgeRequest(request *http.Request, route *route, pathValues map[string]string, body []byte) (document, *problem) {
 	input, refused := s.validate(route, pathValues, request.RequestURI, request.Header, body)
 	if refused != nil {
 		return nil, refused
@@ -527,7 +529,11 @@ func (s *Server) judgeRequest(request *http.Request, route *route, pathValues ma
 	if s.exceedsRate(route.operation) {
 		return nil, rateLimited()
 	}
-	return route.handle(s, input)
+	answer, refused := route.handle(s, input)
+	if refused != nil || route.response == nil {
+		return answer, refused
+	}
+	return project(route.response, answer, sealing(s.merchant())), nil
 }
 
 func (s *Server) exceedsRate(operation membercard.Operation) bool {
