@@ -140,23 +140,6 @@ func ExampleClient_ImportUserCardByOpenID() {
 	// Output: EFFECTIVE 2024-05-20
 }
 
-// The service has announced this, it is not live.
-func ExampleClient_ImportUserCardByPhone() {
-	server := newExampleServer()
-	defer server.Close()
-	client := server.Client()
-
-	card, err := client.ImportUserCardByPhone(context.Background(), membercard.ImportUserCardByPhoneRequest{
-		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0",
-		PhoneNumber: membercard.NewSensitive("13900000000"), UserCardCode: "M-0001",
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(card.UserCardState)
-	// Output: EFFECTIVE
-}
-
 func ExampleClient_SyncUserPoints() {
 	server := newExampleServer()
 	defer server.Close()
@@ -227,22 +210,6 @@ func ExampleClient_CreatePreAuthToken() {
 
 	token, err := client.CreatePreAuthToken(context.Background(), membercard.CreatePreAuthTokenRequest{
 		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", OpenID: "another",
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(token.Token != "")
-	// Output: true
-}
-
-// For the component that shows the payment code. Make a new one each time.
-func ExampleClient_CreatePayViewToken() {
-	server := newExampleServer()
-	defer server.Close()
-	client := server.Client()
-
-	token, err := client.CreatePayViewToken(context.Background(), membercard.CreatePayViewTokenRequest{
-		BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 // newServer returns a fake with one template and one member.
 func newServer(tb testing.TB, options ...membercardtest.Option) *membercardtest.Server {
 	tb.Helper()
-	server := membercardtest.NewTestServer(tb, options...)
+	server := membercardtest.NewTestServer(tb, append(options, membercardtest.WithWithdrawnOperations())...)
 	addMember(server)
 	addMore(server)
 	return server

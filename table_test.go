@@ -133,10 +133,12 @@ func TestEveryMethodHasAnExample(t *testing.T) {
 		examples.WriteString(string(readFile(t, file)))
 	}
 	for method := range reflect.TypeFor[*membercard.Client]().Methods() {
-		if method.Name == "Format" || method.Name == "LogValue" || method.Name == "MarshalJSON" {
-			continue
+		switch method.Name {
+		case "Format", "LogValue", "MarshalJSON":
+		case "ImportUserCardByPhone", "CreatePayViewToken": // withdrawn: not to be used
+		default:
+			assert.True(t, strings.Contains(examples.String(), "func ExampleClient_"+method.Name+"()"), method.Name)
 		}
-		assert.Contains(t, examples.String(), "func ExampleClient_"+method.Name+"()")
 	}
 }
 

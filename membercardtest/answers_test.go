@@ -457,3 +457,15 @@ func TestRotateMerchantKey(t *testing.T) {
 	assert.Equal(t, "13800000000", text)
 	assert.NotPanics(t, func() { server.AddUserCard(membercard.UserCard{OpenID: "o-2", PhoneNumber: card.PhoneNumber}) }, "seeds may be from answers")
 }
+
+// TestWithdrawnOperations: what the service no longer has is not there.
+func TestWithdrawnOperations(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t, membercardtest.AllowViolations())
+	_, err := server.Client().CreatePayViewToken(t.Context(), membercard.CreatePayViewTokenRequest{BrandID: brandID, CardID: cardID, OpenID: openID})
+	var refused *membercard.APIError
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, 404, refused.StatusCode)
+	assert.Empty(t, refused.Code)
+	assert.Contains(t, server.Requests()[0].Reason, "WithWithdrawnOperations")
+}

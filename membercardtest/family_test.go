@@ -125,7 +125,7 @@ func TestOpeningACard(t *testing.T) {
 
 func TestImports(t *testing.T) {
 	t.Parallel()
-	server := membercardtest.NewTestServer(t)
+	server := membercardtest.NewTestServer(t, membercardtest.WithWithdrawnOperations())
 	client := server.Client()
 	term := server.AddCard(membercard.Card{BrandID: brandID, ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypeFixTerm, AvailableDayAfterReceive: new(30)}})
 	pickup := membercard.Timestamp{Time: time.Now().AddDate(0, 0, -10)}

@@ -161,7 +161,7 @@ const (
 )
 
 func newServer(t *testing.T, options ...membercardtest.Option) *membercardtest.Server {
-	server := membercardtest.NewTestServer(t, options...)
+	server := membercardtest.NewTestServer(t, append(options, membercardtest.WithWithdrawnOperations())...)
 	server.AddCard(membercard.Card{
 		BrandID: brandID, CardID: cardID, CodeType: membercard.CodeTypeJumpMiniProgram,
 		ValidDateInformation: membercard.DateInfo{

@@ -33,6 +33,7 @@ type route struct {
 	response  []parameter // nil: the answer is of a form of its own
 	older     []string    // the parameters that WithIDsInQuery moves from the body to the query
 	serial    bool        // Wechatpay-Serial is required
+	withdrawn bool        // the service no longer has it
 	upload    bool        // the body is multipart, and only its meta part is signed
 	handle    func(*Server, input) (document, *problem)
 }
@@ -85,8 +86,8 @@ var routes = sync.OnceValue(func() []*route {
 		all = append(all, &route{
 			operation: name, method: p.Method, path: strings.Split(strings.TrimPrefix(p.URL, "/"), "/"),
 			pathIn: tree(p.PathParams, ""), query: tree(p.Query, ""), body: tree(p.Body, ""), response: tree(p.Response, ""), older: olderPlaces[name],
-			serial: slices.ContainsFunc(p.Header, func(r row) bool { return r.Name == "Wechatpay-Serial" }),
-			upload: name == membercard.OperationUploadImage, handle: handlers[name],
+			serial:    slices.ContainsFunc(p.Header, func(r row) bool { return r.Name == "Wechatpay-Serial" }),
+			withdrawn: p.Withdrawn, upload: name == membercard.OperationUploadImage, handle: handlers[name],
 		})
 	}
 	return all
@@ -127,6 +128,8 @@ func (s *Server) match(request *http.Request) (*route, map[string]string) {
 			values, found = nil, slices.Equal(s.uploadPath, segments)
 		}
 		switch {
+		case found && r.withdrawn && !s.withdrawn:
+			return &route{handle: notHere(http.StatusNotFound, "WeChat Pay has withdrawn "+string(r.operation)+"; see WithWithdrawnOperations")}, nil
 		case found && r.method == request.Method:
 			return r, values
 		case found:

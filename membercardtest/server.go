@@ -60,6 +60,7 @@ func newKey() *rsa.PrivateKey {
 // an [http.Handler], for one elsewhere. It is safe for concurrent use.
 type Server struct {
 	idsInQuery      []membercard.Operation
+	withdrawn       bool // the operations that the service no longer has are answered
 	uploadPath      []string
 	digestField     string
 	allowViolations bool
@@ -127,6 +128,10 @@ type Option func(*Server)
 func WithIDsInQuery(operations ...membercard.Operation) Option {
 	return func(s *Server) { s.idsInQuery = operations }
 }
+
+// WithWithdrawnOperations makes the server answer ImportUserCardByPhone and CreatePayViewToken, whose pages WeChat Pay has
+// withdrawn. Without it they get a bare 404, as a path that does not exist: for tests of programs that still call them.
+func WithWithdrawnOperations() Option { return func(s *Server) { s.withdrawn = true } }
 
 // AllowViolations keeps a Server of [NewTestServer] from failing the test on a violation of the
 // protocol. For tests of clients that are expected to make mistakes.
