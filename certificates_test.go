@@ -896,13 +896,13 @@ func TestMerchantKeyRotation(t *testing.T) {
 
 	var swapped atomic.Bool
 	acceptsBoth := roundTripperFunc(func(r *http.Request) (*http.Response, error) { // as the service does for a while
-		if strings.Contains(r.Header.Get("Authorization"), `serial_no="NEW"`) {
+		if strings.Contains(r.Header.Get("Authorization"), `serial_no="5157"`) {
 			swapped.Store(true)
 		}
 		return server.RoundTrip(resign(t, r, old))
 	})
 	newConfig := server.Config()
-	newConfig.PrivateKey, newConfig.CertificateSerial = next, "NEW"
+	newConfig.PrivateKey, newConfig.CertificateSerial = next, "5157"
 	newConfig.PreviousKeys = append(newConfig.PreviousKeys, old)
 	newConfig.HTTPClient = &http.Client{Transport: acceptsBoth}
 	renewed, err := membercard.New(newConfig)
@@ -936,7 +936,7 @@ func TestMerchantKeyRotation(t *testing.T) {
 func resign(t *testing.T, r *http.Request, key *rsa.PrivateKey) *http.Request {
 	t.Helper()
 	authorization := r.Header.Get("Authorization")
-	if !strings.Contains(authorization, `serial_no="NEW"`) {
+	if !strings.Contains(authorization, `serial_no="5157"`) {
 		return r
 	}
 	item := func(name string) string {

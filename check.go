@@ -3,6 +3,7 @@ package membercard
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,7 +146,7 @@ func (c *Client) checkService(v verdict) Finding {
 	case errors.Is(v.err, context.Canceled), errors.Is(v.err, context.DeadlineExceeded): // the caller's own
 		return problem(subject, v.err.Error())
 	case badCertificate:
-		return problem(subject, v.err.Error()+"; is this machine's clock right, or does a proxy put its own certificate in between?")
+		return problem(subject, v.err.Error()) // with advice
 	case v.answer.status == 0:
 		return problem(subject, v.err.Error()+"; look at DNS, firewall and proxy on the way to it")
 	case v.answer.status == http.StatusNotFound && v.answer.trust != proven && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
@@ -232,12 +233,14 @@ func (c *Client) checkAPIv3Key(v verdict) Finding {
 // checkClock compares this machine's clock with the service's.
 func checkClock(date time.Time) Finding {
 	const subject = "clock"
-	skew := time.Since(date).Round(time.Second)
-	side := "ahead of"
-	if skew < 0 {
-		side = "behind"
+	skew := time.Since(date).Truncate(time.Second)
+	text := fmt.Sprintf("%v ahead of the service's", skew)
+	switch {
+	case skew == 0 || skew == time.Second: // a Date has no fraction, and travels
+		text = "0s off the service's"
+	case skew < 0:
+		text = fmt.Sprintf("%v behind the service's", skew.Abs())
 	}
-	text := fmt.Sprintf("%v %s the service's", skew.Abs(), side)
 	switch {
 	case skew.Abs() >= apiv3.Window:
 		return problem(subject, text+": beyond the 5 minutes that signatures allow. Set it, and keep it right with NTP")
@@ -261,6 +264,22 @@ const (
 	adviceMiddleware  = "if a middleware read it before, it must put it back"
 	adviceLate        = adviceClock + ", or it waited on its way: parse a notification when it comes"
 )
+
+// adviceOnTLS says what usually is behind a certificate that does not verify; "" for another error.
+func adviceOnTLS(err error) string {
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, noName := errors.AsType[x509.HostnameError](err)
+	_, bad := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case isInvalid && invalid.Reason == x509.Expired:
+		return "is this machine's clock right? It says " + time.Now().UTC().Format(time.RFC3339)
+	case noName:
+		return "somebody else than WeChat Pay answers there: a proxy, a portal, or a wrong entry in DNS or the hosts file"
+	case bad:
+		return "are the root certificates missing, as in a container without the package ca-certificates (SSL_CERT_FILE can name their file), or does a proxy put its own certificate in between?"
+	}
+	return ""
+}
 
 // advised adds to an error what usually is behind it.
 func advised(err error) error {

@@ -138,7 +138,7 @@ func TestCheck(t *testing.T) {
 			elsewhere.StartTLS()
 			t.Cleanup(elsewhere.Close)
 			c.BaseURL, c.HTTPClient = elsewhere.URL, nil
-		}, says: []string{"is this machine's clock right, or does a proxy put its own certificate in between?"}, untried: "Certificate"},
+		}, says: []string{"are the root certificates missing, as in a container without the package ca-certificates"}, untried: "Certificate"},
 		"expired certificate": {
 			change: func(t *testing.T, _ *membercardtest.Server, c *membercard.Config) {
 				c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(0, 0, -1))

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -169,8 +170,8 @@ func (c *Client) setIdentity(config *Config) error {
 	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which the function of this name reads"); err != nil {
 		return err
 	}
-	if strings.Contains(config.CertificateSerial, ":") {
-		return errors.New("CertificateSerial holds colons, which some tools put in; WeChat Pay writes it without")
+	if !serialForm.MatchString(config.CertificateSerial) {
+		return errors.New("CertificateSerial is not as WeChat Pay writes it: at most 40 hexadecimal digits and nothing else, such as 5157F09EFDC096DE15EBE81A47057A7232F1B8E1")
 	}
 	own, err := checkKey(config.PrivateKey)
 	if err != nil {
@@ -299,9 +300,21 @@ func NewTransport() *http.Transport {
 		MaxIdleConnsPerHost:    128, // Go's default of 2 makes most of 64 concurrent callers reconnect
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
+		OnProxyConnectResponse: acceptTunnel,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 }
+
+// acceptTunnel names a proxy that refuses a tunnel, without its password.
+func acceptTunnel(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return refusedByProxy(proxy.Host, answer.StatusCode)
+}
+
+// serialForm is that of a certificate's serial number.
+var serialForm = regexp.MustCompile(`^[0-9A-Fa-f]{1,40}$`)
 
 // checkID refuses what cannot stand in a header, above all the line feed of a file read whole.
 func checkID(name, value, meaning string) error {

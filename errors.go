@@ -354,11 +354,32 @@ func (a *attempt) failed(ctx context.Context, got answer, nothingSent bool, err 
 	switch {
 	case nothingSent:
 		what = "not sent"
+		if status, refused := statusOf(err); refused {
+			err = refusedByProxy("", status)
+		}
 	case a.repeat == read:
 		what = "no complete answer came"
 	}
 	text := a.line(fmt.Sprintf("%s: %s: %v", a.name, what, err))
+	if advice := adviceOnTLS(err); advice != "" {
+		text += "; " + advice
+	}
 	return &callError{text: text + where(a.line, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: err}
+}
+
+// refusedByProxy is the error of a proxy that refuses to lead on to WeChat Pay. host: empty where it is not known.
+func refusedByProxy(host string, status int) error {
+	return fmt.Errorf("the proxy %s refused the tunnel with %d %s", cmp.Or(host, "on the way"), status, http.StatusText(status))
+}
+
+// statusOf returns the status whose text is the whole of an error: all that net/http tells of a proxy's refusal.
+func statusOf(err error) (status int, found bool) {
+	for status := 400; status < 600; status++ {
+		if text := http.StatusText(status); text != "" && text == err.Error() {
+			return status, true
+		}
+	}
+	return 0, false
 }
 
 // printable drops the URL that net/http puts around an error, which holds the openid, and keeps the end of the caller's
@@ -393,6 +414,8 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 	note := map[trust]string{unsigned: noteUnsigned, unproven: "its signature could not be verified"}[got.trust]
 	advice := ""
 	switch {
+	case got.status >= 300 && got.status < 400:
+		advice = "redirects are not followed" + leadsTo(got.header.Get("Location"))
 	case errors.Is(e, ErrInvalidParameter) && got.trust != proven:
 		advice = a.placementAdvice(e.Detail)
 	case errors.Is(e, ErrUnauthorized):
@@ -403,6 +426,14 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 	}
 	e.text = e.line(a.line, advice, note)
 	return e
+}
+
+// leadsTo names the host of a Location, and nothing else of it.
+func leadsTo(location string) string {
+	if u, err := url.Parse(location); err == nil && u.Host != "" {
+		return ", this one leads to " + u.Scheme + "://" + u.Host
+	}
+	return ""
 }
 
 // diagnose says what was wrong with a signature that the service refused.

@@ -64,6 +64,9 @@ type platformKey struct {
 
 func newKeyRing(config *Config, own *rsa.PublicKey, client *Client) (*keyRing, error) {
 	const wanted = "the WeChat Pay public key is pub_key.pem, read with ParsePublicKey, with its id PUB_KEY_ID_..., both from the merchant platform"
+	if strings.ContainsFunc(config.APIv3Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("APIv3Key holds white space or another character that does not belong there")
+	}
 	if n := len(config.APIv3Key); n != 0 && n != apiv3.APIv3KeySize {
 		return nil, fmt.Errorf("APIv3Key has %d bytes, it must have %d", n, apiv3.APIv3KeySize)
 	}

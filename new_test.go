@@ -57,7 +57,12 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		"no merchant number":     {func(c *membercard.Config) { c.MchID = "" }, "MchID is missing"},
 		"no serial":              {func(c *membercard.Config) { c.CertificateSerial = "" }, "CertificateSerial is missing"},
-		"colons in the serial":   {func(c *membercard.Config) { c.CertificateSerial = "51:57:F0" }, "CertificateSerial holds colons"},
+		"colons in the serial":   {func(c *membercard.Config) { c.CertificateSerial = "51:57:F0" }, "CertificateSerial is not as WeChat Pay writes it"},
+		"a decimal serial":       {func(c *membercard.Config) { c.CertificateSerial = strings.Repeat("4", 47) }, "at most 40 hexadecimal digits"},
+		"0x in the serial":       {func(c *membercard.Config) { c.CertificateSerial = "0x5157F0" }, "at most 40 hexadecimal digits"},
+		"serial= in the serial":  {func(c *membercard.Config) { c.CertificateSerial = "serial=5157F0" }, "at most 40 hexadecimal digits"},
+		"a key id as the serial": {func(c *membercard.Config) { c.CertificateSerial = c.PublicKeyID }, "at most 40 hexadecimal digits"},
+		"a line feed in the key": {func(c *membercard.Config) { c.APIv3Key += "\n" }, "APIv3Key holds white space"},
 		"v3 in the URL":          {func(c *membercard.Config) { c.BaseURL = "https://api.mch.weixin.qq.com/v3/" }, "BaseURL must not end in /v3"},
 		"a line feed":            {func(c *membercard.Config) { c.CertificateSerial += "\n" }, "CertificateSerial holds white space"},
 		"a quote":                {func(c *membercard.Config) { c.MchID += `"` }, "MchID holds white space, a quote"},

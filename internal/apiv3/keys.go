@@ -1,85 +1,102 @@
 package apiv3
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
 )
 
-// ParsePrivateKey reads an RSA private key from PEM, PKCS#8 or PKCS#1.
+// ParsePrivateKey reads an RSA private key, PKCS#8 or PKCS#1.
 func ParsePrivateKey(data []byte) (*rsa.PrivateKey, error) {
-	block, err := decodePEM(data, "the private key of the merchant API certificate, apiclient_key.pem", "PRIVATE KEY", "RSA PRIVATE KEY")
-	if err != nil {
-		return nil, err
-	}
-	if block.Type == "RSA PRIVATE KEY" {
-		return x509.ParsePKCS1PrivateKey(block.Bytes)
-	}
-	return utils.LoadPrivateKey(string(pem.EncodeToMemory(block)))
+	return only[*rsa.PrivateKey](data, "the private key of the merchant API certificate, apiclient_key.pem")
 }
 
-// ParsePublicKey reads an RSA public key from PEM, PKIX or PKCS#1.
+// ParsePublicKey reads an RSA public key, PKIX or PKCS#1.
 func ParsePublicKey(data []byte) (*rsa.PublicKey, error) {
-	block, err := decodePEM(data, "the WeChat Pay public key, pub_key.pem", "PUBLIC KEY", "RSA PUBLIC KEY")
-	if err != nil {
-		return nil, err
-	}
-	if block.Type == "RSA PUBLIC KEY" {
-		return x509.ParsePKCS1PublicKey(block.Bytes)
-	}
-	key, err := utils.LoadPublicKey(string(pem.EncodeToMemory(block)))
-	if err != nil { // the library's error can quote the file
-		return nil, errors.New("the PEM block does not hold an RSA public key, and WeChat Pay uses RSA")
-	}
-	return key, nil
+	return only[*rsa.PublicKey](data, "the WeChat Pay public key, pub_key.pem")
 }
 
-// ParseCertificate reads an X.509 certificate from PEM.
+// ParseCertificate reads an X.509 certificate, the first of a chain.
 func ParseCertificate(data []byte) (*x509.Certificate, error) {
-	block, err := decodePEM(data, "a certificate such as apiclient_cert.pem", "CERTIFICATE")
-	if err != nil {
-		return nil, err
+	return only[*x509.Certificate](data, "a certificate such as apiclient_cert.pem")
+}
+
+// only returns the key or certificate of the wanted type that a file holds, whatever else is in it.
+func only[T any](data []byte, wanted string) (T, error) {
+	var none T
+	items, flaw := contentOf(data)
+	if flaw != "" {
+		return none, fmt.Errorf("this is %s; wanted is %s", flaw, wanted)
 	}
-	return utils.LoadCertificate(string(pem.EncodeToMemory(block)))
+	var found []T
+	var others []string
+	for _, item := range items {
+		value, what := decode(item)
+		if t, ok := value.(T); ok {
+			found = append(found, t)
+		} else {
+			others = append(others, what)
+		}
+	}
+	_, isCertificate := any(none).(*x509.Certificate)
+	switch {
+	case len(found) == 0:
+		return none, fmt.Errorf("this is %s; wanted is %s", strings.Join(others, " and "), wanted)
+	case len(found) > 1 && !isCertificate:
+		return none, fmt.Errorf("this is a file with %d keys, and which of them is meant cannot be told; wanted is %s", len(found), wanted)
+	}
+	return found[0], nil
+}
+
+// decode reads an item by its content, whatever its label says. what it is: for an error.
+func decode(i item) (value any, what string) {
+	if i.encrypted || strings.Contains(i.label, "ENCRYPTED") {
+		return nil, "an encrypted private key (openssl pkey decrypts it)"
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(i.der); err == nil {
+		return key, "a private key"
+	}
+	if key, err := x509.ParsePKCS8PrivateKey(i.der); err == nil {
+		return key, rsaOr[*rsa.PrivateKey](key, "a private key")
+	}
+	if key, err := x509.ParseECPrivateKey(i.der); err == nil {
+		return key, rsaOr[*rsa.PrivateKey](key, "a private key")
+	}
+	if key, err := x509.ParsePKIXPublicKey(i.der); err == nil {
+		return key, rsaOr[*rsa.PublicKey](key, "a public key")
+	}
+	if key, err := x509.ParsePKCS1PublicKey(i.der); err == nil {
+		return key, "a public key"
+	}
+	if certificate, err := x509.ParseCertificate(i.der); err == nil {
+		return certificate, "a certificate"
+	}
+	if _, err := x509.ParseCertificateRequest(i.der); err == nil {
+		return nil, "a certificate request"
+	}
+	if i.label == "" {
+		return nil, "a binary file, perhaps the PKCS#12 archive apiclient_cert.p12"
+	}
+	return nil, "a " + strings.ToLower(i.label) + " that cannot be read, damaged or of a kind that WeChat Pay does not use"
+}
+
+// rsaOr names a key, which should be an RSA key.
+func rsaOr[T any](key any, what string) string {
+	if _, ok := key.(T); !ok {
+		return fmt.Sprintf("%s of another kind (%T), which is not RSA", what, key)
+	}
+	return what
 }
 
 // CertificateSerial returns a certificate's serial number as WeChat Pay writes it: hexadecimal,
 // upper case.
 func CertificateSerial(certificate *x509.Certificate) string {
 	return utils.GetCertificateSerialNumber(*certificate)
-}
-
-// decodePEM returns the first PEM block, which must be of one of the types, or says what it is instead.
-func decodePEM(data []byte, wanted string, types ...string) (*pem.Block, error) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // which some editors put in front
-	block, _ := pem.Decode(data)
-	what := "no PEM file"
-	switch {
-	case len(bytes.TrimSpace(data)) == 0:
-		what = "an empty file"
-	case block == nil && data[0] == 0x30: // an ASN.1 sequence: DER
-		what = "a binary file, perhaps the PKCS#12 archive apiclient_cert.p12"
-	case block == nil && bytes.Contains(data, []byte("-----BEGIN")):
-		what = "a damaged PEM file: its line breaks or its END line are missing"
-	case block == nil:
-	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-		what = "an encrypted private key (openssl pkey decrypts it)"
-	case slices.Contains(types, block.Type):
-		return block, nil
-	case block.Type == "EC PRIVATE KEY":
-		what = "an elliptic-curve key, which is not RSA"
-	default:
-		what = "a " + strings.ToLower(strings.TrimPrefix(block.Type, "RSA "))
-	}
-	return nil, fmt.Errorf("this is %s; wanted is %s, in PEM", what, wanted)
 }
 
 // MinKeyBits is the least size of an RSA key.
