@@ -12,8 +12,9 @@ import (
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
 
-// ParsePrivateKey reads the merchant API private key (商户API私钥), apiclient_key.pem: RSA in PEM,
-// PKCS#8 or PKCS#1.
+// ParsePrivateKey reads the merchant API private key (商户API私钥), apiclient_key.pem: RSA, PKCS#8 or PKCS#1. It goes by the
+// content, in whatever form the file arrives: PEM with any label, among other blocks, on one line, indented, in quotes, in
+// UTF-16, without its BEGIN and END lines, or in Base64 once more. Otherwise the error says what was found.
 func ParsePrivateKey(pem []byte) (*rsa.PrivateKey, error) {
 	key, err := apiv3.ParsePrivateKey(pem)
 	if err != nil {
@@ -22,8 +23,8 @@ func ParsePrivateKey(pem []byte) (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-// ParsePublicKey reads the WeChat Pay public key (微信支付公钥), pub_key.pem: RSA in PEM, PKIX or
-// PKCS#1.
+// ParsePublicKey reads the WeChat Pay public key (微信支付公钥), pub_key.pem: RSA, PKIX or PKCS#1, in the forms of
+// [ParsePrivateKey].
 func ParsePublicKey(pem []byte) (*rsa.PublicKey, error) {
 	key, err := apiv3.ParsePublicKey(pem)
 	if err != nil {
@@ -32,8 +33,8 @@ func ParsePublicKey(pem []byte) (*rsa.PublicKey, error) {
 	return key, nil
 }
 
-// ParseCertificate reads a certificate, such as the merchant API certificate (商户API证书),
-// apiclient_cert.pem.
+// ParseCertificate reads a certificate, such as the merchant API certificate (商户API证书), apiclient_cert.pem, in the forms of
+// [ParsePrivateKey]; of a chain the first.
 func ParseCertificate(pem []byte) (*x509.Certificate, error) {
 	certificate, err := apiv3.ParseCertificate(pem)
 	if err != nil {
@@ -56,7 +57,7 @@ func CertificateSerial(certificate *x509.Certificate) string {
 // one private-key operation per key tried, and none when the same value was opened before, by whichever
 // client.
 //
-// It fails when the value was sealed for another key (the error says so), and when the configured key
+// It fails when the value was damaged on its way, when it was sealed for another key (the error says so), and when the configured key
 // can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
 func (c *Client) Decrypt(s Sensitive) (string, error) {
 	plaintext, err := c.open(s)
@@ -68,11 +69,11 @@ func (c *Client) Decrypt(s Sensitive) (string, error) {
 
 func (c *Client) open(s Sensitive) (string, error) {
 	value := s.get()
-	switch value.state {
-	case "", statePlaintext:
+	if err := value.unusable(); err != nil {
+		return "", err
+	}
+	if value.state != stateSealed {
 		return value.text, nil
-	case stateRedacted:
-		return "", errRedacted
 	}
 	if opened := value.opened.Load(); opened != nil {
 		return *opened, nil

@@ -1,6 +1,7 @@
 package membercard
 
 import (
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,6 +60,45 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// Value writes the time into a database, the zero time as NULL.
+func (t Timestamp) Value() (driver.Value, error) {
+	if t.IsZero() {
+		return nil, nil
+	}
+	return t.Time, nil
+}
+
+// Scan reads a time from a database, or a text with a time zone; NULL is the zero time.
+func (t *Timestamp) Scan(source any) error {
+	read := Timestamp{}
+	switch value := source.(type) {
+	case nil:
+	case time.Time:
+		read.Time = value
+	case string:
+		return t.scanText(value)
+	case []byte:
+		return t.scanText(string(value))
+	default:
+		return fmt.Errorf("membercard: Timestamp: a column of type %T holds no time", source)
+	}
+	if !read.IsZero() {
+		read.Time = read.In(apiv3.Beijing)
+	}
+	*t = read
+	return nil
+}
+
+// scanText reads the forms in which databases write times. Without a time zone there would be no telling when it was.
+func (t *Timestamp) scanText(text string) error {
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 -0700 MST"} {
+		if parsed, err := time.Parse(layout, text); err == nil {
+			return t.Scan(parsed)
+		}
+	}
+	return errors.New("membercard: Timestamp: the column holds no time with a time zone; with MySQL set parseTime=true and loc")
+}
+
 // Sensitive is a value the service wants encrypted on its way (敏感字段): a phone number, an answer of
 // a user's. Make one with [NewSensitive], read one with [Client.Decrypt]. The zero value is absent.
 //
@@ -86,6 +126,7 @@ const (
 	statePlaintext sensitiveState = "plaintext"
 	stateSealed    sensitiveState = "sealed"
 	stateRedacted  sensitiveState = "redacted"
+	stateDamaged   sensitiveState = "damaged" // a ciphertext that is none any more
 )
 
 type sensitiveValue struct {
@@ -159,7 +200,8 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a ciphertext as sealed and any other string as plaintext, since the sources
-// disagree on whether some fields are encrypted; "" and null are no value.
+// disagree on whether some fields are encrypted; "" and null are no value. A text that can only be a ciphertext that was
+// damaged is kept as such: its decryption is an error that says so.
 func (s *Sensitive) UnmarshalJSON(data []byte) error {
 	text, err := unmarshalText[Sensitive](data)
 	switch {
@@ -167,10 +209,61 @@ func (s *Sensitive) UnmarshalJSON(data []byte) error {
 		return err
 	case text == redactedAs:
 		*s = newSensitive(stateRedacted, "")
-	case apiv3.IsCiphertext(text):
-		*s = newSensitive(stateSealed, text)
 	default:
-		*s = NewSensitive(text)
+		*s = sensitiveOf(text)
+	}
+	return nil
+}
+
+// sensitiveOf returns the value that a text stands for.
+func sensitiveOf(text string) Sensitive {
+	switch {
+	case apiv3.IsCiphertext(text):
+		return newSensitive(stateSealed, text)
+	case apiv3.IsDamaged(text):
+		return newSensitive(stateDamaged, "")
+	}
+	return NewSensitive(text)
+}
+
+// Value writes an encrypted value into a database as its ciphertext, which needs a column for 684 characters, and none as NULL.
+// A value in clear is an error: encrypt it with a key of your own.
+func (s Sensitive) Value() (driver.Value, error) {
+	value := s.get()
+	switch value.state {
+	case "":
+		return nil, nil
+	case stateSealed:
+		return value.text, nil
+	}
+	if err := value.unusable(); err != nil {
+		return nil, fmt.Errorf("membercard: Sensitive: %w", err)
+	}
+	return nil, errors.New("membercard: Sensitive: a value in clear is not written to a database: encrypt it first, with a key of your own")
+}
+
+// Scan reads what Value wrote; NULL is no value.
+func (s *Sensitive) Scan(source any) error {
+	switch text := source.(type) {
+	case nil:
+		*s = Sensitive{}
+	case string:
+		*s = sensitiveOf(text)
+	case []byte:
+		*s = sensitiveOf(string(text))
+	default:
+		return fmt.Errorf("membercard: Sensitive: a column of type %T does not hold one", source)
+	}
+	return nil
+}
+
+// unusable says why a value can neither be opened nor sent; nil when it can.
+func (v *sensitiveValue) unusable() error {
+	switch v.state {
+	case stateRedacted:
+		return errRedacted
+	case stateDamaged:
+		return errDamaged
 	}
 	return nil
 }
@@ -203,3 +296,4 @@ func isPlain(data []byte) bool {
 }
 
 var errRedacted = errors.New("the value was redacted when it was written as JSON; read the card again")
+var errDamaged = errors.New("the value is a damaged ciphertext: cut off by a column that is too short, or changed on its way, such as plus signs into spaces; read the card again")

@@ -404,3 +404,75 @@ func FuzzSensitiveJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestADamagedCiphertextIsNoPlaintext: what happens to a stored ciphertext makes an error, and is handed out as nothing.
+func TestADamagedCiphertextIsNoPlaintext(t *testing.T) {
+	t.Parallel()
+	client := newServer(t).Client()
+	card, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	column, err := card.PhoneNumber.Value()
+	require.NoError(t, err)
+	text := column.(string)
+	damaged := map[string]string{
+		"a line feed behind": text + "\n", "a space in front": " " + text, "lines of 64": text[:64] + "\n" + text[64:], "lines of 76": text[:76] + "\r\n" + text[76:],
+		"plus became space": strings.ReplaceAll(text[:10]+"+"+text[11:], "+", " "), "URL-safe": strings.NewReplacer("+", "-", "/", "_").Replace("/" + text[1:]),
+		"without its padding": strings.TrimRight(text, "="), "the first lost": text[1:], "twice": text + text,
+	}
+	for _, n := range []int{100, 128, 191, 200, 255, 256, len(text) - 1} {
+		damaged[fmt.Sprint("cut to ", n)] = text[:n]
+	}
+	for how, text := range damaged {
+		data, err := json.Marshal(text)
+		require.NoError(t, err)
+		var fromJSON, fromColumn membercard.Sensitive
+		require.NoError(t, json.Unmarshal(data, &fromJSON), how)
+		require.NoError(t, fromColumn.Scan([]byte(text)), how)
+		for _, value := range []membercard.Sensitive{fromJSON, fromColumn} {
+			opened, err := client.Decrypt(value)
+			require.ErrorContains(t, err, "damaged ciphertext", how)
+			assert.Empty(t, opened, how)
+			_, err = value.Value()
+			require.ErrorContains(t, err, "damaged ciphertext", how)
+			request := updateRequest
+			request.PhoneNumber = value
+			_, err = client.UpdateUserCard(t.Context(), request)
+			require.ErrorIs(t, err, membercard.ErrInvalidParameter, how)
+		}
+	}
+	for _, text := range []string{"13800000000", strings.Repeat("a", 99), strings.Repeat("广东省深圳市", 20), strings.Repeat("Room 1203, ", 18)} {
+		var value membercard.Sensitive
+		require.NoError(t, value.Scan(text))
+		opened, err := client.Decrypt(value)
+		require.NoError(t, err)
+		assert.Equal(t, text, opened)
+	}
+}
+
+func TestSensitiveInADatabase(t *testing.T) {
+	t.Parallel()
+	client := newServer(t).Client()
+	card, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	column, err := card.PhoneNumber.Value()
+	require.NoError(t, err)
+	var back membercard.Sensitive
+	require.NoError(t, back.Scan(column))
+	opened, err := client.Decrypt(back)
+	require.NoError(t, err)
+	assert.Equal(t, phone, opened)
+
+	column, err = membercard.Sensitive{}.Value()
+	require.NoError(t, err)
+	assert.Nil(t, column)
+	require.NoError(t, back.Scan(nil))
+	assert.True(t, back.IsZero())
+	require.ErrorContains(t, back.Scan(1), "int")
+	_, err = membercard.NewSensitive(phone).Value()
+	require.ErrorContains(t, err, "encrypt it first")
+	assertHidden(t, phone, err.Error(), "error")
+	var redacted membercard.Sensitive
+	require.NoError(t, json.Unmarshal([]byte(`"[redacted]"`), &redacted))
+	_, err = redacted.Value()
+	require.ErrorContains(t, err, "redacted")
+}

@@ -98,3 +98,25 @@ func FuzzTimestamp(f *testing.F) {
 		require.True(t, again.Equal(read.Truncate(time.Millisecond)) || read.IsZero() && again.IsZero(), "%s: %s: %v %v", text, written, read, again)
 	})
 }
+
+func TestTimestampInADatabase(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 8, 8, 10, 0, 0, 120_000_000, time.UTC)
+	column, err := membercard.Timestamp{Time: at}.Value()
+	require.NoError(t, err)
+	for _, source := range []any{column, at.Local(), "2026-08-08T10:00:00.12Z", []byte("2026-08-08 18:00:00.12+08:00"), "2026-08-08 10:00:00.12 +0000 UTC"} {
+		var back membercard.Timestamp
+		require.NoError(t, back.Scan(source), source)
+		_, offset := back.Zone()
+		assert.True(t, at.Equal(back.Time), source)
+		assert.Equal(t, 8*60*60, offset)
+	}
+	column, err = membercard.Timestamp{}.Value()
+	require.NoError(t, err)
+	assert.Nil(t, column)
+	back := membercard.Timestamp{Time: at}
+	require.NoError(t, back.Scan(nil))
+	assert.True(t, back.IsZero())
+	require.ErrorContains(t, back.Scan("2026-08-08 10:00:00"), "time zone")
+	require.ErrorContains(t, back.Scan(1.5), "float64")
+}

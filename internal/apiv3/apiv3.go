@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
 )
@@ -116,3 +117,26 @@ func IsCiphertext(s string) bool {
 }
 
 var strictBase64 = base64.StdEncoding.Strict()
+
+// IsDamaged reports whether s can be nothing but a ciphertext that was damaged: too long for a plaintext, or Base64-like and
+// longer than anything a field holds. Spaces were plus signs in a form, perhaps.
+func IsDamaged(s string) bool {
+	if IsCiphertext(s) {
+		return false
+	}
+	spaces := 0
+	for _, r := range s {
+		switch {
+		case r == ' ' || r == '\n' || r == '\r' || r == '\t':
+			spaces++
+		case r > '~' || !strings.ContainsRune(base64Like, r):
+			return len(s) > maxPlaintext
+		}
+	}
+	return len(s) >= 100 && spaces == 0 || len(s) >= 200
+}
+
+const (
+	base64Like   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+	maxPlaintext = 512 - 2*20 - 2 // what a key of 4096 bits encrypts with OAEP
+)

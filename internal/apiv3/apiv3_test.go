@@ -484,3 +484,15 @@ func FuzzResource(f *testing.F) {
 		assert.Equal(t, err == nil, plaintext != nil)
 	})
 }
+
+func TestIsDamaged(t *testing.T) {
+	ciphertext, err := Seal(&testKey().PublicKey, "13800000000")
+	require.NoError(t, err)
+	for text, damaged := range map[string]bool{
+		"": false, "13800000000": false, ciphertext: false, ciphertext[:99]: false, ciphertext[:100]: true, ciphertext[:255]: true,
+		ciphertext[:150] + " " + ciphertext[:40]: false, ciphertext[:150] + " " + ciphertext[:50]: true,
+		strings.Repeat("深", 156): false, strings.Repeat("深", 157): true, strings.Repeat("!", 470): false, strings.Repeat("!", 471): true,
+	} {
+		assert.Equal(t, damaged, IsDamaged(text), text)
+	}
+}
