@@ -77,6 +77,33 @@ func ExampleClient_NotificationHandler() {
 	// 204
 }
 
+// Work that takes longer than five seconds: the notification is stored as it came, still encrypted, answered, and read again by
+// whoever does the work. Several brands are told apart by BrandID.
+func ExampleClient_OpenNotification() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+
+	var stored [][]byte // a table, in earnest
+	handler := client.NotificationHandler(func(_ context.Context, n *membercard.Notification) error {
+		stored = append(stored, n.Body)
+		return nil
+	})
+	opened := server.OpenUserCard("pbLatjvWOibDc5-TBnbUk1pD12o0", "another")
+	handler.ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(&membercard.UserCardCreated{UserCard: opened}))
+
+	for _, body := range stored {
+		n, err := client.OpenNotification(body)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if created, ok := n.Event.(*membercard.UserCardCreated); ok {
+			fmt.Println(n.BrandID, created.UserCardState)
+		}
+	}
+	// Output: 1004 UNACTIVATED
+}
+
 // Looking for what is wrong when a program starts.
 func ExampleClient_Check() {
 	server := newExampleServer()

@@ -30,7 +30,22 @@ type Notification struct {
 	Summary    string    // for people
 	CreateTime Timestamp // of the notification
 	Event      Event     // what happened
+
+	// Which card the event is about, to route it; empty where the event does not say.
+	BrandID, CardID, OpenID, UserCardCode string
+
+	// Body is the notification as it came, still encrypted with the APIv3 key, fit to be stored: [Client.OpenNotification]
+	// reads it again.
+	Body []byte
 }
+
+var errNotJSON = errors.New("membercard: a Notification does not go through JSON, which would lose its event: store Body, and read it with Client.OpenNotification")
+
+// MarshalJSON is an error that says what to store instead.
+func (n Notification) MarshalJSON() ([]byte, error) { return nil, errNotJSON }
+
+// UnmarshalJSON is an error that says what to read instead.
+func (n *Notification) UnmarshalJSON([]byte) error { return errNotJSON }
 
 // Event is what a [Notification] is about: a *[UserCardCreated], *[UserCardDeleted],
 // *[PointsExchangeRequested], *[PointsSyncRequested], *[SecurityEchoed] or *[UnknownEvent].
@@ -73,10 +88,12 @@ type PointsSyncRequested struct {
 	UserCardCode string `json:"user_card_code"`
 }
 
-// UnknownEvent is an event that this version does not know. Answer it with success, or it comes again.
+// UnknownEvent is an event that this version does not know, or a known one whose content has another form than its page says.
+// Store what it holds and answer it with success, or it comes again.
 type UnknownEvent struct {
 	OriginalType string // the kind of object in Plaintext
 	Plaintext    []byte // what was decrypted, JSON in all known events; may hold personal data
+	DecodeError  error  // why the content of a known event could not be decoded; nil for an event that is not known
 }
 
 func (*UserCardCreated) event()         {}
@@ -166,6 +183,16 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 	return decodeNotification(body, c.keys.apiv3Key)
 }
 
+// OpenNotification reads a [Notification].Body that was stored: it was verified when it came, and is still encrypted with the
+// APIv3 key. An error says that it was damaged since, or that the key is another one.
+func (c *Client) OpenNotification(body []byte) (*Notification, error) {
+	n, err := openResource(body, c.keys.apiv3Key)
+	if err = advised(err); err != nil {
+		return nil, fmt.Errorf("membercard: OpenNotification: %w", err)
+	}
+	return n, nil
+}
+
 // readNotification reads the body, bounded.
 func readNotification(request *http.Request) ([]byte, error) {
 	body, err := wire.ReadAll(request.Body, request.ContentLength, maxNotification)
@@ -237,26 +264,41 @@ func openResource(body []byte, apiv3Key string) (*Notification, error) {
 	}
 	n := &Notification{
 		ID: envelope.ID, EventType: envelope.EventType, Summary: envelope.Summary, CreateTime: envelope.CreateTime,
-		Event: newEvent(envelope.EventType),
+		Event: decodeEvent(envelope.EventType, envelope.Resource.OriginalType, plaintext), Body: bytes.Clone(body),
 	}
-	if n.Event == nil {
-		n.Event = &UnknownEvent{OriginalType: envelope.Resource.OriginalType, Plaintext: plaintext}
-		return n, nil
+	var members map[string]any
+	_ = json.Unmarshal(plaintext, &members) // of an unknown event it may be no object
+	for name, field := range map[string]*string{
+		"brand_id": &n.BrandID, "card_id": &n.CardID, "openid": &n.OpenID, "user_card_code": &n.UserCardCode,
+	} {
+		*field, _ = members[name].(string)
 	}
-	err = json.Unmarshal(plaintext, n.Event)
+	return n, nil
+}
+
+// decodeEvent decodes the content of a notification.
+func decodeEvent(eventType, originalType string, plaintext []byte) Event {
+	unknown := &UnknownEvent{OriginalType: originalType, Plaintext: plaintext}
+	event := newEvent(eventType)
+	if event == nil {
+		return unknown
+	}
+	err := json.Unmarshal(plaintext, event)
 	if err == nil && bytes.TrimSpace(plaintext)[0] != '{' { // null is all that remains
 		err = errNoObject
 	}
 	if err != nil {
-		return nil, fmt.Errorf("its content cannot be decoded: %w", withoutValue(err))
+		unknown.DecodeError = withoutValue(err)
+		return unknown
 	}
-	return n, nil
+	return event
 }
 
 // withoutValue leaves the value out of a decoder's error.
 func withoutValue(err error) error {
 	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("the value of %s is not a %v", mismatch.Field, mismatch.Type)
+		field := strings.TrimPrefix(mismatch.Field, "UserCard.") // Go's name of an embedded type
+		return fmt.Errorf("the value of %s is not a %v", field, mismatch.Type)
 	}
 	return err
 }

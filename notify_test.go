@@ -178,20 +178,14 @@ var refusals = map[string]struct {
 		t.Helper()
 		return server.NotificationRequest(events()["USER_CARD.CREATE"], membercardtest.NotificationID(""))
 	}},
-	"no resource":   {500, "its resource is missing", signed(`{"id":"1"}`)},
-	"null":          {500, "its resource is missing", signed(`null`)},
-	"no JSON":       {500, "it cannot be decoded", signed(`<html>`)},
-	"a list":        {500, "it cannot be decoded", signed(`[]`)},
-	"an odd id":     {500, "it cannot be decoded", signed(`{"id":1}`)},
-	"algorithm":     {500, "another algorithm than AEAD_AES_256_GCM", signed(`{"resource":{"algorithm":"AEAD_SM4_GCM","nonce":"123456789012"}}`)},
-	"nonce":         {500, "its nonce has 3 bytes, it must have 12", signed(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"123"}}`)},
-	"ciphertext":    {500, "it does not decrypt with the APIv3 key; was the key reset", signed(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"123456789012","ciphertext":"QUJD"}}`)},
-	"content":       {500, "its content cannot be decoded", content("not JSON")},
-	"null content":  {500, "it is not an object", content("null")},
-	"odd content":   {500, "its content cannot be decoded", content(`{"openid":13800000000}`)},
-	"an odd time":   {500, "its content cannot be decoded", content(`{"pickup_time":"13800000000"}`)},
-	"odd points":    {500, "the value of deduct_points is not a int64", numbers},
-	"empty content": {500, "its content cannot be decoded", content(" ")},
+	"no resource": {500, "its resource is missing", signed(`{"id":"1"}`)},
+	"null":        {500, "its resource is missing", signed(`null`)},
+	"no JSON":     {500, "it cannot be decoded", signed(`<html>`)},
+	"a list":      {500, "it cannot be decoded", signed(`[]`)},
+	"an odd id":   {500, "it cannot be decoded", signed(`{"id":1}`)},
+	"algorithm":   {500, "another algorithm than AEAD_AES_256_GCM", signed(`{"resource":{"algorithm":"AEAD_SM4_GCM","nonce":"123456789012"}}`)},
+	"nonce":       {500, "its nonce has 3 bytes, it must have 12", signed(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"123"}}`)},
+	"ciphertext":  {500, "it does not decrypt with the APIv3 key; was the key reset", signed(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"123456789012","ciphertext":"QUJD"}}`)},
 }
 
 type (
@@ -804,4 +798,69 @@ func TestNotificationsAreReadBounded(t *testing.T) {
 	_, err := server.Client().ParseNotification(request)
 	require.ErrorContains(t, err, "longer than 1048576 bytes")
 	assert.LessOrEqual(t, body.read, 1<<20+1)
+}
+
+// TestAKnownEventOfAnotherForm: what is proven and decrypted is not lost when a member has another type than its page says.
+func TestAKnownEventOfAnotherForm(t *testing.T) {
+	t.Parallel()
+	for plaintext, says := range map[string]string{
+		"not JSON": "invalid character", "null": "it is not an object", " ": "unexpected end",
+		`{"openid":13800000000}`:           "the value of openid is not a string",
+		`{"pickup_time":"13800000000"}`:    "the value of pickup_time is not a membercard.Timestamp",
+		`{"card_id":"c","card_color":[1]}`: "the value of card_color is not a string",
+	} {
+		server := newServer(t)
+		n, err := server.Client().ParseNotification(content(plaintext)(t, server))
+		require.NoError(t, err, plaintext)
+		unknown, ok := n.Event.(*membercard.UnknownEvent)
+		require.True(t, ok, plaintext)
+		assert.Equal(t, plaintext, string(unknown.Plaintext))
+		require.ErrorContains(t, unknown.DecodeError, says)
+		assertHidden(t, "13800000000", unknown.DecodeError.Error(), plaintext)
+		assert.Equal(t, strings.Contains(plaintext, `"c"`), n.CardID == "c", "what can be read is")
+	}
+	server := newServer(t)
+	n, err := server.Client().ParseNotification(numbers(t, server))
+	require.NoError(t, err)
+	require.ErrorContains(t, n.Event.(*membercard.UnknownEvent).DecodeError, "the value of deduct_points is not a int64")
+}
+
+// TestAStoredNotificationIsWhole: the body that was stored gives the same notification again; JSON, which would lose it, is an
+// error.
+func TestAStoredNotificationIsWhole(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	for name, event := range events() {
+		n, err := client.ParseNotification(server.NotificationRequest(event))
+		require.NoError(t, err, name)
+		assertHidden(t, phone, string(n.Body), "still encrypted")
+		again, err := client.OpenNotification(n.Body)
+		require.NoError(t, err, name)
+		assert.Equal(t, n.ID, again.ID)
+		assert.IsType(t, n.Event, again.Event)
+		if created, ok := again.Event.(*membercard.UserCardCreated); ok {
+			opened, err := client.Decrypt(created.PhoneNumber)
+			require.NoError(t, err)
+			assert.Equal(t, phone, opened)
+			assert.Equal(t, [4]string{brandID, cardID, openID, code}, [4]string{n.BrandID, n.CardID, n.OpenID, n.UserCardCode})
+		}
+		for _, value := range []any{n, *n, []any{n}} {
+			_, err = json.Marshal(value)
+			require.ErrorContains(t, err, "OpenNotification", name)
+		}
+		require.ErrorContains(t, json.Unmarshal(n.Body, n), "OpenNotification")
+		for how, damaged := range map[string][]byte{
+			"cut off": n.Body[:len(n.Body)-1], "something behind": append(bytes.Clone(n.Body), '{'), "empty": nil, "null": []byte("null"),
+			"changed": bytes.Replace(n.Body, []byte(`"ciphertext":"`), []byte(`"ciphertext":"AAAA`), 1),
+		} {
+			_, err = client.OpenNotification(damaged)
+			require.Error(t, err, name+how)
+		}
+	}
+	other := newClient(t, server, func(c *membercard.Config) { c.APIv3Key = strings.Repeat("k", 32) })
+	n, err := client.ParseNotification(server.NotificationRequest(events()["USER_CARD.CREATE"]))
+	require.NoError(t, err)
+	_, err = other.OpenNotification(n.Body)
+	require.ErrorContains(t, err, "was the key reset")
 }
