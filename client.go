@@ -89,6 +89,9 @@ type Config struct {
 	// InvalidateUserCard and ConfirmUserCard have the choice. When WeChat Pay's signed answer refuses one place, the
 	// client makes the call once more in the other, keeps to it, and logs a warning that says what to configure.
 	IDsInQuery []Operation
+	// OnAttempt, when set, is called after each attempt, those of the download of platform certificates included: for metrics.
+	// It is called in the middle of the call and must be quick.
+	OnAttempt func(context.Context, Attempt)
 	// Logger gets one record per attempt: operation, host, status, duration and the like, never a value
 	// of a request or an answer. Default: nothing is logged.
 	Logger *slog.Logger
@@ -103,6 +106,34 @@ type RetryPolicy struct {
 	MaxAttempts int           // 0: 3; 1: no repeats
 	MinBackoff  time.Duration // before the first repeat, then doubled, with jitter; 0: 200 ms
 	MaxBackoff  time.Duration // 0: 5 s
+}
+
+// complete returns the policy with its defaults.
+func (p RetryPolicy) complete() (RetryPolicy, error) {
+	if p.MaxAttempts < 0 || p.MinBackoff < 0 || p.MaxBackoff < 0 {
+		return p, errors.New("a member of the RetryPolicy must not be negative")
+	}
+	return RetryPolicy{
+		MaxAttempts: cmp.Or(p.MaxAttempts, 3),
+		MinBackoff:  cmp.Or(p.MinBackoff, 200*time.Millisecond),
+		MaxBackoff:  cmp.Or(p.MaxBackoff, 5*time.Second),
+	}, nil
+}
+
+type retryPolicyKey struct{}
+
+// WithRetry returns a context whose calls are repeated by this policy instead of [Config].Retry, such as a MaxAttempts of 1
+// for one call that a user waits for. It cannot make a call be repeated that may not be.
+func WithRetry(ctx context.Context, policy RetryPolicy) context.Context {
+	return context.WithValue(ctx, retryPolicyKey{}, policy)
+}
+
+// retryPolicy returns the policy of a call.
+func (c *Client) retryPolicy(ctx context.Context) (RetryPolicy, error) {
+	if policy, ok := ctx.Value(retryPolicyKey{}).(RetryPolicy); ok {
+		return policy.complete()
+	}
+	return c.retry, nil
 }
 
 // backoff returns how long to wait after attempt n: exponential, half of it random.
@@ -134,7 +165,8 @@ type Client struct {
 	attemptTimeout           time.Duration
 	retry                    RetryPolicy
 	throttle                 func(context.Context, Operation) error
-	inQuery                  map[*operation]*atomic.Bool // where contested parameters go
+	inQuery                  map[*operation]*atomic.Bool    // where contested parameters go
+	onAttempt                func(context.Context, Attempt) // nil for none
 	logger                   *slog.Logger
 }
 
@@ -144,6 +176,7 @@ func New(config Config) (*Client, error) {
 		mchID: config.MchID, certificateSerial: config.CertificateSerial, certificate: config.Certificate,
 		attemptTimeout: cmp.Or(config.AttemptTimeout, 10*time.Second),
 		throttle:       config.Throttle,
+		onAttempt:      config.OnAttempt,
 		logger:         cmp.Or(config.Logger, slog.New(slog.DiscardHandler)),
 	}
 	for _, set := range []func(*Config) error{c.setIdentity, c.setKeys, c.setHosts, c.setRetry, c.setPlacement} {
@@ -164,7 +197,7 @@ func New(config Config) (*Client, error) {
 
 // setIdentity checks who calls, and that the certificate fits.
 func (c *Client) setIdentity(config *Config) error {
-	if err := checkID("MchID", config.MchID, "the service provider's merchant number"); err != nil {
+	if err := checkID("MchID", config.MchID, "the service provider's merchant number, which is also the common name in apiclient_cert.pem"); err != nil {
 		return err
 	}
 	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which the function of this name reads"); err != nil {
@@ -226,15 +259,12 @@ func (c *Client) setHosts(config *Config) error {
 	return err
 }
 
-func (c *Client) setRetry(config *Config) error {
-	retry := config.Retry
-	if config.AttemptTimeout < 0 || retry.MaxAttempts < 0 || retry.MinBackoff < 0 || retry.MaxBackoff < 0 {
-		return errors.New("AttemptTimeout and Retry must not be negative")
+func (c *Client) setRetry(config *Config) (err error) {
+	if config.AttemptTimeout < 0 {
+		return errors.New("AttemptTimeout must not be negative")
 	}
-	c.retry = RetryPolicy{
-		MaxAttempts: cmp.Or(retry.MaxAttempts, 3),
-		MinBackoff:  cmp.Or(retry.MinBackoff, 200*time.Millisecond),
-		MaxBackoff:  cmp.Or(retry.MaxBackoff, 5*time.Second),
+	if c.retry, err = config.Retry.complete(); err != nil {
+		return fmt.Errorf("Retry: %w", err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
@@ -50,6 +51,59 @@ func CertificateSerial(certificate *x509.Certificate) string {
 		return ""
 	}
 	return apiv3.CertificateSerial(certificate)
+}
+
+// LoadConfig reads the files of a folder that has what the merchant platform gives out, those that are there:
+//
+//	apiclient_key.pem    the merchant API private key (商户API私钥)
+//	apiclient_cert.pem   the merchant API certificate (商户API证书), which has the serial number and the merchant number
+//	pub_key.pem          the WeChat Pay public key (微信支付公钥); also wxp_pub.pem
+//	public_key_id.txt    its id, PUB_KEY_ID_ and digits, which you write down from the platform's page
+//	apiv3_key.txt        the APIv3 key (APIv3密钥), which you have set there
+//
+// What is missing, [New] says. os.DirFS makes a folder of a path. The forms of [ParsePrivateKey] are read.
+func LoadConfig(dir fs.FS) (Config, error) {
+	var config Config
+	found := 0
+	for _, file := range []struct {
+		name string
+		read func([]byte) error
+	}{
+		{"apiclient_key.pem", func(data []byte) error {
+			key, err := apiv3.ParsePrivateKey(data)
+			if err == nil {
+				config.PrivateKey = key
+			}
+			return err
+		}},
+		{"apiclient_cert.pem", func(data []byte) (err error) {
+			config.Certificate, err = apiv3.ParseCertificate(data)
+			if err == nil {
+				config.CertificateSerial, config.MchID = CertificateSerial(config.Certificate), config.Certificate.Subject.CommonName
+			}
+			return err
+		}},
+		{"wxp_pub.pem", func(data []byte) (err error) { config.PublicKey, err = apiv3.ParsePublicKey(data); return err }},
+		{"pub_key.pem", func(data []byte) (err error) { config.PublicKey, err = apiv3.ParsePublicKey(data); return err }},
+		{"public_key_id.txt", func(data []byte) error { config.PublicKeyID = apiv3.PlainText(data); return nil }},
+		{"apiv3_key.txt", func(data []byte) error { config.APIv3Key = apiv3.PlainText(data); return nil }},
+	} {
+		data, err := fs.ReadFile(dir, file.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		found++
+		if err == nil {
+			err = file.read(data)
+		}
+		if err != nil {
+			return Config{}, fmt.Errorf("membercard: LoadConfig: %s: %w", file.name, err)
+		}
+	}
+	if found == 0 {
+		return Config{}, errors.New("membercard: LoadConfig: there is no such folder, or none of the files of the merchant platform is in it: apiclient_key.pem, apiclient_cert.pem, pub_key.pem, public_key_id.txt, apiv3_key.txt")
+	}
+	return config, nil
 }
 
 // Decrypt opens a sensitive value of an answer with the merchant's private key, or with one of

@@ -63,7 +63,7 @@ type platformKey struct {
 }
 
 func newKeyRing(config *Config, own *rsa.PublicKey, client *Client) (*keyRing, error) {
-	const wanted = "the WeChat Pay public key is pub_key.pem, read with ParsePublicKey, with its id PUB_KEY_ID_..., both from the merchant platform"
+	const wanted = "the WeChat Pay public key is pub_key.pem, read with ParsePublicKey, with its id PUB_KEY_ID_... (LoadConfig reads it from public_key_id.txt), both from the merchant platform"
 	if strings.ContainsFunc(config.APIv3Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("APIv3Key holds white space or another character that does not belong there")
 	}
@@ -307,6 +307,7 @@ type certificateList struct {
 func (r *keyRing) downloadRequest() *request {
 	return &request{
 		operation: downloadCertificates.operation, uri: downloadCertificates.path, keyID: r.public.id,
+		retry:    r.client.retry,
 		timeout:  min(r.client.attemptTimeout, downloadTimeout*7/10), // leaves time for the backup host
 		verifier: r.verifyDownload,
 	}

@@ -59,7 +59,11 @@ func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*
 
 // buildUpload is build for a body of two parts, of which only the first is signed.
 func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*request, error) {
-	if err := validateUpload(in); err != nil {
+	retry, err := c.retryPolicy(ctx)
+	if err == nil {
+		err = validateUpload(in)
+	}
+	if err != nil {
 		return nil, refused(uploadImage.operation, nil, err)
 	}
 	key, err := c.keys.sealingKey(ctx)
@@ -88,7 +92,8 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 	_ = form.Close()
 	return &request{
 		operation: uploadImage.operation, uri: cmp.Or(in.Path, uploadImage.path), body: body.Bytes(), signed: meta,
-		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), timeout: c.attemptTimeout, throttle: c.throttle, verifier: c.verifier,
+		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), timeout: c.attemptTimeout, retry: retry,
+		throttle: c.throttle, verifier: c.verifier,
 	}, nil
 }
 

@@ -1,10 +1,13 @@
 package membercard
 
 import (
+	"context"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/wechatpay-cards/membercard/internal/wire"
 )
 
 // Operation names a method of [Client], such as GetUserCard.
@@ -130,6 +133,16 @@ type operation struct {
 	parameters []parameter // of the request
 	contested  bool        // some of them have two places
 	result     result
+}
+
+// OperationFrom returns the operation of a request by its context, for a RoundTripper of [Config].HTTPClient: a URL has
+// personal data in it, the operation does not.
+func OperationFrom(ctx context.Context) (Operation, bool) {
+	op, ok := ctx.Value(wire.SubjectKey{}).(*operation)
+	if !ok {
+		return "", false
+	}
+	return op.name, true
 }
 
 // endpoint ties an operation to its request and its result, so that the compiler keeps them together.

@@ -54,18 +54,23 @@ type request struct {
 	body        []byte // nil for none
 	signed      []byte // what of body the signature covers: all of it, but for an upload
 	contentType string
-	keyID       string                                 // of the key that encrypted, for Wechatpay-Serial
-	inQuery     bool                                   // contested parameters are in the query, as the older pages have it
-	in          reflect.Value                          // what the caller asked for, which the answer must repeat
-	plaintexts  []string                               // of the sensitive values in it
-	timeout     time.Duration                          // of one attempt
+	keyID       string        // of the key that encrypted, for Wechatpay-Serial
+	inQuery     bool          // contested parameters are in the query, as the older pages have it
+	in          reflect.Value // what the caller asked for, which the answer must repeat
+	plaintexts  []string      // of the sensitive values in it
+	timeout     time.Duration // of one attempt
+	retry       RetryPolicy
 	throttle    func(context.Context, Operation) error // nil for none
 	verifier    verifier
 }
 
 // build validates, encrypts and encodes a request. Its errors can be returned as they are.
 func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQuery bool) (*request, error) {
-	if err := validate(op, in); err != nil {
+	retry, err := c.retryPolicy(ctx)
+	if err == nil {
+		err = validate(op, in)
+	}
+	if err != nil {
 		return nil, refused(op, secretsOf(op, in), err)
 	}
 	key, err := c.keys.sealingKey(ctx)
@@ -79,7 +84,8 @@ func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQ
 	}
 	return &request{
 		operation: op, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inQuery: inQuery,
-		in: in, plaintexts: s.plaintexts, timeout: c.attemptTimeout, throttle: c.throttle, verifier: c.verifier,
+		in: in, plaintexts: s.plaintexts, timeout: c.attemptTimeout, retry: retry,
+		throttle: c.throttle, verifier: c.verifier,
 	}, nil
 }
 

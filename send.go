@@ -105,8 +105,8 @@ func (c *Client) send(ctx context.Context, r *request, first int) ending {
 			return ending{last: last, attempts: n}
 		}
 		inDoubt = inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
-		wait := max(c.retry.backoff(n), wire.RetryAfter(last.answer.header.Get("Retry-After"), time.Now()))
-		if n >= c.retry.MaxAttempts || !r.repeat.allows(last.failure) || !fits(ctx, wait) {
+		wait := max(r.retry.backoff(n), wire.RetryAfter(last.answer.header.Get("Retry-After"), time.Now()))
+		if n >= r.retry.MaxAttempts || !r.repeat.allows(last.failure) || !fits(ctx, wait) {
 			return ending{last, r.outcome(last.err, inDoubt), inDoubt, n}
 		}
 		sleep(ctx, wait)
@@ -190,7 +190,7 @@ func (a *attempt) setHeaders(header http.Header) {
 // try makes one attempt. Nothing of an answer is decoded before its signature was verified.
 func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
 	start := time.Now()
-	defer func() { c.log(ctx, a, v, time.Since(start)) }()
+	defer func() { c.report(ctx, a, v, time.Since(start)) }()
 	got, nothingSent, err := c.exchange(ctx, a)
 	if err != nil {
 		return c.unanswered(ctx, a, got, nothingSent, err)
@@ -215,7 +215,7 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 	if a.repeat == read && a.n == 1 {
 		again = 1 // a kept connection that died is no reason to fail
 	}
-	sent := wire.Watch(attemptCtx, cancel, again)
+	sent := wire.Watch(attemptCtx, cancel, again, a.operation)
 	request, err := a.httpRequest(sent)
 	if err != nil {
 		return answer{}, true, err
@@ -368,28 +368,48 @@ func (a *attempt) judgeSuccess(got answer) verdict {
 	return verdict{answer: got, err: a.apiError(got, err), inDoubt: true}
 }
 
-// log writes what may be known of an attempt: no value of the request or the answer but code and Request-ID.
-func (c *Client) log(ctx context.Context, a *attempt, v verdict, took time.Duration) {
+// Attempt is what may be known of one attempt of a call: no value of the request or the answer but code and Request-ID.
+type Attempt struct {
+	Operation  Operation
+	Method     string
+	Path       string // the template, such as /v3/brand/partner/card-member/user-cards/{user_card_code}
+	Host       string
+	StatusCode int    // 0 when there was no answer
+	Code       string // the service's error code (错误码)
+	RequestID  string
+	Number     int // from 1
+	Duration   time.Duration
+	Err        error // nil: done; fit for a log
+}
+
+// report tells OnAttempt and the logger of an attempt.
+func (c *Client) report(ctx context.Context, a *attempt, v verdict, took time.Duration) {
 	level := slog.LevelInfo
 	if v.err != nil {
 		level = slog.LevelWarn
 	}
-	if !c.logger.Enabled(ctx, level) {
+	if c.onAttempt == nil && !c.logger.Enabled(ctx, level) {
 		return
 	}
-	code := ""
+	made := Attempt{
+		Operation: a.name, Method: a.method, Path: a.path, Host: a.host.name, StatusCode: v.answer.status,
+		RequestID: a.line(v.answer.header.Get("Request-Id")), Number: a.n, Duration: took, Err: v.err,
+	}
 	if e, ok := errors.AsType[*APIError](v.err); ok {
-		code = a.line(e.Code)
+		made.Code = a.line(e.Code)
+	}
+	if c.onAttempt != nil {
+		c.onAttempt(ctx, made)
 	}
 	c.logger.LogAttrs(ctx, level, "wechatpay attempt",
-		slog.String("operation", string(a.name)),
-		slog.String("method", a.method),
-		slog.String("path", a.path),
-		slog.String("host", a.host.name),
-		slog.Int("status", v.answer.status),
-		slog.String("code", code),
-		slog.String("request_id", a.line(v.answer.header.Get("Request-Id"))),
-		slog.Duration("duration", took),
-		slog.Int("attempt", a.n),
+		slog.String("operation", string(made.Operation)),
+		slog.String("method", made.Method),
+		slog.String("path", made.Path),
+		slog.String("host", made.Host),
+		slog.Int("status", made.StatusCode),
+		slog.String("code", made.Code),
+		slog.String("request_id", made.RequestID),
+		slog.Duration("duration", made.Duration),
+		slog.Int("attempt", made.Number),
 	)
 }

@@ -44,13 +44,16 @@ func certificateKey(i int) *rsa.PrivateKey {
 }
 
 // KeyFiles returns the files of a merchant of this server, by the names that the merchant platform gives
-// them: apiclient_key.pem, apiclient_cert.pem and, unless the merchant number has platform certificates
-// only, pub_key.pem. For tests of programs that read them.
+// them: apiclient_key.pem, apiclient_cert.pem, apiv3_key.txt and, unless the merchant number has platform certificates
+// only, pub_key.pem and public_key_id.txt. For tests of programs that read them, as [membercard.LoadConfig] does.
 func (s *Server) KeyFiles() map[string][]byte {
 	config := s.Config()
 	number, _ := new(big.Int).SetString(config.CertificateSerial, 16)
-	template := &x509.Certificate{SerialNumber: number, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(4, 0, 0)}
-	files := map[string][]byte{}
+	template := &x509.Certificate{
+		SerialNumber: number, Subject: pkix.Name{CommonName: config.MchID},
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(4, 0, 0),
+	}
+	files := map[string][]byte{"apiv3_key.txt": []byte(config.APIv3Key + "\n")}
 	add := func(name, blockType string, der []byte, err error) {
 		if err != nil {
 			panic(err)
@@ -64,6 +67,7 @@ func (s *Server) KeyFiles() map[string][]byte {
 	if config.PublicKey != nil {
 		der, err = x509.MarshalPKIXPublicKey(config.PublicKey)
 		add("pub_key.pem", "PUBLIC KEY", der, err)
+		files["public_key_id.txt"] = []byte(config.PublicKeyID + "\n")
 	}
 	return files
 }

@@ -29,7 +29,7 @@ func contentOf(data []byte) (items []item, flaw string) {
 	if len(data) > 1 && data[0] == 0x30 && data[1] >= 0x80 { // an ASN.1 sequence
 		return []item{{der: data}}, ""
 	}
-	text := plainText(data)
+	text := PlainText(data)
 	rest := text
 	for begin := beginLine.FindStringSubmatchIndex(rest); begin != nil; begin = beginLine.FindStringSubmatchIndex(rest) {
 		label := rest[begin[2]:begin[3]]
@@ -62,8 +62,8 @@ func contentOf(data []byte) (items []item, flaw string) {
 	return items, ""
 }
 
-// plainText returns a file as UTF-8, without what stands around its text: byte order mark, white space, quotes.
-func plainText(data []byte) string {
+// PlainText returns a file as UTF-8, without what stands around its text: byte order mark, white space, quotes.
+func PlainText(data []byte) string {
 	var order binary.ByteOrder
 	switch {
 	case bytes.HasPrefix(data, []byte{0xFE, 0xFF}), len(data) > 1 && data[0] == 0:

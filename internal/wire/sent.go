@@ -28,6 +28,7 @@ const maxRestarts = 3
 type Sent struct {
 	context.Context //nolint:containedctx // it is one
 	cancel          context.CancelFunc
+	subject         any
 
 	mu        sync.Mutex
 	asked     bool      // for a connection
@@ -50,19 +51,25 @@ type resends struct {
 
 type sentKey struct{}
 
+// SubjectKey is the key of what an attempt is about in its context.
+type SubjectKey struct{}
+
 // Watch returns the context of one attempt, made from one that can be canceled. again is how often the transport may
-// send the whole request again by itself.
-func Watch(ctx context.Context, cancel context.CancelFunc, again int) *Sent {
-	s := &Sent{resends: resends{left: again}, cancel: cancel}
+// send the whole request again by itself, subject what the context has under [SubjectKey].
+func Watch(ctx context.Context, cancel context.CancelFunc, again int, subject any) *Sent {
+	s := &Sent{resends: resends{left: again}, cancel: cancel, subject: subject}
 	s.hooks = httptrace.ClientTrace{GetConn: s.getConn, GotConn: s.gotConn, WroteHeaders: s.wroteHeaders, WroteRequest: s.wroteRequest}
 	s.Context = httptrace.WithClientTrace(ctx, &s.hooks)
 	return s
 }
 
-// Value finds s itself, besides what is in the context that it was made from.
+// Value finds s itself and its subject, besides what is in the context that it was made from.
 func (s *Sent) Value(key any) any {
-	if key == (sentKey{}) {
+	switch key {
+	case sentKey{}:
 		return s
+	case SubjectKey{}:
+		return s.subject
 	}
 	return s.Context.Value(key)
 }

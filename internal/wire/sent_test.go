@@ -74,7 +74,7 @@ func TestSent(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		sent := Watch(ctx, cancel, test.again)
+		sent := Watch(ctx, cancel, test.again, nil)
 		request, err := http.NewRequestWithContext(sent, http.MethodPost, "http://host/", strings.NewReader("{}"))
 		require.NoError(t, err)
 		_, err = Once(transport{test.steps, failed}).RoundTrip(request)
@@ -87,7 +87,7 @@ func TestSent(t *testing.T) {
 
 // TestTheAnswerHasCome: what asks for the body afterwards, as http.Client does at a redirect, may have it.
 func TestTheAnswerHasCome(t *testing.T) {
-	ctx := Watch(t.Context(), nil, 0)
+	ctx := Watch(t.Context(), nil, 0, "subject")
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://host/", strings.NewReader("{}"))
 	require.NoError(t, err)
 	_, err = Once(transport{"get got headers whole", nil}).RoundTrip(request)
@@ -96,6 +96,7 @@ func TestTheAnswerHasCome(t *testing.T) {
 	require.NoError(t, err)
 	httptrace.ContextClientTrace(ctx).GetConn("host")
 	require.NoError(t, ctx.Err())
+	assert.Equal(t, "subject", ctx.Value(SubjectKey{}))
 }
 
 func TestOnceLeavesOthersAlone(t *testing.T) {
@@ -136,7 +137,7 @@ func TestLeave(t *testing.T) {
 		require.NoError(t, err, name)
 		far, err := listener.Accept()
 		require.NoError(t, err, name)
-		sent := Watch(t.Context(), nil, 0)
+		sent := Watch(t.Context(), nil, 0, "subject")
 		trace := httptrace.ContextClientTrace(sent)
 		seen := conn
 		if test.inTLS {
@@ -157,7 +158,7 @@ func TestLeave(t *testing.T) {
 		_, err = conn.Write([]byte("x"))
 		assert.Equal(t, test.closed, errors.Is(err, net.ErrClosed), name)
 
-		next := Watch(t.Context(), nil, 0) // which the transport gives the same connection
+		next := Watch(t.Context(), nil, 0, "subject") // which the transport gives the same connection
 		trace = httptrace.ContextClientTrace(next)
 		trace.GetConn("host")
 		trace.GotConn(httptrace.GotConnInfo{Conn: seen})
@@ -167,7 +168,7 @@ func TestLeave(t *testing.T) {
 		_ = conn.Close()
 		_ = far.Close()
 	}
-	assert.False(t, Watch(t.Context(), nil, 0).Leave()) // there is no connection
+	assert.False(t, Watch(t.Context(), nil, 0, "subject").Leave()) // there is no connection
 }
 
 // protocolConn is a connection over TLS that speaks a protocol.
@@ -188,7 +189,7 @@ func (c *protocolConn) Close() error { c.closed = true; return nil }
 func TestRefusedConnection(t *testing.T) {
 	for protocol, closed := range map[string]bool{"": true, "http/1.1": true, "h2": false} {
 		ctx, cancel := context.WithCancel(t.Context())
-		sent := Watch(ctx, cancel, 0)
+		sent := Watch(ctx, cancel, 0, nil)
 		trace := httptrace.ContextClientTrace(sent)
 		trace.WroteRequest(httptrace.WroteRequestInfo{})
 		trace.GetConn("host")

@@ -1,0 +1,84 @@
+package membercard_test
+
+import (
+	"context"
+	"math"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+// TestNewThrottle: the first never waits, the others pass in order and evenly spaced, each operation for itself.
+func TestNewThrottle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		throttle, start := membercard.NewThrottle(10), time.Now()
+		var mu sync.Mutex
+		var order []int
+		var times []time.Duration
+		var callers sync.WaitGroup
+		for i := range 20 {
+			callers.Go(func() {
+				assert.NoError(t, throttle(t.Context(), membercard.OperationGetUserCard))
+				mu.Lock()
+				defer mu.Unlock()
+				order, times = append(order, i), append(times, time.Since(start))
+			})
+			synctest.Wait() // so that they arrive one after the other
+		}
+		require.NoError(t, throttle(t.Context(), membercard.OperationListCards))
+		assert.Zero(t, time.Since(start), "another operation")
+		callers.Wait()
+		for i := range order {
+			assert.Equal(t, i, order[i])
+			assert.Equal(t, time.Duration(i)*100*time.Millisecond, times[i])
+		}
+		time.Sleep(time.Minute)
+		start = time.Now()
+		require.NoError(t, throttle(t.Context(), membercard.OperationGetUserCard))
+		require.NoError(t, throttle(t.Context(), membercard.OperationGetUserCard))
+		assert.Equal(t, 100*time.Millisecond, time.Since(start), "a pause saves up nothing")
+	})
+}
+
+// TestThrottleGivesUp: one who gives up, whether in the queue or at its head, costs the others nothing.
+func TestThrottleGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		throttle, start := membercard.NewThrottle(1), time.Now()
+		require.NoError(t, throttle(t.Context(), "x"))
+		for range 50 {
+			go func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				assert.ErrorIs(t, throttle(ctx, "x"), context.DeadlineExceeded)
+			}()
+		}
+		synctest.Wait()
+		require.NoError(t, throttle(t.Context(), "x"))
+		assert.Equal(t, time.Second, time.Since(start))
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		time.Sleep(time.Hour)
+		for range 100 {
+			require.ErrorIs(t, throttle(over, "x"), context.Canceled)
+		}
+		start = time.Now()
+		require.NoError(t, throttle(t.Context(), "x"))
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+func TestThrottleNeedsARate(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []float64{0, -1, math.NaN()} {
+		assert.Panics(t, func() { membercard.NewThrottle(rate) })
+	}
+	require.NoError(t, membercard.NewThrottle(math.Inf(1))(t.Context(), "x"))
+}
