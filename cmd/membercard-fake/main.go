@@ -24,11 +24,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -175,7 +177,6 @@ const (
 	privateKeyFile  = "apiclient_key.pem"
 	certificateFile = "apiclient_cert.pem"
 	publicKeyFile   = "pub_key.pem"
-	apiv3KeyFile    = "apiv3_key.txt"
 )
 
 // folder holds the files of one run.
@@ -199,24 +200,17 @@ func (f *folder) write(keys map[string][]byte, c config) error {
 	if err != nil {
 		return err
 	}
-	for _, file := range []struct {
-		name string
-		data []byte
-	}{
-		{privateKeyFile, keys[privateKeyFile]},
-		{certificateFile, keys[certificateFile]},
-		{publicKeyFile, keys[publicKeyFile]},
-		{apiv3KeyFile, []byte(c.APIv3Key + "\n")},
-		{configFile, append(text, '\n')}, // last, so that whoever waits for it finds the others
-	} {
-		path := filepath.Join(f.dir, file.name)
+	keys[configFile] = append(text, '\n')
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(keys)), func(name string) bool { return name == configFile })
+	for _, name := range append(names, configFile) { // last, so that whoever waits for it finds the others
+		path := filepath.Join(f.dir, name)
 		// Never over a file that is there: it may be a real key of this name.
 		created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user named the folder
 		if err != nil {
 			return fmt.Errorf("%w; give -dir a folder of its own, or remove what an earlier run left that was killed", err)
 		}
 		f.written = append(f.written, path)
-		if _, err := created.Write(file.data); err != nil {
+		if _, err := created.Write(keys[name]); err != nil {
 			return err
 		}
 		if err := created.Close(); err != nil {

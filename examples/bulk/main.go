@@ -5,7 +5,7 @@
 //
 //	cd examples/bulk
 //	go run .                              # a made-up file against the fake WeChat Pay
-//	go run . -keys FOLDER -mchid ... -public-key-id ... -brand 1004 -card pbLat... -rate 10 members.csv
+//	go run . -keys FOLDER -brand 1004 -card pbLat... -rate 10 members.csv
 //
 // The columns are openid, user_card_code, level and phone_number; there is one row for each member. The results are in
 // members.csv.results: the row, its status, digests by which the row is known again, and why. Rows that are "later" or

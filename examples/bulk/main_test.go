@@ -108,8 +108,7 @@ func TestKilledTenTimes(t *testing.T) {
 	start := func() (*exec.Cmd, *bytes.Buffer) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		t.Cleanup(cancel)
-		command := exec.CommandContext(ctx, os.Args[0], "-keys", dir, "-mchid", membercardtest.MchID, "-public-key-id", membercardtest.PublicKeyID,
-			"-base-url", baseURL, "-rate", "200", "-settle", "200ms", path)
+		command := exec.CommandContext(ctx, os.Args[0], "-keys", dir, "-base-url", baseURL, "-rate", "200", "-settle", "200ms", path)
 		command.Env = append(os.Environ(), "BULK_PROGRAM=1")
 		var out bytes.Buffer
 		command.Stdout, command.Stderr = &out, &out

@@ -2,7 +2,7 @@
 // the rate that the service permits one merchant number, because they share it through Redis.
 //
 //	cd examples/cluster
-//	go run . -redis 127.0.0.1:6379 -rate 10 -keys FOLDER -mchid ... -public-key-id ... part-1.csv
+//	go run . -redis 127.0.0.1:6379 -rate 10 -keys FOLDER part-1.csv
 //
 // When Redis is away nothing is sent: each call fails within half a second, with an error that says so, and
 // its row is left for the next run.

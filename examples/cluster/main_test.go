@@ -139,7 +139,7 @@ func threeProcesses(t *testing.T, redisAddr string) (refused int, used float64) 
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		t.Cleanup(cancel)
 		command := exec.CommandContext(ctx, os.Args[0], "-redis", redisAddr, "-rate", fmt.Sprint(perSecond), "-keys", fakeDir,
-			"-mchid", config.MchID, "-public-key-id", config.PublicKeyID, "-base-url", config.BaseURL, "-settle", "300ms", path)
+			"-base-url", config.BaseURL, "-settle", "300ms", path)
 		command.Env = append(os.Environ(), "CLUSTER_PROGRAM=1")
 		var out bytes.Buffer
 		command.Stdout, command.Stderr = &out, &out

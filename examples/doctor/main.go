@@ -3,11 +3,11 @@
 // templates, which shows whether the merchant number may use the product. With -notify-url it has WeChat Pay send a
 // notification there, listens for it on -addr, and says what arrived or what is in the way. It changes nothing.
 //
-//	go run ./examples/doctor -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... [-brand 1004] \
+//	go run ./examples/doctor -keys FOLDER [-brand 1004] \
 //		[-notify-url https://merchant.example/notify -addr :8080]
 //
-// The folder has apiclient_key.pem, apiclient_cert.pem and pub_key.pem from the merchant platform, and
-// apiv3_key.txt with the APIv3 key, where there is one. Without flags it examines the fake WeChat Pay.
+// The folder has apiclient_key.pem, apiclient_cert.pem and pub_key.pem from the merchant platform, public_key_id.txt with the
+// id of that key, and apiv3_key.txt with the APIv3 key. Without flags it examines the fake WeChat Pay.
 package main
 
 import (
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		client, err = membercard.New(config)
 	}
 	if err != nil {
-		report(membercard.Finding{Subject: "configuration", Text: strings.TrimPrefix(err.Error(), "membercard: New: ")})
+		report(membercard.Finding{Subject: "configuration", Text: strings.TrimPrefix(err.Error(), "membercard: ")})
 		return fmt.Errorf("%d problem", problems)
 	}
 	report(client.Check(ctx)...)

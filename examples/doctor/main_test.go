@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -39,6 +40,7 @@ type patient struct {
 	t      *testing.T
 	server *membercardtest.Server
 	dir    string
+	mchID  string // in the certificate
 	flags  map[string]string
 }
 
@@ -55,19 +57,19 @@ func (p *patient) text(name, text string) {
 
 func (p *patient) privateKey(key *rsa.PrivateKey) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	p.write(account.PrivateKeyFile, "PRIVATE KEY", der, err)
+	p.write("apiclient_key.pem", "PRIVATE KEY", der, err)
 }
 
 func (p *patient) publicKey(key *rsa.PublicKey) {
 	der, err := x509.MarshalPKIXPublicKey(key)
-	p.write(account.PublicKeyFile, "PUBLIC KEY", der, err)
+	p.write("pub_key.pem", "PUBLIC KEY", der, err)
 }
 
 func (p *patient) certificate(key *rsa.PrivateKey, serial string, notAfter time.Time) {
 	number, _ := new(big.Int).SetString(serial, 16)
-	template := &x509.Certificate{SerialNumber: number, NotBefore: notAfter.AddDate(-5, 0, 0), NotAfter: notAfter}
+	template := &x509.Certificate{SerialNumber: number, Subject: pkix.Name{CommonName: p.mchID}, NotBefore: notAfter.AddDate(-5, 0, 0), NotAfter: notAfter}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	p.write(account.CertificateFile, "CERTIFICATE", der, err)
+	p.write("apiclient_cert.pem", "CERTIFICATE", der, err)
 }
 
 func (p *patient) own() *rsa.PrivateKey { return p.server.Config().PrivateKey.(*rsa.PrivateKey) }
@@ -81,13 +83,10 @@ func (p *patient) through(handler http.HandlerFunc) {
 
 func newPatient(t *testing.T, options ...membercardtest.Option) *patient {
 	t.Helper()
-	p := &patient{t: t, server: membercardtest.NewTestServer(t, append(options, membercardtest.AllowViolations())...), dir: t.TempDir()}
+	p := &patient{t: t, server: membercardtest.NewTestServer(t, append(options, membercardtest.AllowViolations())...), dir: t.TempDir(), mchID: membercardtest.MchID}
 	p.server.AddCard(membercard.Card{BrandID: "1004"})
-	p.flags = map[string]string{"keys": p.dir, "mchid": membercardtest.MchID, "base-url": p.server.Start()}
+	p.flags = map[string]string{"keys": p.dir, "base-url": p.server.Start()}
 	require.NoError(t, account.Write(p.dir, p.server))
-	if p.server.Config().PublicKey != nil {
-		p.flags["public-key-id"] = membercardtest.PublicKeyID
-	}
 	return p
 }
 
@@ -110,10 +109,10 @@ func TestMisconfigurations(t *testing.T) {
 		says    string
 	}{
 		"the certificate in place of the key": {plant: func(p *patient) {
-			data, err := os.ReadFile(filepath.Join(p.dir, account.CertificateFile))
+			data, err := os.ReadFile(filepath.Join(p.dir, "apiclient_cert.pem"))
 			require.NoError(t, err)
-			p.text(account.PrivateKeyFile, string(data))
-		}, says: "apiclient_key.pem: membercard: private key: this is a certificate"},
+			p.text("apiclient_key.pem", string(data))
+		}, says: "LoadConfig: apiclient_key.pem: this is a certificate"},
 		"key and certificate of two downloads": {plant: func(p *patient) {
 			p.privateKey(otherKey())
 		}, says: "PrivateKey and Certificate do not belong together"},
@@ -124,10 +123,11 @@ func TestMisconfigurations(t *testing.T) {
 			p.publicKey(&otherKey().PublicKey)
 		}, says: "PublicKey is not the key that PublicKeyID names"},
 		"the id of another public key": {plant: func(p *patient) {
-			p.flags["public-key-id"] = "PUB_KEY_ID_0000000000000000000000000000000001"
+			p.text("public_key_id.txt", "PUB_KEY_ID_0000000000000000000000000000000001")
 		}, says: `WeChat Pay signs with "` + membercardtest.PublicKeyID + `": give that public key and its id`},
 		"another merchant number": {plant: func(p *patient) {
-			p.flags["mchid"] = "1900000001"
+			p.mchID = "1900000001"
+			p.certificate(p.own(), membercardtest.CertificateSerial, time.Now().AddDate(4, 0, 0))
 		}, says: "MchID is that of another merchant number"},
 		"a certificate that was replaced": {plant: func(p *patient) {
 			p.certificate(p.own(), "ABCDEF", time.Now().AddDate(2, 0, 0))
@@ -136,10 +136,10 @@ func TestMisconfigurations(t *testing.T) {
 			p.certificate(p.own(), membercardtest.CertificateSerial, time.Now().AddDate(0, 0, -3))
 		}, says: "Certificate: expired on "},
 		"an APIv3 key of 31 characters": {plant: func(p *patient) {
-			p.text(account.APIv3KeyFile, membercardtest.APIv3Key[:31])
+			p.text("apiv3_key.txt", membercardtest.APIv3Key[:31])
 		}, says: "APIv3Key has 31 bytes, it must have 32"},
 		"a reset APIv3 key": {options: []membercardtest.Option{certificates}, plant: func(p *patient) {
-			p.text(account.APIv3KeyFile, strings.Repeat("k", 32))
+			p.text("apiv3_key.txt", strings.Repeat("k", 32))
 		}, says: "APIv3Key: is not that of this merchant number"},
 		"a clock that is off": {plant: func(p *patient) {
 			p.through(func(w http.ResponseWriter, r *http.Request) {
@@ -172,16 +172,16 @@ func TestMisconfigurations(t *testing.T) {
 			p.flags["keys"] += "x"
 		}, says: "there is no such folder"},
 		"a key file that was cut off": {plant: func(p *patient) {
-			data, err := os.ReadFile(filepath.Join(p.dir, account.PrivateKeyFile))
+			data, err := os.ReadFile(filepath.Join(p.dir, "apiclient_key.pem"))
 			require.NoError(t, err)
-			p.text(account.PrivateKeyFile, string(data[:len(data)/2]))
+			p.text("apiclient_key.pem", string(data[:len(data)/2]))
 		}, says: "a damaged PEM file: its END line is missing"},
 		"no way to WeChat Pay": {plant: func(p *patient) {
 			p.flags["base-url"] = "http://127.0.0.1:1"
 		}, says: "look at DNS, firewall and proxy on the way to it"},
 		"a missing file": {plant: func(p *patient) {
-			require.NoError(t, os.Remove(filepath.Join(p.dir, account.CertificateFile)))
-		}, says: "apiclient_cert.pem: no such file or directory; it comes from the merchant platform"},
+			require.NoError(t, os.Remove(filepath.Join(p.dir, "apiclient_cert.pem")))
+		}, says: "which is also the common name in apiclient_cert.pem"},
 		"another brand": {plant: func(p *patient) {
 			p.flags["brand"] = "1005"
 		}, says: "brand: has no card template: is this the right id?"},

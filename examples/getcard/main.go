@@ -1,7 +1,7 @@
 // Getcard shows a user's card and opens the phone number on it.
 //
 //	go run ./examples/getcard
-//	go run ./examples/getcard -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand ... -card ... -code ... -openid ...
+//	go run ./examples/getcard -keys FOLDER -brand ... -card ... -code ... -openid ...
 //
 // Without -keys it asks the fake WeChat Pay in the same process.
 package main

@@ -2,7 +2,7 @@
 // service demands that the user was told and agreed.
 //
 //	go run ./examples/invalidate -reason 用户申请注销
-//	go run ./examples/invalidate -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand ... -card ... -code ... -openid ... -reason 用户申请注销
+//	go run ./examples/invalidate -keys FOLDER -brand ... -card ... -code ... -openid ... -reason 用户申请注销
 //
 // Without -keys it ends a membership of the fake WeChat Pay in the same process.
 package main

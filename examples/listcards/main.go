@@ -1,7 +1,7 @@
 // Listcards lists a brand's card templates.
 //
 //	go run ./examples/listcards
-//	go run ./examples/listcards -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand 1004
+//	go run ./examples/listcards -keys FOLDER -brand 1004
 //
 // Without -keys it asks the fake WeChat Pay in the same process.
 package main

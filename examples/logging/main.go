@@ -2,7 +2,7 @@
 // Request-ID and duration, and never a value of a request or an answer.
 //
 //	go run ./examples/logging
-//	go run ./examples/logging -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand 1004
+//	go run ./examples/logging -keys FOLDER -brand 1004
 //
 // Without -keys the fake WeChat Pay answers, the first time with an error, so that a repeat shows.
 package main

@@ -2,7 +2,7 @@
 // open, remembers those they delete, answers questions for points and swaps points for coupons.
 //
 //	go run ./examples/notify
-//	go run ./examples/notify -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -addr :8080
+//	go run ./examples/notify -keys FOLDER -addr :8080
 //
 // Without -keys a fake WeChat Pay in the same process has a user open a card and notifies the service over
 // loopback, the first time with a spoiled signature, as WeChat Pay does to see who verifies, and later in

@@ -2,7 +2,7 @@
 // their time, as a metrics library would.
 //
 //	go run ./examples/roundtripper
-//	go run ./examples/roundtripper -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand ... -card ... -code ... -openid ...
+//	go run ./examples/roundtripper -keys FOLDER -brand ... -card ... -code ... -openid ...
 //
 // It stands between the client and the network, below the signature: it sees what is sent and must not
 // change it. Wrap membercard.NewTransport, so that connections are kept and the client learns from trace

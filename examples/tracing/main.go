@@ -4,7 +4,7 @@
 //
 //	cd examples/tracing
 //	go run .
-//	go run . -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand ... -card ... -code ... -openid ...
+//	go run . -keys FOLDER -brand ... -card ... -code ... -openid ...
 //
 // Without -keys the fake WeChat Pay answers, the first time with an error, so that a repeat shows.
 package main

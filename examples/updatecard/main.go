@@ -1,7 +1,7 @@
 // Updatecard changes a member's level and phone number: what is not given stays as it is.
 //
 //	go run ./examples/updatecard -level 钻石会员 -phone 13900000000
-//	go run ./examples/updatecard -keys FOLDER -mchid 1900009191 -public-key-id PUB_KEY_ID_... -brand ... -card ... -code ... -openid ... -level 钻石会员
+//	go run ./examples/updatecard -keys FOLDER -brand ... -card ... -code ... -openid ... -level 钻石会员
 //
 // Without -keys it changes a member of the fake WeChat Pay in the same process.
 package main
