@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http/httptest"
 	"sync"
+	"time"
 
 	"github.com/wechatpay-cards/membercard"
 )
@@ -37,12 +38,18 @@ func ExampleClient_NotificationHandler() {
 		}
 		switch event := n.Event.(type) {
 		case *membercard.UserCardCreated:
+			if event.UserCardCode == "" { // CodeModeMerchantAllocate: the code is the merchant's
+				event.UserCardCode = "M-" + event.OpenID
+			}
 			_, err = client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
 				UserCardCode: event.UserCardCode, CardID: event.CardID, BrandID: event.BrandID, OpenID: event.OpenID,
 				UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 			})
 			if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrInvalidRequest) {
-				// It may have been done, now or before: the card knows.
+				// It may have been done, now or before: the card knows. It is read with a context of its own, for that of
+				// the handler may be over.
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+				defer cancel()
 				card, getErr := client.GetUserCard(ctx, membercard.GetUserCardRequest{
 					BrandID: event.BrandID, CardID: event.CardID, UserCardCode: event.UserCardCode, OpenID: event.OpenID,
 				})

@@ -238,6 +238,9 @@ func Example_outcomeUnknown() {
 	}
 	card, err := client.InvalidateUserCard(ctx, request)
 	if errors.Is(err, membercard.ErrOutcomeUnknown) {
+		// With a context of its own: that of the call may be over, which is the usual reason.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
 		card, err = client.GetUserCard(ctx, membercard.GetUserCardRequest{
 			BrandID: request.BrandID, CardID: request.CardID,
 			UserCardCode: request.UserCardCode, OpenID: request.OpenID,

@@ -41,6 +41,8 @@ func (s *Service) Leave(ctx context.Context) error {
 	if !errors.Is(err, membercard.ErrOutcomeUnknown) {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // the call's may be over
+	defer cancel()
 	card, err := s.client.GetUserCard(ctx, membercard.GetUserCardRequest{
 		BrandID: s.card.BrandID, CardID: s.card.CardID, UserCardCode: s.card.UserCardCode, OpenID: s.card.OpenID,
 	})
@@ -54,6 +56,9 @@ func (s *Service) Notified(ctx context.Context, n *membercard.Notification) erro
 	created, ok := n.Event.(*membercard.UserCardCreated)
 	if !ok {
 		return nil
+	}
+	if created.UserCardCode == "" { // CodeModeMerchantAllocate: the code is the merchant's
+		created.UserCardCode = "M-" + created.OpenID
 	}
 	_, err := s.client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
 		BrandID: created.BrandID, CardID: created.CardID, UserCardCode: created.UserCardCode, OpenID: created.OpenID,

@@ -6,7 +6,6 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/vbauerster/mpb/v8 v8.9.3
 	github.com/wechatpay-cards/membercard v0.0.0
-	golang.org/x/time v0.16.0
 )
 
 require (

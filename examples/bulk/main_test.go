@@ -69,7 +69,7 @@ func TestTheQuotaIsUsed(t *testing.T) {
 			server := newServer(t)
 			server.LimitRate(perSecond)
 			config := server.Config()
-			config.Throttle = NewThrottle(float64(perSecond))
+			config.Throttle = membercard.NewThrottle(float64(perSecond) * 0.985)
 			config.HTTPClient.Transport = onTheWay{server}
 			client, err := membercard.New(config)
 			require.NoError(t, err)
@@ -169,17 +169,13 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	run := func(job *rows.Job) rows.Summary {
-		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Updater != nil)), "a test", input)
+		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Update)), "a test", input)
 		require.NoError(t, err)
 		summary, err := job.Run(t.Context(), members, journal)
 		require.NoError(t, err)
 		require.NoError(t, journal.Close())
 		return summary
 	}
-	config := server.Config()
-	config.Retry.MaxAttempts = 1
-	updater, err := membercard.New(config)
-	require.NoError(t, err)
 	job := &rows.Job{Client: server.Client(), BrandID: brandID, CardID: cardID, Workers: 1}
 	cut := func(operation membercard.Operation) {
 		fault := membercardtest.Fault{Operation: operation, Kind: membercardtest.FaultCut, Times: 2}
@@ -198,7 +194,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	for i := range members {
 		members[i].Level = "钻石会员"
 	}
-	job.Updater = updater
+	job.Update = true
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationUpdateUserCard, Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED", Times: 2})
 	cut(membercard.OperationUpdateUserCard)
 	assert.Equal(t, rows.Summary{rows.Begun: 4, rows.Refused: 1, rows.Done: 5}, run(job), "one has no card: its import was refused")
@@ -305,7 +301,7 @@ func TestRowsOfOneMember(t *testing.T) {
 		require.NoError(t, err)
 		journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", input)
 		require.NoError(t, err)
-		_, err = (&rows.Job{Client: client, Updater: client, BrandID: brandID, CardID: cardID, Workers: 8}).Run(t.Context(), members, journal)
+		_, err = (&rows.Job{Client: client, Update: true, BrandID: brandID, CardID: cardID, Workers: 8}).Run(t.Context(), members, journal)
 		require.NoError(t, err)
 		require.NoError(t, journal.Close())
 		card, _ := server.UserCard(cardID, "c1")
@@ -364,7 +360,7 @@ func TestResults(t *testing.T) {
 	assert.Equal(t, []int{3, 1}, todo)
 	for _, other := range []rows.Job{
 		{Account: "2", BrandID: brandID, CardID: cardID},
-		{Account: "1", BrandID: brandID, CardID: cardID, Updater: server.Client()},
+		{Account: "1", BrandID: brandID, CardID: cardID, Update: true},
 		{Account: "1", BrandID: brandID, CardID: "another"},
 		{Account: "1", BrandID: "1005", CardID: cardID},
 	} {

@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/examples/internal/account"
@@ -63,6 +64,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		BrandID: member.BrandID, CardID: member.CardID, UserCardCode: member.UserCardCode, OpenID: member.OpenID, InvalidReason: *reason,
 	})
 	if errors.Is(err, membercard.ErrOutcomeUnknown) {
+		// With a context of its own: that of the call may be over, which is the usual reason.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
 		if card, err = client.GetUserCard(ctx, get); err == nil && card.UserCardState != membercard.UserCardStateInvalid {
 			return errors.New("it was not done; run the program again")
 		}

@@ -1,5 +1,5 @@
-// Roundtripper shows a RoundTripper of one's own: this one counts requests by method and status, and
-// their time, as a metrics library would.
+// Roundtripper shows a RoundTripper of one's own: this one counts requests by operation and status, and their time. For metrics
+// alone Config.OnAttempt is simpler: see examples/metrics.
 //
 //	go run ./examples/roundtripper
 //	go run ./examples/roundtripper -keys FOLDER -brand ... -card ... -code ... -openid ...
@@ -50,7 +50,8 @@ func (m *metrics) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err == nil {
 		status = response.Status
 	}
-	m.seen[request.Method+" "+status]++ // not the URL: it holds openids and card codes
+	operation, _ := membercard.OperationFrom(request.Context())
+	m.seen[string(operation)+" "+status]++ // not the URL: it holds openids and card codes
 	return response, err
 }
 
@@ -84,6 +85,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if _, err := client.GetUserCard(ctx, get); !errors.Is(err, membercard.ErrNotFound) {
 		return fmt.Errorf("a card that should not be there: %w", err)
 	}
-	fmt.Fprintf(out, "%v in %v\n", m.seen, m.took.Round(time.Millisecond))
+	fmt.Fprintf(out, "%v in %v; the 404 is of a card that is not there\n", m.seen, m.took.Round(time.Millisecond))
 	return nil
 }

@@ -11,5 +11,5 @@ import (
 func TestRoundTripper(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), nil, &out))
-	assert.Contains(t, out.String(), "map[GET 200 OK:1 GET 404 Not Found:1] in ")
+	assert.Contains(t, out.String(), "map[GetUserCard 200 OK:1 GetUserCard 404 Not Found:1] in ")
 }

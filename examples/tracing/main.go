@@ -18,7 +18,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
@@ -73,12 +72,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // Traced returns a RoundTripper that makes spans and sends the request as it was signed. otelhttp is shown a
-// copy whose URL has no query and no card code; below it the original takes its place again.
+// copy whose URL has neither path nor query, and the span has the name of the operation; below it the original takes its place again.
 func Traced(base http.RoundTripper, provider trace.TracerProvider) http.RoundTripper {
 	return outer{otelhttp.NewTransport(inner{base},
 		otelhttp.WithTracerProvider(provider),
 		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()), // none: the service is no part of the trace
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
+			operation, _ := membercard.OperationFrom(r.Context())
+			return string(operation)
+		}),
 	)}
 }
 
@@ -88,21 +90,8 @@ type originalKey struct{}
 
 func (t outer) RoundTrip(r *http.Request) (*http.Response, error) {
 	shown := r.Clone(context.WithValue(r.Context(), originalKey{}, r))
-	shown.URL = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: withoutCode(r.URL.EscapedPath())}
+	shown.URL = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host} // a path can have the code of a card in it, a query more
 	return t.next.RoundTrip(shown)
-}
-
-// withoutCode puts a hyphen where a path has the code of a card.
-func withoutCode(path string) string {
-	before, rest, found := strings.Cut(path, "/user-cards/")
-	if !found || rest == "import-by-openid" || rest == "import-by-phone" {
-		return path
-	}
-	action := ""
-	if i := strings.Index(rest, "/"); i >= 0 {
-		action = rest[i:]
-	}
-	return before + "/user-cards/-" + action
 }
 
 type inner struct{ next http.RoundTripper }

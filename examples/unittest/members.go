@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wechatpay-cards/membercard"
 )
@@ -64,6 +65,9 @@ func (s *Service) Leave(ctx context.Context, openID string) error {
 		InvalidReason: "用户申请注销",
 	})
 	if errors.Is(err, membercard.ErrOutcomeUnknown) {
+		// With a context of its own: that of the call may be over, which is the usual reason.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
 		now, readErr := s.Client.GetUserCard(ctx, membercard.GetUserCardRequest{
 			BrandID: s.BrandID, CardID: s.CardID, UserCardCode: card.UserCardCode, OpenID: openID,
 		})

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/examples/internal/account"
@@ -53,6 +54,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	card, err := client.UpdateUserCard(ctx, request)
 	if errors.Is(err, membercard.ErrOutcomeUnknown) {
+		// With a context of its own: that of the call may be over, which is the usual reason.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
 		card, err = client.UpdateUserCard(ctx, request) // it sets values: twice is as good as once
 	}
 	if err != nil {
