@@ -1,15 +1,21 @@
 // Notify is a merchant's service that answers WeChat Pay's notifications: it confirms the cards that users
-// open, remembers those they delete, answers questions for points and swaps points for coupons.
+// open, answers questions for points and exchanges points for coupons. It acts once for each notification, whose id it keeps
+// in a database: SQLite, PostgreSQL or MySQL. A claim that a crash has left behind expires.
 //
-//	go run ./examples/notify
-//	go run ./examples/notify -keys FOLDER -addr :8080
+//	cd examples/notify
+//	go run .
+//	go run . -keys FOLDER -addr :8080
+//	go run . -keys FOLDER -addr :8080 -database postgres://user:password@localhost/name
+//	go run . -keys FOLDER -addr :8080 -database 'mysql://user:password@tcp(localhost:3306)/name'
 //
-// Without -keys a fake WeChat Pay in the same process has a user open a card and notifies the service over
+// Give each merchant number a path of its own in the NotifyURL of its templates, and a client of its own behind it: nothing in
+// a notification says in clear whose it is. Without -keys a fake WeChat Pay in the same process has a user open a card and notifies the service over
 // loopback, the first time with a spoiled signature, as WeChat Pay does to see who verifies, and later in
 // several copies. With -keys it serves https://YOUR-HOST/notify behind your TLS proxy until it is interrupted.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -20,8 +26,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -43,6 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("notify", flag.ContinueOnError)
 	whose := account.Register(flags)
 	addr := flags.String("addr", "127.0.0.1:0", "`address` to listen on")
+	database := flags.String("database", "", "`address` of the database: postgres://…, mysql://…, or the path of a file (default notify.db, without -keys a temporary one)")
 	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
@@ -55,11 +62,24 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if *database == "" && fake != nil {
+		dir, err := os.MkdirTemp("", "notify")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		*database = filepath.Join(dir, "notify.db")
+	}
+	store, err := openStore(ctx, cmp.Or(*database, "notify.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.db.Close() }()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return err
 	}
-	members := newMembers(client)
+	members := &members{client: client, store: store}
 	mux := http.NewServeMux()
 	mux.Handle("POST /notify", client.NotificationHandler(members.handle))
 	server := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second}
@@ -83,44 +103,25 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 }
 
-// members is the merchant's side. In earnest done is a table whose primary key is the notification's id,
-// written in one transaction with the rest.
+// members is the merchant's side.
 type members struct {
 	client *membercard.Client
-	mu     sync.Mutex
-	known  map[string]bool // true: done, false: under way
-}
-
-func newMembers(client *membercard.Client) *members {
-	return &members{client: client, known: map[string]bool{}}
+	store  *store
 }
 
 // handle acts once for each notification. An error makes WeChat Pay send it again.
-func (m *members) handle(ctx context.Context, n *membercard.Notification) error {
-	m.mu.Lock()
-	done, known := m.known[n.ID]
-	if !known {
-		m.known[n.ID] = false
+func (m *members) handle(ctx context.Context, n *membercard.Notification) (err error) {
+	done, err := m.store.claim(ctx, n.ID)
+	if err != nil || done {
+		return err
 	}
-	m.mu.Unlock()
-	switch {
-	case done:
-		return nil
-	case known: // copies come at the same time
-		return errors.New("a copy of it is under way")
-	}
-	dealtWith := false // nor is it after a panic
-	defer func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if dealtWith {
-			m.known[n.ID] = true
-		} else {
-			delete(m.known, n.ID)
-		}
+	defer func() { // also after a panic, with a context of its own, for that of the handler may be over
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, m.store.finish(ctx, n.ID, done))
 	}()
-	err := m.act(ctx, n)
-	dealtWith = err == nil
+	err = m.act(ctx, n)
+	done = err == nil
 	return err
 }
 
@@ -133,7 +134,7 @@ func (m *members) act(ctx context.Context, n *membercard.Notification) error {
 		}
 		return m.confirm(ctx, &event.UserCard)
 	case *membercard.UserCardDeleted:
-		// The card is gone: forget it here, too.
+		// The card is invalid for good: here the merchant's own books learn it.
 	case *membercard.PointsSyncRequested:
 		_, err := m.client.SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
 			OutRequestNo: "sync-" + n.ID, BrandID: event.BrandID, CardID: event.CardID, OpenID: event.OpenID,
@@ -143,7 +144,8 @@ func (m *members) act(ctx context.Context, n *membercard.Notification) error {
 	case *membercard.PointsExchangeRequested:
 		return m.exchange(ctx, event)
 	case *membercard.UnknownEvent:
-		// New to this version. An error would only make it come again.
+		// New to this version, or of another form than its page says: here n.Body is stored for a person to look at. An error
+		// would only make it come again.
 	}
 	return nil
 }
@@ -151,12 +153,16 @@ func (m *members) act(ctx context.Context, n *membercard.Notification) error {
 // confirm completes the opening of a card. A confirm whose outcome is unknown, or that is refused because it
 // was done before, is settled by a look at the card.
 func (m *members) confirm(ctx context.Context, card *membercard.UserCard) error {
-	_, err := m.client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
+	confirmCtx, cancel := context.WithTimeout(ctx, 3*time.Second) // WeChat Pay waits 5 s
+	defer cancel()
+	_, err := m.client.ConfirmUserCard(confirmCtx, membercard.ConfirmUserCardRequest{
 		UserCardCode: card.UserCardCode, CardID: card.CardID, BrandID: card.BrandID, OpenID: card.OpenID,
 		UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 	})
 	if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrNotFound) {
-		now, getErr := m.client.GetUserCard(ctx, membercard.GetUserCardRequest{
+		readCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // the handler's may be over
+		defer cancel()
+		now, getErr := m.client.GetUserCard(readCtx, membercard.GetUserCardRequest{
 			BrandID: card.BrandID, CardID: card.CardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID,
 		})
 		if getErr == nil && now.UserCardState == membercard.UserCardStateEffective {

@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -47,7 +50,7 @@ func TestConfirmIsSettled(t *testing.T) {
 	merchants := server.AddCard(membercard.Card{CodeMode: membercard.CodeModeMerchantAllocate})
 	withoutCode := server.OpenUserCard(merchants.CardID, "o-2")
 	require.Empty(t, withoutCode.UserCardCode)
-	service := newMembers(server.Client())
+	service := newMembers(t, server.Client())
 	require.NoError(t, service.handle(t.Context(), &membercard.Notification{ID: "8b33f79f-8869-5ae5-b41b-3c0b59f957d0", Event: &membercard.UserCardCreated{UserCard: withoutCode}}))
 	allocated, ok := server.UserCard(merchants.CardID, "8b33f79f88695ae5b41b3c0b59f957d0")
 	require.True(t, ok)
@@ -55,7 +58,7 @@ func TestConfirmIsSettled(t *testing.T) {
 
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultCut, AfterEffect: true})
 	for range 2 {
-		service := newMembers(server.Client())
+		service := newMembers(t, server.Client())
 		require.NoError(t, service.handle(t.Context(), n))
 	}
 	card, _ := server.UserCard(template.CardID, opened.UserCardCode)
@@ -66,7 +69,7 @@ func TestFailuresMakeItComeAgain(t *testing.T) {
 	server := membercardtest.NewTestServer(t)
 	template := server.AddCard(membercard.Card{})
 	opened := server.OpenUserCard(template.CardID, "o-1")
-	service := newMembers(server.Client())
+	service := newMembers(t, server.Client())
 	n := &membercard.Notification{ID: "1", Event: &membercard.UserCardCreated{UserCard: opened}}
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
 	require.ErrorIs(t, service.handle(t.Context(), n), membercard.ErrForbidden)
@@ -78,4 +81,75 @@ func TestRefusals(t *testing.T) {
 	defer cancel()
 	require.Error(t, run(ctx, []string{"-keys", t.TempDir()}, &syncBuffer{}), "there are no keys")
 	require.Error(t, run(ctx, []string{"-addr", "nowhere"}, &syncBuffer{}))
+	require.ErrorContains(t, run(ctx, []string{"-database", filepath.Join(t.TempDir(), "no", "such.db")}, &syncBuffer{}), "-database")
+	require.ErrorContains(t, run(ctx, []string{"-database", "mysql://nonsense"}, &syncBuffer{}), "-database")
+}
+
+func newMembers(t *testing.T, client *membercard.Client) *members {
+	t.Helper()
+	return &members{client: client, store: newStore(t, filepath.Join(t.TempDir(), "notify.db"))}
+}
+
+func newStore(t *testing.T, address string) *store {
+	t.Helper()
+	s, err := openStore(t.Context(), address)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, _ = s.db.Exec("DROP TABLE notifications") // of a database that others use as well
+		_ = s.db.Close()
+	})
+	return s
+}
+
+// TestStore: of many who claim a notification at the same time one gets it; a claim that is left behind expires, and what is
+// done stays done. NOTIFY_POSTGRES and NOTIFY_MYSQL name databases to run it on, too.
+func TestStore(t *testing.T) {
+	for name, address := range map[string]string{
+		"SQLite": filepath.Join(t.TempDir(), "store.db"), "PostgreSQL": os.Getenv("NOTIFY_POSTGRES"), "MySQL": os.Getenv("NOTIFY_MYSQL"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if address == "" {
+				t.Skip("no database")
+			}
+			s := newStore(t, address)
+			claimed, underWay := 0, 0
+			var mu sync.Mutex
+			var claims sync.WaitGroup
+			for range 20 {
+				claims.Go(func() {
+					done, err := s.claim(t.Context(), "n-1")
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case err == nil && !done:
+						claimed++
+					case assert.ErrorIs(t, err, errUnderWay):
+						underWay++
+					}
+				})
+			}
+			claims.Wait()
+			assert.Equal(t, [2]int{1, 19}, [2]int{claimed, underWay})
+
+			require.NoError(t, s.finish(t.Context(), "n-1", false))
+			done, err := s.claim(t.Context(), "n-1")
+			require.NoError(t, err, "it failed, and comes again")
+			assert.False(t, done)
+			require.NoError(t, s.finish(t.Context(), "n-1", true))
+			require.NoError(t, s.finish(t.Context(), "n-1", false), "a late failure of another copy")
+			done, err = s.claim(t.Context(), "n-1")
+			require.NoError(t, err)
+			assert.True(t, done)
+
+			s.lease = -time.Second // the process crashes, and the time passes
+			_, err = s.claim(t.Context(), "n-2")
+			require.NoError(t, err)
+			s.lease = lease
+			done, err = s.claim(t.Context(), "n-2")
+			require.NoError(t, err)
+			assert.False(t, done)
+			_, err = s.claim(t.Context(), "n-2")
+			require.ErrorIs(t, err, errUnderWay)
+		})
+	}
 }
