@@ -6,6 +6,7 @@ require (
 	github.com/go-pay/gopay v1.5.114
 	github.com/wechatpay-apiv3/wechatpay-go v0.2.21
 	github.com/wechatpay-cards/membercard v0.0.0
+	github.com/wechatpay-cards/membercard/examples/hsm v0.0.0
 	golang.org/x/sys v0.49.0
 )
 
@@ -16,6 +17,9 @@ require (
 	github.com/go-pay/util v0.0.4 // indirect
 	github.com/go-pay/xlog v0.0.3 // indirect
 	github.com/go-pay/xtime v0.0.2 // indirect
+	github.com/golang-fips/openssl/v2 v2.0.3 // indirect
 )
 
-replace github.com/wechatpay-cards/membercard => ../
+replace github.com/wechatpay-cards/membercard => ..
+
+replace github.com/wechatpay-cards/membercard/examples/hsm => ../examples/hsm/

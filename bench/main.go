@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/examples/hsm/openssl"
 )
 
 func main() {
@@ -173,6 +174,7 @@ func inMemory(t *table, k *keys, a *answer, rounds int) {
 	t.check("CPU over wechatpay-go opening three, one opened", p.cpu[2].median/p.cpu[5].median, "%.3f", 0.52)
 	updates(t, k, a, rounds/2)
 	byHand(t, k, client, rounds/2)
+	overOpenSSL(t, k, client, rounds/2)
 }
 
 // keyOperations counts operations with the private key.
@@ -250,6 +252,20 @@ func byHand(t *table, k *keys, client *http.Client, rounds int) {
 	})
 	t.noise(p)
 	t.check("a key built by hand: CPU over a parsed one", p.cpu[1].median, "%.3f", 1.01)
+}
+
+// overOpenSSL compares a key that OpenSSL computes with with crypto/rsa's.
+func overOpenSSL(t *table, k *keys, client *http.Client, rounds int) {
+	key, err := openssl.NewKey(k.merchant)
+	if err != nil {
+		t.row("a call that OpenSSL signs", "not measured: "+err.Error(), "", true)
+		return
+	}
+	p := t.quiet(rounds, 4, 0.01, []func(){
+		must(ours(newOurs(k, k.merchant, client, wechatPay), 0)), must(ours(newOurs(k, key, client, wechatPay), 0)),
+	})
+	t.noise(p)
+	t.check("a call that OpenSSL signs: CPU over one that crypto/rsa signs", p.cpu[1].median, "%.3f", 0.72)
 }
 
 // withRSAStubbed is run by the build without RSA.

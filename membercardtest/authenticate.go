@@ -78,7 +78,7 @@ func (s *Server) checkSignature(request *http.Request, body []byte) (items map[s
 	}
 	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
 	digest = sha256.Sum256([]byte(message))
-	key := &s.merchants[at].key.PublicKey
+	key := s.merchants[at].public()
 	signature, err := base64.StdEncoding.DecodeString(items["signature"])
 	if err != nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) != nil {
 		mistake := findMistake(key, signature, request, items, body)

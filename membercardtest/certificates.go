@@ -60,9 +60,11 @@ func (s *Server) KeyFiles() map[string][]byte {
 		}
 		files[name] = pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der})
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(config.PrivateKey)
-	add("apiclient_key.pem", "PRIVATE KEY", der, err)
-	der, err = x509.CreateCertificate(rand.Reader, template, template, config.PrivateKey.Public(), config.PrivateKey)
+	if key, ok := config.PrivateKey.(*rsa.PrivateKey); ok { // one in an HSM is in no file
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		add("apiclient_key.pem", "PRIVATE KEY", der, err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, config.PrivateKey.Public(), config.PrivateKey)
 	add("apiclient_cert.pem", "CERTIFICATE", der, err)
 	if config.PublicKey != nil {
 		der, err = x509.MarshalPKIXPublicKey(config.PublicKey)

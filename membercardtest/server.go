@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/hex"
@@ -132,6 +133,11 @@ func WithIDsInQuery(operations ...membercard.Operation) Option {
 // WithWithdrawnOperations makes the server answer ImportUserCardByPhone and CreatePayViewToken, whose pages WeChat Pay has
 // withdrawn. Without it they get a bare 404, as a path that does not exist: for tests of programs that still call them.
 func WithWithdrawnOperations() Option { return func(s *Server) { s.withdrawn = true } }
+
+// WithMerchantKey makes this key, an RSA key in an HSM perhaps, the one of the merchant API certificate instead of a made one.
+func WithMerchantKey(key crypto.Signer) Option {
+	return func(s *Server) { s.merchants = []merchantCertificate{{CertificateSerial, key}} }
+}
 
 // AllowViolations keeps a Server of [NewTestServer] from failing the test on a violation of the
 // protocol. For tests of clients that are expected to make mistakes.
@@ -280,8 +286,10 @@ func (s *Server) RotateKey() {
 // merchantCertificate is a merchant API certificate.
 type merchantCertificate struct {
 	serial string
-	key    *rsa.PrivateKey
+	key    crypto.Signer
 }
+
+func (c merchantCertificate) public() *rsa.PublicKey { return c.key.Public().(*rsa.PublicKey) }
 
 // RotateMerchantKey gives the merchant a new API certificate beside the old one, as the merchant platform does. Both sign
 // requests; what is encrypted for the merchant is from now on encrypted for the new one. Config has the new one.
@@ -292,7 +300,7 @@ func (s *Server) RotateMerchantKey() {
 }
 
 // merchant returns the key with which values for the merchant are encrypted.
-func (s *Server) merchant() *rsa.PublicKey { return &s.merchants[len(s.merchants)-1].key.PublicKey }
+func (s *Server) merchant() *rsa.PublicKey { return s.merchants[len(s.merchants)-1].public() }
 
 // PublicKey returns the WeChat Pay public key and its id as the merchant platform shows them now: the new ones after
 // [Server.RotateKey], for a client that is configured anew.
