@@ -824,7 +824,7 @@ func TestTheSwitch(t *testing.T) {
 
 // TestRotation runs 64 callers through the life of a merchant number: certificates that replace each
 // other, forged serial numbers, the switch to the public key, its end. No call fails that was answered
-// genuinely, what was sealed opens, and there is no storm of downloads.
+// genuinely, what was encrypted opens, and there is no storm of downloads.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -880,8 +880,8 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestMerchantKeyRotation swaps the client under load when the merchant certificate changes. What was
-// sealed for the old key still opens.
+// TestMerchantKeyRotation exchanges the client under load when the merchant certificate changes. What was
+// encrypted for the old key still opens.
 func TestMerchantKeyRotation(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -891,7 +891,7 @@ func TestMerchantKeyRotation(t *testing.T) {
 	next := newKey()
 	stored, err := current.Load().GetUserCard(t.Context(), getRequest)
 	require.NoError(t, err)
-	storedJSON, err := json.Marshal(stored.PhoneNumber) // as a database keeps it, sealed for the old key
+	storedJSON, err := json.Marshal(stored.PhoneNumber) // as a database keeps it, encrypted for the old key
 	require.NoError(t, err)
 
 	var swapped atomic.Bool

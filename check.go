@@ -258,7 +258,7 @@ const (
 	adviceClock    = "check the clock"
 	adviceProxy    = "does a proxy change requests?"
 
-	adviceCertificate = "was it sealed for another certificate?"
+	adviceCertificate = "was it encrypted for another certificate?"
 	adviceAPIv3Key    = "was the key reset on the merchant platform, or is it another merchant's?"
 	advicePublicKey   = "does the merchant number use the WeChat Pay public key?"
 	adviceMiddleware  = "if a middleware read it before, it must put it back"

@@ -41,7 +41,7 @@ type Config struct {
 	CertificateSerial string
 	// PrivateKey signs requests: the merchant API private key (商户API私钥), apiclient_key.pem, read by
 	// ParsePrivateKey, or a key in a KMS or HSM. RSA, at least 2048 bits. When it is also a
-	// crypto.Decrypter it opens sensitive values. Required.
+	// crypto.Decrypter it decrypts sensitive values. Required.
 	PrivateKey crypto.Signer
 
 	// Certificate is the merchant API certificate itself, apiclient_cert.pem. Optional: New then makes sure
@@ -50,7 +50,7 @@ type Config struct {
 
 	// PublicKeyID and PublicKey are the WeChat Pay public key (微信支付公钥), pub_key.pem, read by
 	// ParsePublicKey, and its id, PUB_KEY_ID_ and digits, from the same page of the merchant platform.
-	// They verify answers and notifications and seal sensitive values. Required, unless the merchant number
+	// They verify answers and notifications and encrypt sensitive values. Required, unless the merchant number
 	// still uses platform certificates (平台证书).
 	PublicKeyID string
 	PublicKey   *rsa.PublicKey
@@ -59,11 +59,11 @@ type Config struct {
 	// notification is signed with one it does not have, and again when they are older than 12 hours. As a plain string it
 	// shows when a Config in an unexported field is printed.
 	APIv3Key string
-	// PreferCertificates seals with the newest platform certificate and asks for answers signed with one,
+	// PreferCertificates encrypts with the newest platform certificate and asks for answers signed with one,
 	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun
 	// or is taken back. What signs the notifications is up to WeChat Pay in any case.
 	PreferCertificates bool
-	// PreviousKeys open values that were sealed before the merchant certificate was changed.
+	// PreviousKeys decrypt values that were encrypted before the merchant certificate was changed.
 	PreviousKeys []crypto.Decrypter
 
 	// BaseURL is the service's address; default https://api.mch.weixin.qq.com.

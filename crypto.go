@@ -106,12 +106,12 @@ func LoadConfig(dir fs.FS) (Config, error) {
 	return config, nil
 }
 
-// Decrypt opens a sensitive value of an answer with the merchant's private key, or with one of
-// [Config].PreviousKeys. One that is not sealed is returned as it is, the zero value as "". It makes
+// Decrypt decrypts a sensitive value of an answer with the merchant's private key, or with one of
+// [Config].PreviousKeys. One that is not encrypted is returned as it is, the zero value as "". It makes
 // one private-key operation per key tried, and none when the same value was opened before, by whichever
 // client.
 //
-// It fails when the value was damaged on its way, when it was sealed for another key (the error says so), and when the configured key
+// It fails when the value was damaged on its way, when it was encrypted for another key (the error says so), and when the configured key
 // can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
 func (c *Client) Decrypt(s Sensitive) (string, error) {
 	plaintext, err := c.open(s)
@@ -158,9 +158,9 @@ type sealer struct {
 	plaintexts []string // no error text may quote them
 }
 
-// seal returns value encrypted for WeChat Pay. One that came in an answer is encrypted for the
+// encrypt returns value encrypted for WeChat Pay. One that came in an answer is encrypted for the
 // merchant, so it is decrypted first.
-func (s *sealer) seal(field string, value Sensitive) (Sensitive, error) {
+func (s *sealer) encrypt(field string, value Sensitive) (Sensitive, error) {
 	if value.IsZero() {
 		return value, nil
 	}
@@ -183,14 +183,14 @@ func (s *sealer) seal(field string, value Sensitive) (Sensitive, error) {
 func (s *sealer) userInfo(field string, answers *UserInfo) (_ *UserInfo, err error) {
 	sealed := &UserInfo{CommonFieldList: slices.Clone(answers.CommonFieldList), CustomFieldList: slices.Clone(answers.CustomFieldList)}
 	for i, common := range sealed.CommonFieldList {
-		if sealed.CommonFieldList[i].Value, err = s.seal(fmt.Sprintf("%s.CommonFieldList[%d].Value", field, i), common.Value); err != nil {
+		if sealed.CommonFieldList[i].Value, err = s.encrypt(fmt.Sprintf("%s.CommonFieldList[%d].Value", field, i), common.Value); err != nil {
 			return nil, err
 		}
 	}
 	for i, custom := range sealed.CustomFieldList {
 		values := slices.Clone(custom.UserChosenValues)
 		for j := range values {
-			if values[j], err = s.seal(fmt.Sprintf("%s.CustomFieldList[%d].UserChosenValues[%d]", field, i, j), values[j]); err != nil {
+			if values[j], err = s.encrypt(fmt.Sprintf("%s.CustomFieldList[%d].UserChosenValues[%d]", field, i, j), values[j]); err != nil {
 				return nil, err
 			}
 		}

@@ -60,18 +60,21 @@
 // # Notifications
 //
 // WeChat Pay posts what users do to the NotifyURL of the template: a card was opened or deleted, points are
-// to be swapped for a coupon, the points balance is asked for. [Client.NotificationHandler] is the handler
+// to be exchanged for a coupon, the points balance is asked for. [Client.NotificationHandler] is the handler
 // for it: it verifies, decrypts, calls a function of yours with a [Notification], and answers in time.
 // [Client.ParseNotification] is the first half of that for programs with a server of another kind. Both
 // need [Config].APIv3Key, and the body as it came: put no middleware before them that reads it, nor a proxy
-// that removes the Wechatpay- headers.
+// that removes the Wechatpay- headers. Give each merchant number a path of its own in NotifyURL, since nothing in a
+// notification says in clear whose it is. Work that takes longer than the answer may take is stored as [Notification].Body,
+// still encrypted, and read again with [Client.OpenNotification].
 //
 // # Keys
 //
 // Two pairs of keys are at work. The merchant API certificate's private key signs requests and opens
 // sensitive values; when it changes, make a new client, with the old key among [Config].PreviousKeys, and
-// keep the client in an atomic.Pointer to change it in a running program. WeChat Pay's keys verify answers
-// and notifications and seal sensitive values: the WeChat Pay public key, which stays, or platform
+// keep the client in an atomic.Pointer to change it in a running program; a NotificationHandler belongs to one client, so look
+// it up for each request. WeChat Pay's keys verify answers
+// and notifications and encrypt sensitive values: the WeChat Pay public key, which stays, or platform
 // certificates, which the client downloads and replaces by itself. While a merchant number is switched from
 // these to that, configure PublicKey and APIv3Key: each answer and notification is verified with the key it
 // names, and [Config].PreferCertificates says which kind the requests ask for. [Client.Check] says in words
@@ -79,7 +82,7 @@
 //
 // # What a call does
 //
-// It validates the request, seals the sensitive values, encodes the request once, and then, for each
+// It validates the request, encrypts the sensitive values, encodes the request once, and then, for each
 // attempt: waits for [Config].Throttle, signs with a fresh time and nonce exactly the bytes it sends,
 // sends, reads at most 4 MiB of a success and 64 KiB of anything else, verifies the signature over the bytes as they
 // came, and only then looks at them. The answer must be to this request: the identifiers that it repeats are compared.
@@ -94,7 +97,7 @@
 // # Personal data
 //
 // Phone numbers and users' answers are of type [Sensitive]: encrypted in requests, still encrypted in
-// answers until [Client.Decrypt] opens them, and never printed. Log records hold no value of a request
+// answers until [Client.Decrypt] decrypts them, and never printed. Log records hold no value of a request
 // or an answer. Error texts quote the service's message, with the request's openid, card code and
 // sensitive values cut out where they have six characters or more. With GODEBUG=fips140=only Go refuses
 // the SHA-1 that the service demands for this encryption, so sensitive values cannot be used there.

@@ -332,7 +332,7 @@ func ExampleClient_UploadImage() {
 	// Output: true
 }
 
-// Personal data stays sealed until it is asked for.
+// Personal data stays encrypted until it is asked for.
 func ExampleClient_Decrypt() {
 	server := newExampleServer()
 	defer server.Close()
@@ -394,7 +394,7 @@ func ExampleNew_platformCertificates() {
 	// <nil> 2
 }
 
-// A change of the merchant certificate in a running program: a new client, which opens what was sealed
+// A change of the merchant certificate in a running program: a new client, which opens what was encrypted
 // before, takes the place of the old one.
 func ExampleConfig_previousKeys() {
 	server := newExampleServer()
@@ -420,7 +420,7 @@ func ExampleConfig_previousKeys() {
 	// after: 13800000000 <nil>
 }
 
-// storedCard returns a card whose phone number was sealed for oldKey.
+// storedCard returns a card whose phone number was encrypted for oldKey.
 func storedCard() *membercard.UserCard {
 	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &oldKey.PublicKey, []byte("13800000000"), nil)
 	if err != nil {
@@ -435,7 +435,7 @@ func storedCard() *membercard.UserCard {
 
 var oldKey = newKey()
 
-// Read, change, write: a value that came in an answer is opened and sealed anew by itself.
+// Read, change, write: a value that came in an answer is opened and encrypted again by itself.
 func ExampleSensitive() {
 	server := newExampleServer()
 	defer server.Close()

@@ -91,7 +91,7 @@ func ExampleClient_OpenNotification() {
 	defer server.Close()
 	client := server.Client()
 
-	var stored [][]byte // a table, in earnest
+	var stored [][]byte // a table, for real
 	handler := client.NotificationHandler(func(_ context.Context, n *membercard.Notification) error {
 		stored = append(stored, n.Body)
 		return nil

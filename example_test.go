@@ -206,12 +206,10 @@ func ExampleAPIError() {
 		// Not carried out: slow down and repeat.
 	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest):
 		// The request is wrong; do not repeat it. The text names a bad parameter, APIError.Detail the rule it broke.
-	case errors.Is(err, membercard.ErrUnauthorized):
-		// MchID, CertificateSerial, PrivateKey or the clock is wrong: run examples/doctor.
+	case errors.Is(err, membercard.ErrUnauthorized), errors.Is(err, membercard.ErrSignature):
+		// A key, a certificate or the clock is wrong, or somebody else answers: run examples/doctor.
 	case errors.Is(err, membercard.ErrForbidden):
 		// The merchant number lacks the permission for the product.
-	case errors.Is(err, membercard.ErrSignature):
-		// The answer does not prove to be WeChat Pay's: wrong PublicKey or clock, or a proxy changed it.
 	case err != nil:
 		log.Println(err) // fit for a log: one line, no personal data
 	}
@@ -296,29 +294,70 @@ func ExampleWithResponseInfo() {
 	// Output: 200 1 true
 }
 
-// Staying below the permitted rate: here one request per operation every 100 ms.
-func ExampleConfig_throttle() {
+// The folder with the files of the merchant platform.
+func ExampleLoadConfig() {
+	config, err := membercard.LoadConfig(os.DirFS("keys"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := membercard.New(config)
+	if err != nil {
+		log.Fatal(err) // names what is missing
+	}
+	for _, finding := range client.Check(context.Background()) {
+		fmt.Println(finding)
+	}
+}
+
+// Staying below the permitted rate of each operation.
+func ExampleNewThrottle() {
 	server := newExampleServer()
 	defer server.Close()
 	config := server.Config()
-	tick := time.NewTicker(time.Millisecond) // 100 * time.Millisecond for 10 a second
-	defer tick.Stop()
-
-	config.Throttle = func(ctx context.Context, _ membercard.Operation) error {
-		select {
-		case <-tick.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+	config.Throttle = membercard.NewThrottle(10)
+	client, err := membercard.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	start := time.Now()
+	for range 3 {
+		if _, err := client.ListCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"}); err != nil {
+			log.Fatal(err)
 		}
+	}
+	fmt.Println(time.Since(start) >= 200*time.Millisecond)
+	// Output: true
+}
+
+// One attempt and no more, for a call that a user waits for.
+func ExampleWithRetry() {
+	server := newExampleServer()
+	defer server.Close()
+	client := server.Client()
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR"})
+
+	ctx := membercard.WithRetry(context.Background(), membercard.RetryPolicy{MaxAttempts: 1})
+	_, err := client.ListCards(ctx, membercard.ListCardsRequest{BrandID: "1004"})
+	fmt.Println(errors.Is(err, membercard.ErrSystem))
+	// Output: true
+}
+
+// Counting attempts by operation and status; examples/metrics does it with Prometheus.
+func ExampleConfig_onAttempt() {
+	server := newExampleServer()
+	defer server.Close()
+	config := server.Config()
+	config.OnAttempt = func(_ context.Context, a membercard.Attempt) {
+		fmt.Println(a.Operation, a.StatusCode, a.Err == nil)
 	}
 	client, err := membercard.New(config)
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = client.ListCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"})
-	fmt.Println(err)
-	// Output: <nil>
+	if _, err := client.ListCards(context.Background(), membercard.ListCardsRequest{BrandID: "1004"}); err != nil {
+		log.Fatal(err)
+	}
+	// Output: ListCards 200 true
 }
 
 // Too many requests: the call was not carried out, so it may be made again, later.
@@ -338,7 +377,7 @@ func Example_rateLimited() {
 	}
 	card, err := client.InvalidateUserCard(ctx, request)
 	if errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown) {
-		time.Sleep(10 * time.Millisecond) // a second in earnest, or Config.Throttle beforehand
+		time.Sleep(10 * time.Millisecond) // a second for real, or Config.Throttle beforehand
 		card, err = client.InvalidateUserCard(ctx, request)
 	}
 	if err != nil {

@@ -21,8 +21,8 @@ const (
 	CellTemplateSpendToKeep       CellTemplate = 5  // spend x yuan more to keep SUB
 	CellTemplatePointsWorthCoupon CellTemplate = 6  // x points, worth a y-yuan coupon
 	CellTemplatePointsWorthMoney  CellTemplate = 7  // x points, worth y yuan off
-	CellTemplatePointsForCoupon   CellTemplate = 8  // points can be swapped for an x-yuan coupon
-	CellTemplatePointsForGift     CellTemplate = 9  // x points, can be swapped for SUB
+	CellTemplatePointsForCoupon   CellTemplate = 8  // points can be exchanged for an x-yuan coupon
+	CellTemplatePointsForGift     CellTemplate = 9  // x points, can be exchanged for SUB
 	CellTemplateBuyBenefit        CellTemplate = 10 // x yuan buys SUB
 	CellTemplateMonthlySaving     CellTemplate = 11 // x a month, saves up to y
 	CellTemplateYearlySaving      CellTemplate = 12 // x a year, saves up to y

@@ -50,10 +50,6 @@ func TestMain(m *testing.M) {
 		serveKey(os.Stdin, os.Stdout)
 		return
 	}
-	if os.Getenv("MEMBERCARD_FIRST_PROGRAM") != "" {
-		ExampleNew()
-		return
-	}
 	os.Exit(m.Run())
 }
 

@@ -34,7 +34,7 @@ type Card struct {
 
 // UserCard is a user's membership card (用户会员卡), made from a [Card] template. The official field
 // table is document 4015336980. PhoneNumber and the answers in UserInformation are personal data:
-// they stay sealed until [Client.Decrypt] opens them.
+// they stay encrypted until [Client.Decrypt] decrypts them.
 type UserCard struct {
 	UserCardCode         string        `json:"user_card_code"`             // card code (会员卡code), unique within one template
 	CardID               string        `json:"card_id"`                    // template id (会员卡模板ID)

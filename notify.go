@@ -62,11 +62,11 @@ type UserCardCreated struct{ UserCard }
 // Document 4015283692.
 type UserCardDeleted struct{ UserCard }
 
-// PointsExchangeRequested says that a user wants to swap points for a coupon (用户积分兑券通知). Take the points off
+// PointsExchangeRequested says that a user wants to exchange points for a coupon (用户积分兑券通知). Take the points off
 // and answer with [Client.ConfirmPointsExchange], within three seconds, for the user is looking at the page. Act once for
 // each RecordID. Document 4015878622.
 type PointsExchangeRequested struct {
-	RecordID                 string `json:"record_id"` // the swap
+	RecordID                 string `json:"record_id"` // the exchange
 	BrandID                  string `json:"brand_id"`
 	CardID                   string `json:"card_id"`
 	AppID                    string `json:"appid"` // the template's merchant AppID

@@ -56,7 +56,7 @@ func events() map[string]membercard.Event {
 	}
 }
 
-// TestNotifications: every kind of event under every spelling, personal data clear and sealed, signed with
+// TestNotifications: every kind of event under every spelling, personal data clear and encrypted, signed with
 // the public key and with certificates.
 func TestNotifications(t *testing.T) {
 	t.Parallel()

@@ -36,20 +36,20 @@ func (c *Client) SyncUserPoints(ctx context.Context, request SyncUserPointsReque
 	return syncUserPoints.call(ctx, c, request)
 }
 
-// ConfirmPointsExchangeRequest allows or rejects a swap of points for a coupon. All fields but
+// ConfirmPointsExchangeRequest allows or rejects an exchange of points for a coupon. All fields but
 // RejectReason are required; the ids come in the notification.
 type ConfirmPointsExchangeRequest struct {
-	RecordID                 string               `json:"record_id" in:"body"`                   // the swap, at most 64 characters
+	RecordID                 string               `json:"record_id" in:"body"`                   // the exchange, at most 64 characters
 	ExchangeCouponTemplateID string               `json:"exchange_coupon_template_id" in:"body"` // as in the notification, at most 32 characters
 	BrandID                  string               `json:"brand_id" in:"body"`
 	CardID                   string               `json:"card_id" in:"body"`
 	OpenID                   string               `json:"openid" in:"body,personal"`
 	UserCardCode             string               `json:"user_card_code" in:"body,personal"`
-	Result                   PointsExchangeResult `json:"result" in:"body"`                  // the merchant's word
+	Result                   PointsExchangeResult `json:"result" in:"body"`                  // the merchant's answer
 	RejectReason             string               `json:"reject_reason,omitempty" in:"body"` // required when rejecting, at most 32 characters
 }
 
-// PointsExchangeResult is the merchant's word on a swap of points for a coupon (兑换结果).
+// PointsExchangeResult is the merchant's answer to an exchange of points for a coupon (兑换结果).
 type PointsExchangeResult string
 
 // The merchant's words.
@@ -58,10 +58,10 @@ const (
 	PointsExchangeResultReject PointsExchangeResult = "POINT_EXCHANGE_COUPON_REJECT" // they were not, RejectReason says why
 )
 
-// PointsExchangeState is what became of a swap of points for a coupon (兑换状态).
+// PointsExchangeState is what became of an exchange of points for a coupon (兑换状态).
 type PointsExchangeState string
 
-// What can become of a swap.
+// What can become of an exchange.
 const (
 	PointsExchangeStateSuccess PointsExchangeState = "POINT_EXCHANGE_COUPON_SUCCESS" // the coupon was issued
 	PointsExchangeStateFail    PointsExchangeState = "POINT_EXCHANGE_COUPON_FAIL"    // it was not: give the points back
@@ -74,7 +74,7 @@ const (
 	ProductCouponStockTypeBrandFavor = "PRODUCT_COUPON_STOCK_TYPE_BRAND_FAVOR" // product coupons 2.0 (商品券)
 )
 
-// PointsExchange is a swap of points for a coupon (积分兑券) after the merchant's word. What has no comment here is
+// PointsExchange is an exchange of points for a coupon (积分兑券) after the merchant's answer. What has no comment here is
 // as in [ConfirmPointsExchangeRequest] or [PointsExchangeRequested].
 type PointsExchange struct {
 	RecordID                 string              `json:"record_id"`
@@ -92,11 +92,11 @@ type PointsExchange struct {
 	FailReason               string              `json:"fail_reason,omitempty"` // of an earlier revision
 }
 
-// ConfirmPointsExchange allows or rejects a user's swap of points for a coupon (同步积分兑券结果). A nil error is not enough:
+// ConfirmPointsExchange allows or rejects a user's exchange of points for a coupon (同步积分兑券结果). A nil error is not enough:
 // when the state is [PointsExchangeStateFail], give the points back. The guide asks for the answer within three
 // seconds of the notification.
 //
-// Never change Result for a RecordID: one swap, one word. [ErrNotFound] means that there is no such swap or card.
+// Never change Result for a RecordID: one exchange, one answer. [ErrNotFound] means that there is no such exchange or card.
 // After [ErrOutcomeUnknown] send the same request again; what the service does with a repeat is not documented, and
 // there is no other way to learn the outcome.
 //

@@ -36,7 +36,7 @@ func TestDocumentsAreCompiled(t *testing.T) {
 			compiled.WriteString(trimLines(string(readFile(t, file))))
 		}
 	}
-	for document, least := range map[string]int{"README.md": 3, "README.zh-CN.md": 3, "MIGRATING.md": 3} {
+	for document, least := range map[string]int{"README.md": 3, "README.zh-CN.md": 3, "MIGRATING.md": 3, "MIGRATING.zh-CN.md": 3} {
 		blocks := strings.Split(string(readFile(t, document)), "```go\n")[1:]
 		require.GreaterOrEqual(t, len(blocks), least, document)
 		for _, block := range blocks {
@@ -57,16 +57,16 @@ func TestDocumentsAreCompiled(t *testing.T) {
 	assert.GreaterOrEqual(t, found, 4)
 }
 
-// TestTheFirstProgram of the README runs as it stands, in a folder with a merchant's key files: a process of its
-// own, whose way to WeChat Pay's host leads through a proxy to the fake.
+// TestTheFirstProgram of the README, which stands in examples/first, runs beside a folder with a merchant's key files: its way to WeChat Pay's host leads through a proxy to the fake.
 func TestTheFirstProgram(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere Go does not take root certificates from SSL_CERT_FILE")
 	}
 	server := newServer(t)
 	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "keys"), 0o700))
 	for name, data := range server.KeyFiles() {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "keys", name), data, 0o600))
 	}
 	const host = "api.mch.weixin.qq.com"
 	key := newKey()
@@ -103,12 +103,14 @@ func TestTheFirstProgram(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	program := exec.CommandContext(ctx, os.Args[0])
-	program.Dir = dir
-	program.Env = append(os.Environ(), "MEMBERCARD_FIRST_PROGRAM=1", "HTTPS_PROXY="+proxy.URL, "NO_PROXY=", "no_proxy=", "SSL_CERT_FILE="+roots, "SSL_CERT_DIR="+dir)
-	out, err := program.CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "first"), "./examples/first").CombinedOutput()
 	require.NoError(t, err, string(out))
-	assert.Equal(t, "EFFECTIVE 黄金会员 11\n", string(out))
+	program := exec.CommandContext(ctx, filepath.Join(dir, "first"))
+	program.Dir = dir
+	program.Env = append(os.Environ(), "HTTPS_PROXY="+proxy.URL, "NO_PROXY=", "no_proxy=", "SSL_CERT_FILE="+roots, "SSL_CERT_DIR="+dir)
+	out, err = program.CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Equal(t, "EFFECTIVE 黄金会员\n", string(out))
 	assert.Len(t, server.Requests(), 1)
 }
 

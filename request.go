@@ -194,7 +194,7 @@ func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+"
 func (s *sealer) marshal(p parameter, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case Sensitive:
-		encrypted, err := s.seal(p.field, v)
+		encrypted, err := s.encrypt(p.field, v)
 		if err != nil || encrypted.IsZero() {
 			return nil, err
 		}

@@ -104,12 +104,12 @@ func (t *Timestamp) scanText(text string) error {
 //
 // In an answer it keeps the ciphertext until it is opened, so that personal data is in memory only
 // where it was asked for, and an unread field costs no private-key operation. In a request the
-// client seals it; a value that came in an answer may be sent back, it is opened and sealed anew.
+// client encrypts it; a value that came in an answer may be sent back, it is opened and encrypted again.
 //
-// It prints as [sensitive] through fmt, log and slog. In JSON a sealed value is its ciphertext, safe
+// It prints as [sensitive] through fmt, log and slog. In JSON an encrypted value is its ciphertext, safe
 // to store and to read back; one made by NewSensitive is "[redacted]", whose reading back gives a
 // value that cannot be opened or sent. Tools that read memory past the methods (testify's diff, spew)
-// can show a value that the program made or opened itself, never one that is still sealed.
+// can show a value that the program made or decrypted itself, never one that is still encrypted.
 //
 // Encryption is randomised: to compare two values, compare what Decrypt returns. A Sensitive cannot
 // be compared with == nor be the key of a map.
@@ -141,7 +141,7 @@ const (
 	redactedAs = "[redacted]"  // in JSON
 )
 
-// NewSensitive returns a value to be sealed when it is sent. The empty string is the zero value. A value may
+// NewSensitive returns a value to be encrypted when it is sent. The empty string is the zero value. A value may
 // have at most 214 bytes with a key of 2048 bits, some 71 Chinese characters; longer ones are refused when they
 // are sent.
 func NewSensitive(plaintext string) Sensitive {
@@ -187,7 +187,7 @@ func (s Sensitive) LogValue() slog.Value { return slog.StringValue(shownAs) }
 // MarshalText returns [sensitive].
 func (s Sensitive) MarshalText() ([]byte, error) { return []byte(shownAs), nil }
 
-// MarshalJSON returns the ciphertext of a sealed value, "[redacted]" for any other, and "" for none.
+// MarshalJSON returns the ciphertext of an encrypted value, "[redacted]" for any other, and "" for none.
 func (s Sensitive) MarshalJSON() ([]byte, error) {
 	switch value := s.get(); value.state {
 	case "":
@@ -199,7 +199,7 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 	}
 }
 
-// UnmarshalJSON reads a ciphertext as sealed and any other string as plaintext, since the sources
+// UnmarshalJSON reads a ciphertext as encrypted and any other string as plaintext, since the sources
 // disagree on whether some fields are encrypted; "" and null are no value. A text that can only be a ciphertext that was
 // damaged is kept as such: its decryption is an error that says so.
 func (s *Sensitive) UnmarshalJSON(data []byte) error {

@@ -378,7 +378,7 @@ func TestPreviousKeysOpen(t *testing.T) {
 	assert.Equal(t, phone, opened)
 }
 
-// FuzzSensitiveJSON: what is read as a sealed value is written as it was, nothing else shows, and a
+// FuzzSensitiveJSON: what is read as an encrypted value is written as it was, nothing else shows, and a
 // second reading equals the first.
 func FuzzSensitiveJSON(f *testing.F) {
 	for _, seed := range []string{`""`, `null`, `"[redacted]"`, `"13800000000"`, `1`, `{}`, `"` + strings.Repeat("A", 342) + `=="`} {

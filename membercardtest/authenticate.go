@@ -148,7 +148,7 @@ func unseal(key *rsa.PrivateKey, ciphertext string) (string, error) {
 	}
 	plaintext, err := rsa.DecryptOAEP(sha1.New(), nil, key, data, nil) //nolint:gosec // see above
 	if err != nil {
-		return "", fmt.Errorf("it does not decrypt with RSA-OAEP and SHA-1: sealed for another key, or with another padding?")
+		return "", fmt.Errorf("it does not decrypt with RSA-OAEP and SHA-1: encrypted for another key, or with another padding?")
 	}
 	return string(plaintext), nil
 }

@@ -13,7 +13,7 @@
 //
 // [Server] is an http.RoundTripper, so no socket is involved. It is an http.Handler as well: [Server.Start]
 // listens on loopback for clients elsewhere. Cards that the server shows have their sensitive values in
-// clear, those that a client reads have them sealed, and both print as [sensitive]: compare what the client's
+// clear, those that a client reads have them encrypted, and both print as [sensitive]: compare what the client's
 // Decrypt returns. Keys are made once for each process, the merchant's identity is that of the constants. Why
 // something was refused, and what went wrong in a client or a notification handler, is in the test's log.
 //
@@ -124,14 +124,14 @@
 //     template is refused: of this house
 //   - a template has one activity in effect; one that is over is neither changed nor terminated: of this house
 //   - points are absolute, tokens live one hour, those for the payment code ten minutes and once
-//   - a swap of points is answered once: another word for the same record is refused, of this house
+//   - an exchange of points is answered once: another answer to the same record is refused, of this house
 //   - a feed's cell is of one of the templates 0 to 17, with a value for each of its places; its request number is used once
 //   - an uploaded picture is JPG, BMP or PNG of at most 2 MB, its digest right, and only the meta part signed; the parts come
 //     in any order, meta without a type if need be
 //   - card_picture_url is of a host under qpic.cn, for "from the image upload only"
 //
 // Answers are signed, errors too, except 401, 404 and 405 as above. Messages are in Chinese; Accept-Language asks for en,
-// zh-HK or zh-TW. Sensitive values are sealed for the merchant, and times have milliseconds and the zone of China. Over a
+// zh-HK or zh-TW. Sensitive values are encrypted for the merchant, and times have milliseconds and the zone of China. Over a
 // socket answers are compressed for clients that ask for it.
 //
 // Keys and notifications:
@@ -140,7 +140,7 @@
 //     there are, encrypted with the APIv3 key; several that are valid take turns in signing, and when all have expired
 //     the last signs on
 //   - during the switch the request steers what signs the answer; every other notification is signed with the public key
-//   - a notification is signed and encrypted as documented, personal data in clear, or sealed once more with
+//   - a notification is signed and encrypted as documented, personal data in clear, or encrypted once more with
 //     [NotificationSealed]
 //   - it is accepted by 200 and 204 alone, within 5 s. [NotificationRepeats] repeats it: every 60 s, at most 11 times, a
 //     points question never

@@ -196,7 +196,7 @@ func acceptsJSON(values []string) bool {
 	return false
 }
 
-// checker checks parameters. key opens the sealed ones; nil when the request names no key of WeChat Pay's.
+// checker checks parameters. key opens the encrypted ones; nil when the request names no key of WeChat Pay's.
 type checker struct {
 	key   *rsa.PrivateKey
 	named string // by the request
@@ -394,7 +394,7 @@ func (c *checker) checkMembers(table []parameter, pointer string, members map[st
 	return opened, refused
 }
 
-// check checks one value and returns it, opened if it was sealed.
+// check checks one value and returns it, opened if it was encrypted.
 func (c *checker) check(p parameter, location, field string, value any) (any, *problem) {
 	switch p.kind {
 	case text:
@@ -470,7 +470,7 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 	return value, nil
 }
 
-// open opens a sealed value. What is in it must be fit for the service too.
+// open opens an encrypted value. What is in it must be fit for the service too.
 func (c *checker) open(p parameter, location, field, value string) (any, *problem) {
 	if p.max > 0 && p.kind == text && len(value) > p.max && !strings.Contains(field, "user_chosen_values") {
 		return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d characters", p.max))

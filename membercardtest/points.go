@@ -22,17 +22,17 @@ func (s *Server) Points(cardID, userCardCode string) int64 {
 	return 0
 }
 
-// pointsExchange is a user's wish to swap points for a coupon, and the answer once there is one.
+// pointsExchange is a user's wish to exchange points for a coupon, and the answer once there is one.
 type pointsExchange struct {
 	document
 	result string
 	fails  bool // though the merchant allows it
 }
 
-// AddPointsExchange does what a user does who wants to swap points for a coupon. CardID and
+// AddPointsExchange does what a user does who wants to exchange points for a coupon. CardID and
 // UserCardCode name the card; ids that are left empty are made. With State
 // [membercard.PointsExchangeStateFail] no coupon will be issued though the merchant allows it, and the
-// points must be given back. It returns the swap with the ids that the notification has and that
+// points must be given back. It returns the exchange with the ids that the notification has and that
 // ConfirmPointsExchange needs, and panics when there is no such card.
 func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.PointsExchange {
 	s.mu.Lock()
@@ -45,19 +45,19 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 		document: imported(answerRows(membercard.OperationConfirmPointsExchange), e),
 		fails:    e.State == membercard.PointsExchangeStateFail,
 	}
-	delete(exchange.document, "state") // there is none until the merchant has had a word
+	delete(exchange.document, "state") // there is none until the merchant has answered
 	exchange.setDefault("record_id", "WfTb8"+randomHex(8))
 	exchange.setDefault("exchange_coupon_template_id", "0Flpo"+randomHex(4))
 	exchange.merge(document{"brand_id": u.text("brand_id"), "openid": u.text("openid")})
 	if s.findExchange(exchange.text("record_id")) != nil {
-		panic("membercardtest: AddPointsExchange: there is a swap with this RecordID")
+		panic("membercardtest: AddPointsExchange: there is an exchange with this RecordID")
 	}
 	s.exchanges = append(s.exchanges, exchange)
 	return exported[membercard.PointsExchange](exchange.document)
 }
 
-// PointsExchange returns a swap and whether there is one. Its state is empty until the merchant has had a
-// word.
+// PointsExchange returns an exchange and whether there is one. Its state is empty until the merchant has
+// answered.
 func (s *Server) PointsExchange(recordID string) (membercard.PointsExchange, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,11 +86,11 @@ func (s *Server) confirmPointsExchange(in input) (document, *problem) {
 	case result == "POINT_EXCHANGE_COUPON_REJECT" && !in.has("reject_reason"):
 		return nil, paramError("body", "/reject_reason", nil, "is required when rejecting")
 	case exchange == nil || isAnother("card_id") || isAnother("user_card_code") || isAnother("exchange_coupon_template_id"):
-		return nil, in.refuse("积分兑券记录不存在", "there is no such swap of this card")
+		return nil, in.refuse("积分兑券记录不存在", "there is no such exchange of this card")
 	case exchange.result == result:
 		return exchange.document, nil
 	case exchange.result != "":
-		return nil, in.unknown("积分兑券结果不一致", "the swap was answered differently before")
+		return nil, in.unknown("积分兑券结果不一致", "the exchange was answered differently before")
 	}
 	s.effects[effect{in.operation, in.text("user_card_code")}]++
 	exchange.result = result

@@ -120,7 +120,7 @@ func invalidHeader(name, flaw string) *problem {
 	}
 }
 
-// wrongSerial says that sealed values came with the id of no key of WeChat Pay's.
+// wrongSerial says that encrypted values came with the id of no key of WeChat Pay's.
 func wrongSerial(named string) *problem {
 	return &problem{
 		status: http.StatusBadRequest, code: "PARAM_ERROR", message: "平台证书序列号Wechatpay-Serial错误",

@@ -275,7 +275,7 @@ func (s *Server) Close() {
 	}
 }
 
-// RotateKey makes the server sign with, and expect sensitive values sealed for, a key that the clients
+// RotateKey makes the server sign with, and expect sensitive values encrypted for, a key that the clients
 // do not have. [Server.PublicKey] and Config give the new one out.
 func (s *Server) RotateKey() {
 	s.mu.Lock()

@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	} else if config, err = membercard.LoadConfig(os.DirFS(*keys)); err != nil {
 		return err
 	}
-	config.PrivateKey = key // whose Decrypt opens sensitive values
+	config.PrivateKey = key // whose Decrypt decrypts sensitive values
 	client, err := membercard.New(config)
 	if err != nil {
 		return err

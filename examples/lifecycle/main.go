@@ -1,6 +1,6 @@
 // Lifecycle follows one member from the template to the end: a picture is uploaded, a template created
 // with it, an activity offered, a user opens a card and the merchant confirms it, points and news are
-// sent, points are swapped for a coupon, an older member is imported, and at last everything is ended.
+// sent, points are exchanged for a coupon, an older member is imported, and at last everything is ended.
 //
 // It runs against the fake WeChat Pay in the same process; where a user would act, the fake is told to.
 package main
@@ -42,7 +42,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	client := server.Client()
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 
-	var picture bytes.Buffer // in earnest a designer's, 716 by 320 pixels
+	var picture bytes.Buffer // for real a designer's, 716 by 320 pixels
 	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 716, 320))); err != nil {
 		return err
 	}

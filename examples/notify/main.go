@@ -172,7 +172,7 @@ func (m *members) confirm(ctx context.Context, card *membercard.UserCard) error 
 	return err
 }
 
-// exchange takes the points off and allows the swap, and gives them back when no coupon was issued. WeChat Pay asks
+// exchange takes the points off and allows the exchange, and gives them back when no coupon was issued. WeChat Pay asks
 // for the answer within three seconds of the notification, for the user is looking at the page.
 func (m *members) exchange(ctx context.Context, event *membercard.PointsExchangeRequested) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -196,7 +196,7 @@ func rehearse(ctx context.Context, out io.Writer, fake *membercardtest.Server, n
 	fmt.Fprintln(out, "a user opened a card, it is", opened.UserCardState)
 	statuses, err := fake.Notify(ctx, &membercard.UserCardCreated{UserCard: opened},
 		membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultProbe}),
-		membercardtest.NotificationRepeats(100*time.Millisecond)) // 60 s in earnest
+		membercardtest.NotificationRepeats(100*time.Millisecond)) // 60 s for real
 	if err != nil {
 		return err
 	}

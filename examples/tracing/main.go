@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := whose.Parse(flags, args); err != nil {
 		return err
 	}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(printer{out})) // in earnest a batch exporter
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(printer{out})) // for real a batch exporter
 	defer func() { _ = provider.Shutdown(ctx) }()
 	client, fake, err := whose.Client(member, func(c *membercard.Config) {
 		base := http.RoundTripper(membercard.NewTransport())

@@ -1,5 +1,5 @@
 // Package apiv3 is the WeChat Pay APIv3 protocol as pure functions over bytes: what is signed, what
-// is verified, how a field is sealed and opened, how keys and error bodies are read. It knows no
+// is verified, how a field is encrypted and opened, how keys and error bodies are read. It knows no
 // HTTP client, no configuration and no clock.
 package apiv3
 

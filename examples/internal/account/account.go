@@ -42,7 +42,7 @@ func (f *Flags) check() error {
 	return nil
 }
 
-// Real reports whether -keys was given: what is done then, is done in earnest.
+// Real reports whether -keys was given: what is done then, is done for real.
 func (f *Flags) Real() bool { return f.keys != "" }
 
 // Name says whose client it is and of which service.
