@@ -7,7 +7,8 @@
 //		[-notify-url https://merchant.example/notify -addr :8080]
 //
 // The folder has apiclient_key.pem, apiclient_cert.pem and pub_key.pem from the merchant platform, public_key_id.txt with the
-// id of that key, and apiv3_key.txt with the APIv3 key. Without flags it examines the fake WeChat Pay.
+// id of that key, and apiv3_key.txt with the APIv3 key. Without flags it examines the fake WeChat Pay. With -lang zh, or a
+// Chinese LANG, it speaks Chinese.
 package main
 
 import (
@@ -25,6 +26,7 @@ import (
 
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/examples/internal/account"
+	"github.com/wechatpay-cards/membercard/internal/language"
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
@@ -43,20 +45,31 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	brand := flags.String("brand", "", "also read the card templates of the brand with this `id`")
 	notifyURL := flags.String("notify-url", "", "have WeChat Pay send a notification to this `URL`, which must lead to -addr")
 	addr := flags.String("addr", ":8080", "listen for the notification on this `address`")
+	lang := flags.String("lang", "", "`language` of the findings, en or zh (default by LANG)")
 	if err := whose.Parse(flags, args); err != nil {
 		return err
+	}
+	chosen, err := language.Chosen(*lang, os.Getenv)
+	if err != nil {
+		return err
+	}
+	say := func(text string) {
+		if chosen == "zh" {
+			text = chinese.Translate(text)
+		}
+		fmt.Fprintln(out, text)
 	}
 	problems := 0
 	report := func(findings ...membercard.Finding) {
 		for _, finding := range findings {
-			fmt.Fprintln(out, finding)
+			say(finding.String())
 			if !finding.OK {
 				problems++
 			}
 		}
 	}
 	if !whose.Real() {
-		fmt.Fprintln(out, "no -keys: examining the fake WeChat Pay")
+		say("no -keys: examining the fake WeChat Pay")
 	}
 	config, server, err := whose.Open()
 	if server != nil {

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -90,8 +91,10 @@ func newPatient(t *testing.T, options ...membercardtest.Option) *patient {
 	return p
 }
 
-func (p *patient) examine() (string, error) {
-	var args []string
+func (p *patient) examine() (string, error) { return p.examineIn("en") }
+
+func (p *patient) examineIn(lang string) (string, error) {
+	args := []string{"-lang", lang}
 	for name, value := range p.flags {
 		args = append(args, "-"+name, value)
 	}
@@ -187,7 +190,7 @@ func TestMisconfigurations(t *testing.T) {
 		}, says: "brand: has no card template: is this the right id?"},
 		"no permission": {plant: func(p *patient) {
 			p.flags["brand"] = "1004"
-			p.server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
+			p.server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH", Times: 2})
 		}, says: "brand: ListCards: 403 NO_AUTH"},
 	} {
 		p := newPatient(t, test.options...)
@@ -203,12 +206,24 @@ func TestMisconfigurations(t *testing.T) {
 			}
 		}
 		assert.NotContains(t, out, membercardtest.APIv3Key, name)
+		out, err = p.examineIn("zh")
+		require.Error(t, err, name)
+		assert.Contains(t, out, "有问题", name)
+		for line := range strings.Lines(out) {
+			if !strings.HasPrefix(line, "有问题") {
+				assert.Empty(t, english.FindAllString(line, -1), name)
+			}
+			assert.NotContains(t, line, test.says, name)
+		}
 	}
 }
 
+// english finds words that were not translated, other than names.
+var english = regexp.MustCompile(`\b[a-z]{4,}\b`)
+
 func TestHealthy(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, &out))
+	require.NoError(t, run(t.Context(), []string{"-lang", "en"}, &out))
 	assert.Contains(t, out.String(), "ok      PublicKey: verifies what WeChat Pay signs")
 	p := newPatient(t)
 	p.flags["brand"] = "1004"
