@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,10 +88,10 @@ func TestTrueCauses(t *testing.T) {
 			require.NoError(t, err)
 			_, err = client.ListCards(t.Context(), membercard.ListCardsRequest{BrandID: brandID})
 			require.Error(t, err)
-			findings := ""
+			var findings strings.Builder
 			for _, finding := range client.Check(t.Context()) {
 				if !finding.OK {
-					findings += finding.String() + "\n"
+					findings.WriteString(finding.String() + "\n")
 				}
 				if finding.Subject == "PublicKey" || finding.Subject == "PrivateKey" {
 					assert.True(t, finding.OK, finding.Text)
@@ -98,9 +99,9 @@ func TestTrueCauses(t *testing.T) {
 			}
 			for _, text := range cause.says {
 				assert.Contains(t, err.Error(), text)
-				assert.Contains(t, findings, text)
+				assert.Contains(t, findings.String(), text)
 			}
-			for _, text := range []string{err.Error(), findings} {
+			for _, text := range []string{err.Error(), findings.String()} {
 				assert.NotContains(t, text, "hunter2")
 				assert.NotContains(t, text, "back=")
 			}

@@ -7,8 +7,10 @@ import (
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // the protocol demands OAEP with SHA-1
 	"crypto/sha256"
+	_ "crypto/sha512" // to name a wrong one
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -74,7 +76,7 @@ func (s *Server) checkSignature(request *http.Request, body []byte) (items map[s
 		return nil, digest, unauthorized("Authorization 的时间戳格式不正确", "timestamp is not a number of seconds")
 	}
 	if skew := time.Until(time.Unix(int64(seconds), 0)); skew.Abs() > clockWindow {
-		return nil, digest, unauthorized("Authorization 的时间戳与当前时间相差超过 5 分钟", "timestamp is more than 5 minutes from the server's clock")
+		return nil, digest, unauthorized("Authorization 的时间戳与当前时间相差超过 5 分钟", late(seconds))
 	}
 	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
 	digest = sha256.Sum256([]byte(message))
@@ -148,16 +150,27 @@ func unseal(key *rsa.PrivateKey, ciphertext string) (string, error) {
 	}
 	plaintext, err := rsa.DecryptOAEP(sha1.New(), nil, key, data, nil) //nolint:gosec // see above
 	if err != nil {
-		return "", fmt.Errorf("it does not decrypt with RSA-OAEP and SHA-1: encrypted for another key, or with another padding?")
+		switch {
+		case decryptsWith(key, data, &rsa.OAEPOptions{Hash: crypto.SHA256}):
+			return "", errors.New("it is encrypted with OAEP and SHA-256, it must be SHA-1")
+		case decryptsWith(key, data, nil):
+			return "", errors.New("it is encrypted with PKCS #1 v1.5, it must be OAEP with SHA-1")
+		}
+		return "", errors.New("it does not decrypt with RSA-OAEP and SHA-1: encrypted for another key, the merchant's own perhaps, or with another padding?")
 	}
 	return string(plaintext), nil
+}
+
+func decryptsWith(key *rsa.PrivateKey, data []byte, options crypto.DecrypterOpts) bool {
+	_, err := key.Decrypt(nil, data, options)
+	return err == nil
 }
 
 // findMistake recovers what was signed, and says so when it is one of the usual wrong forms.
 func findMistake(key *rsa.PublicKey, signature []byte, request *http.Request, items map[string]string, body []byte) string {
 	digest := recoverDigest(key, signature)
 	if digest == nil {
-		return " (it was not made with the merchant's key)"
+		return " (" + otherKind(key, signature, signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))) + ")"
 	}
 	path, query, _ := strings.Cut(request.RequestURI, "?")
 	if query != "" {
@@ -201,6 +214,30 @@ func findMistake(key *rsa.PublicKey, signature []byte, request *http.Request, it
 		}
 	}
 	return ""
+}
+
+// late says what is wrong with a timestamp that is not within five minutes.
+func late(seconds uint64) string {
+	if seconds > 1e12 {
+		return "timestamp is in milliseconds, it must be in seconds"
+	}
+	return "timestamp is more than 5 minutes from the server's clock"
+}
+
+// otherKind says what else a signature is, when it is none with RSA PKCS #1 v1.5 and SHA-256 of the merchant's key.
+func otherKind(key *rsa.PublicKey, signature []byte, message string) string {
+	for _, hash := range []crypto.Hash{crypto.SHA1, crypto.SHA384, crypto.SHA512} {
+		h := hash.New()
+		h.Write([]byte(message))
+		if rsa.VerifyPKCS1v15(key, hash, h.Sum(nil), signature) == nil {
+			return "it was made with " + hash.String() + ", it must be SHA-256"
+		}
+	}
+	digest := sha256.Sum256([]byte(message))
+	if rsa.VerifyPSS(key, crypto.SHA256, digest[:], signature, nil) == nil {
+		return "it was made with RSA-PSS, it must be PKCS #1 v1.5"
+	}
+	return "it was not made with the merchant's key and SHA-256"
 }
 
 // encodings returns other ways to write the same JSON.

@@ -251,7 +251,7 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 		return in, refused
 	}
 	if r.method == http.MethodPatch && changesNothing(in, bodyTable) {
-		return in, paramViolation("body", "", nil, "nothing to change")
+		return in, paramViolation("body", "", nil, "changes nothing")
 	}
 	return in, nil
 }

@@ -131,10 +131,13 @@ func wrongSerial(named string) *problem {
 
 // paramError says that a value breaks a rule of its row.
 func paramError(location, field string, value any, issue string) *problem {
+	what := "the " + location + " " + issue
+	if field != "" {
+		what = location + " parameter " + field + ": " + issue
+	}
 	return &problem{
 		status: http.StatusBadRequest, code: "PARAM_ERROR", message: "参数错误",
-		detail: fieldDetail{Field: field, Value: value, Issue: issue, Location: location},
-		reason: location + " parameter " + field + ": " + issue, source: "documented",
+		detail: fieldDetail{Field: field, Value: value, Issue: issue, Location: location}, reason: what, source: "documented",
 	}
 }
 

@@ -328,6 +328,7 @@ type Request struct {
 	Body       []byte
 	Status     int    // 0 when no answer was given, or not yet
 	Code       string // the error code, when it was refused
+	Message    string // what the caller was told then, in Chinese
 	Reason     string // why it was refused, or the fault that struck
 	Violation  bool   // a correct client never sends this
 }
@@ -482,6 +483,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		value, refused := s.carryOut(request, route, pathValues, body)
 		if refused != nil {
 			record.Reason, record.Violation = fmt.Sprintf("%s (%s)", refused.reason, refused.source), refused.violation
+			record.Message = refused.message
 			a.status, a.signed, a.code, a.number = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.number
 		}
 		switch {

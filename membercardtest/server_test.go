@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -119,6 +120,43 @@ func TestTheMistakeInASignatureIsNamed(t *testing.T) {
 		assert.Equal(t, uri, information.URL)
 		assert.True(t, strings.HasPrefix(information.TruncatedSignMessage, "PATCH\n"+uri+"\n"))
 		assert.Greater(t, information.SignMessageLength, len(information.TruncatedSignMessage))
+	}
+}
+
+// TestOtherSignatures: one of another kind is named for what it is.
+func TestOtherSignatures(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	const uri = "/v3/brand/partner/card-member/cards?brand_id=1004&offset=0&limit=20"
+	key := server.Config().PrivateKey.(*rsa.PrivateKey)
+	digest := func(hash crypto.Hash, message string) []byte {
+		h := hash.New()
+		h.Write([]byte(message))
+		return h.Sum(nil)
+	}
+	for says, made := range map[string]func(message string) ([]byte, error){
+		"made with SHA-1, it must be SHA-256": func(m string) ([]byte, error) { return rsa.SignPKCS1v15(nil, key, crypto.SHA1, digest(crypto.SHA1, m)) },
+		"RSA-PSS": func(m string) ([]byte, error) {
+			return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest(crypto.SHA256, m), nil)
+		},
+		"not made with the merchant's key and SHA-256": func(m string) ([]byte, error) {
+			return rsa.SignPKCS1v15(nil, server.PlatformKey(), crypto.SHA256, digest(crypto.SHA256, m))
+		},
+	} {
+		request := sign(t, server, "GET", uri, "", nil)
+		authorization := request.Header.Get("Authorization")
+		item := func(name string) string {
+			_, rest, _ := strings.Cut(authorization, name+`="`)
+			value, _, _ := strings.Cut(rest, `"`)
+			return value
+		}
+		signature, err := made("GET\n" + uri + "\n" + item("timestamp") + "\n" + item("nonce_str") + "\n\n")
+		require.NoError(t, err)
+		request.Header.Set("Authorization", strings.Replace(authorization, item("signature"), base64.StdEncoding.EncodeToString(signature), 1))
+		response, err := server.RoundTrip(request)
+		require.NoError(t, err)
+		assert.Equal(t, 401, response.StatusCode)
+		assert.Contains(t, lastReason(server), says)
 	}
 }
 

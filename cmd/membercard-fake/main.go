@@ -1,19 +1,20 @@
 // Membercard-fake is the fake WeChat Pay of package membercardtest as a program, for tests of clients in
 // any language. It listens on loopback, and writes what a client needs into a folder:
 //
-//	membercard-fake [-addr 127.0.0.1:0] [-dir DIR] [-json] [-keep] [-rate N] [-allow-remote]
+//	membercard-fake [-addr 127.0.0.1:0] [-dir DIR] [-json] [-keep] [-rate N] [-lang zh] [-allow-remote]
 //
 //	DIR/config.json         the base URL, identities, the APIv3 key, and the names of the key files
 //	DIR/apiclient_key.pem   the merchant API private key (商户API私钥)
 //	DIR/apiclient_cert.pem  the merchant API certificate (商户API证书)
 //	DIR/pub_key.pem         the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
+//	DIR/public_key_id.txt   its id
 //	DIR/apiv3_key.txt       the APIv3 key (APIv3密钥)
 //
-// It has one card template and one user card, named in config.json. Nobody opens a card or asks for a
+// It has one card template and one user card to begin with, named in config.json; ImportUserCardByOpenID adds others. Nobody opens a card or asks for a
 // coupon there, so there is nothing for ConfirmUserCard and ConfirmPointsExchange to confirm, and no
 // notifications are sent; faults and notifications are for Go tests, with package membercardtest. Its first
 // line of output begins with "listening " and the base URL; then comes one line for each request, with
-// the reason in words when it was refused. It ends on SIGINT or SIGTERM and removes what it wrote,
+// the reason in words when it was refused, in Chinese with -lang zh or a Chinese LANG. It ends on SIGINT or SIGTERM and removes what it wrote,
 // unless -keep is given. In scripts build it first: go run does not pass SIGTERM on.
 package main
 
@@ -31,10 +32,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/internal/language"
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
@@ -71,6 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	asJSON := flags.Bool("json", false, "write the lines about requests as JSON")
 	keep := flags.Bool("keep", false, "leave the files when the program ends")
 	rate := flags.Int("rate", 0, "answer 429 beyond `N` requests a second for one operation (default no limit)")
+	lang := flags.String("lang", "", "`language` of the lines, en or zh (default by LANG)")
 	allowRemote := flags.Bool("allow-remote", false, "listen on an address that other machines reach")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -82,9 +86,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 
+	chosen, err := language.Chosen(*lang, os.Getenv)
+	if err != nil {
+		return err
+	}
 	var server *membercardtest.Server
 	server = membercardtest.NewServer(membercardtest.OnRequest(func(r membercardtest.Request) {
-		report(stdout, r, *asJSON)
+		report(stdout, inLanguage(chosen, r), *asJSON)
 		server.ClearRequests() // they are reported, and the program may run for weeks
 	}))
 	defer server.Close()
@@ -148,6 +156,22 @@ func baseURL(listener net.Listener) string {
 		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
 	}
 	return "http://" + addr.String()
+}
+
+// inLanguage returns a request whose reason is in a language: the message of the official page, where there is one, and the
+// reason.
+func inLanguage(chosen string, r membercardtest.Request) membercardtest.Request {
+	if chosen != "zh" || r.Message == "" {
+		return r
+	}
+	at := strings.LastIndex(r.Reason, " (") // where the source begins
+	reason, source := r.Reason[:at], chinese.Translate(r.Reason[at+1:])
+	if translated := chinese.Translate(reason); translated != reason {
+		r.Reason = r.Message + "；" + translated + source
+	} else { // the page's own text says it
+		r.Reason = r.Message + source
+	}
+	return r
 }
 
 // report writes the line about one request.

@@ -41,7 +41,7 @@ func start(t *testing.T, args ...string) *program {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	command := exec.CommandContext(ctx, os.Args[0], args...)
-	command.Env = append(os.Environ(), "MEMBERCARD_FAKE_PROGRAM=1")
+	command.Env = append(os.Environ(), "MEMBERCARD_FAKE_PROGRAM=1", "LC_ALL=C")
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	require.NoError(t, err)
@@ -135,6 +135,22 @@ func TestProgramInAGivenFolder(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, kept.config.PrivateKey))
 }
 
+func TestProgramInChinese(t *testing.T) {
+	p := start(t, "-lang", "zh")
+	client := p.client(t)
+	_, err := client.ListCards(t.Context(), membercard.ListCardsRequest{BrandID: p.config.BrandID, Limit: 21})
+	require.Error(t, err)
+	require.True(t, p.lines.Scan())
+	assert.Equal(t, "ListCards 400 PARAM_ERROR: 参数错误；查询参数 limit: 必须在 1 到 20 之间（文档）", p.lines.Text())
+	_, err = client.GetUserCard(t.Context(), membercard.GetUserCardRequest{
+		BrandID: p.config.BrandID, CardID: p.config.CardID, UserCardCode: "1", OpenID: p.config.OpenID,
+	})
+	require.ErrorIs(t, err, membercard.ErrNotFound)
+	require.True(t, p.lines.Scan())
+	assert.Equal(t, "GetUserCard 404 NOT_FOUND: 用户会员卡不存在（文档 4015336980）", p.lines.Text())
+	require.NoError(t, p.end(os.Interrupt))
+}
+
 // TestProgramLeavesFilesAlone that it did not write: a real key may have the name of one of its own.
 func TestProgramLeavesFilesAlone(t *testing.T) {
 	dir := t.TempDir()
@@ -156,6 +172,7 @@ func TestProgramRefuses(t *testing.T) {
 		"-rate must not be negative":    {"-rate", "-3"},
 		"flag provided but not defined": {"-port", "1"},
 		"missing port":                  {"-addr", "127.0.0.1"},
+		"-lang is zh or en":             {"-lang", "fr"},
 	} {
 		err := run(t.Context(), args, io.Discard, io.Discard)
 		require.ErrorContains(t, err, says)

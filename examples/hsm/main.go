@@ -134,7 +134,7 @@ func newToken(ctx context.Context, dir, label string) (pin string, err error) {
 		return "", err
 	}
 	pin = strings.ToLower(filepath.Base(dir))
-	output, err := exec.CommandContext(ctx, "softhsm2-util", "--init-token", "--free", "--label", label, "--so-pin", pin, "--pin", pin).CombinedOutput()
+	output, err := exec.CommandContext(ctx, "softhsm2-util", "--init-token", "--free", "--label", label, "--so-pin", pin, "--pin", pin).CombinedOutput() //nolint:gosec // the label is the user's own
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", errors.New("softhsm2-util is not installed: apt install softhsm2")
 	}

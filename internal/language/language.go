@@ -42,8 +42,8 @@ func (t Table) Translator() Translator {
 	translator := make(Translator, len(t))
 	for i, sentence := range t {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(sentence.English), "%", "(.+?)")
-		if strings.HasSuffix(pattern, "(.+?)") {
-			pattern = strings.TrimSuffix(pattern, "(.+?)") + `(\S+)`
+		if before, ok := strings.CutSuffix(pattern, "(.+?)"); ok {
+			pattern = before + `(\S+)`
 		}
 		translator[i].pattern = regexp.MustCompile(pattern)
 		translator[i].chinese = regexp.MustCompile(`%(\d)`).ReplaceAllString(sentence.Chinese, "$${$1}")
