@@ -57,6 +57,10 @@
 // Latin letters and half-width punctuation; OpenID (用户标识), the user under the AppID of the template, not under
 // another AppID of the merchant's or the service provider's, at most 128. Lengths are in characters.
 //
+// The tag in of a request's field says where the parameter travels: path, query or body; body|query for those that
+// [Config].IDsInQuery moves; personal for what no error text quotes. A method's comment names the documented rate limit with
+// the date that its official page has.
+//
 // # Notifications
 //
 // WeChat Pay posts what users do to the NotifyURL of the template: a card was opened or deleted, points are

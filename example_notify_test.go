@@ -14,8 +14,9 @@ import (
 	"github.com/wechatpay-cards/membercard"
 )
 
-// Acting once for each notification: its id is the primary key of a table, and is written in the
-// transaction of the work. A copy that comes at the same time waits for it and then finds the id.
+// Acting once for each notification: its id is the primary key of a table, and is written in the transaction of the work.
+// With PostgreSQL a copy that comes at the same time waits for it and then finds the id. examples/notify does it for SQLite
+// and MySQL, too, without a transaction that stays open during a call, and outlives a crash.
 func ExampleClient_NotificationHandler() {
 	server := newExampleServer()
 	defer server.Close()

@@ -2,7 +2,10 @@
 // the rate that the service permits one merchant number, because they share it through Redis.
 //
 //	cd examples/cluster
-//	go run . -redis 127.0.0.1:6379 -rate 10 -keys FOLDER part-1.csv
+//	go run . -redis 127.0.0.1:6379 -rate 10 -keys FOLDER -brand 1004 -card pbLat... part-1.csv
+//
+// The file is as bulk wants it: a line of headers, openid,user_card_code,level,phone_number, and a line for each member. With
+// -base-url it goes to the fake program.
 //
 // When Redis is away nothing is sent: each call fails within half a second, with an error that says so, and
 // its row is left for the next run.

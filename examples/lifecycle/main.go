@@ -50,6 +50,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
+	say("UploadImage             %d bytes", picture.Len())
 	template, err := client.CreateCard(ctx, membercard.CreateCardRequest{
 		OutRequestNo: "1004-20261122-1", BrandID: brandID, AppID: "wxea9c30890f48d5ae",
 		CardType: membercard.CardTypeNormal, CardTitle: "咖啡会员卡", CardColor: "#6F4E37", CardPictureURL: uploaded.MediaURL,
@@ -62,13 +63,13 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("CreateCard          template %s, %s", template.CardID, template.State)
+	say("CreateCard              template %s, %s", template.CardID, template.State)
 
 	template, err = client.UpdateCard(ctx, membercard.UpdateCardRequest{CardID: template.CardID, BrandID: brandID, NeedPinned: new(true)})
 	if err != nil {
 		return err
 	}
-	say("UpdateCard          pinned: %v", template.NeedPinned)
+	say("UpdateCard              pinned: %v", template.NeedPinned)
 
 	activity, err := client.CreateActivity(ctx, membercard.CreateActivityRequest{
 		OutRequestNo: "1004-20261122-2", BrandID: brandID, CardID: template.CardID,
@@ -79,13 +80,13 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("CreateActivity      %d, %s", activity.ActivityID, activity.ActivityState)
+	say("CreateActivity          %d, %s", activity.ActivityID, activity.ActivityState)
 
 	token, err := client.CreatePreAuthToken(ctx, membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: template.CardID, OpenID: openID})
 	if err != nil {
 		return err
 	}
-	say("CreatePreAuthToken  for the joining component, until %s", token.ExpireTime.Format("15:04:05"))
+	say("CreatePreAuthToken      for the joining component, until %s", token.ExpireTime.Format("15:04:05"))
 
 	opened := server.OpenUserCard(template.CardID, openID) // the user joins, and WeChat Pay sends a notification
 	say("  the user opens a card: it is %s until the merchant confirms it", opened.UserCardState)
@@ -97,7 +98,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("ConfirmUserCard     %s, level %s, phone number %v", card.UserCardState, card.Level, card.PhoneNumber)
+	say("ConfirmUserCard         %s, level %s, phone number %v", card.UserCardState, card.Level, card.PhoneNumber)
 
 	points, err := client.SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
 		OutRequestNo: "1004-20261122-3", BrandID: brandID, CardID: template.CardID, OpenID: openID, UserCardCode: card.UserCardCode, PointBalance: 1200,
@@ -105,7 +106,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("SyncUserPoints      balance %d", points.PointBalance)
+	say("SyncUserPoints          balance %d", points.PointBalance)
 
 	cell, err := membercard.CellTemplatePointsEarned.Cell("1200")
 	if err != nil {
@@ -118,7 +119,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("CreateUserFeed      %s", feed.Cell)
+	say("CreateUserFeed          %s", feed.Cell)
 
 	wish := server.AddPointsExchange(membercard.PointsExchange{CardID: template.CardID, UserCardCode: card.UserCardCode})
 	say("  the user wants a coupon for points")
@@ -133,7 +134,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if exchange.State == membercard.PointsExchangeStateFail {
 		return errors.New("the coupon was not issued: the points must be given back")
 	}
-	say("ConfirmPoints...    %s", exchange.State)
+	say("ConfirmPointsExchange   %s", exchange.State)
 
 	imported, err := client.ImportUserCardByOpenID(ctx, membercard.ImportUserCardByOpenIDRequest{
 		BrandID: brandID, CardID: template.CardID, OpenID: "obLatjimported", UserCardCode: "M-0001", Level: "黄金会员",
@@ -142,7 +143,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("ImportUserCard...   %s, since %s", imported.UserCardState, imported.PickupTime.Format(time.DateOnly))
+	say("ImportUserCardByOpenID  %s, since %s", imported.UserCardState, imported.PickupTime.Format(time.DateOnly))
 
 	members := 0
 	for _, err := range client.AllUserCards(ctx, membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID}) {
@@ -151,7 +152,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 		}
 		members++
 	}
-	say("AllUserCards        %d card of the user", members)
+	say("AllUserCards            %d card of the user", members)
 
 	card, err = client.InvalidateUserCard(ctx, membercard.InvalidateUserCardRequest{
 		BrandID: brandID, CardID: template.CardID, UserCardCode: card.UserCardCode, OpenID: openID, InvalidReason: "用户申请注销",
@@ -159,16 +160,16 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("InvalidateUserCard  %s", card.UserCardState)
+	say("InvalidateUserCard      %s", card.UserCardState)
 	activity, err = client.TerminateActivity(ctx, membercard.TerminateActivityRequest{ActivityID: activity.ActivityID, BrandID: brandID})
 	if err != nil {
 		return err
 	}
-	say("TerminateActivity   %s", activity.ActivityState)
+	say("TerminateActivity       %s", activity.ActivityState)
 	template, err = client.InvalidateCard(ctx, membercard.InvalidateCardRequest{CardID: template.CardID, BrandID: brandID})
 	if err != nil {
 		return err
 	}
-	say("InvalidateCard      %s", template.State)
+	say("InvalidateCard          %s", template.State)
 	return nil
 }
