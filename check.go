@@ -47,12 +47,15 @@ func untried(subject, text string) Finding {
 func problem(subject, text string) Finding { return Finding{Subject: subject, Text: text} }
 
 // Check looks at the configuration and makes two calls that every merchant number may make: the download of the platform
-// certificates, and [Client.SecurityEcho] with an encrypted value. It is for the start of a program or a doctor's command:
+// certificates, and [Client.SecurityEcho] with an encrypted value. In the brand edition it reads one page of templates instead. It is for the start of a program or a doctor's command:
 // when everything is OK, the service accepts this client's signatures, this client can verify the answers, and each opens
 // what the other encrypts. The client keeps the certificates. Permissions for the product show only when a method is called.
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}
-	r := c.keys.downloadRequest()
+	r, err := c.edition.proof(c)
+	if err != nil {
+		return append(findings, problem("service", err.Error()))
+	}
 	var v verdict
 	for range 2 { // a probe is answered properly the second time
 		a, err := c.sign(ctx, r, 1, nil)
@@ -65,7 +68,7 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		}
 		v = c.try(ctx, a)
 		if v.err == nil {
-			if list, err := apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
+			if list, err := apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil && c.edition.certificates {
 				c.keys.keep(list)
 			}
 		}
@@ -156,7 +159,7 @@ func (c *Client) checkService(v verdict) Finding {
 	case v.answer.status == http.StatusUnauthorized && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
 		return problem(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
 	case v.answer.status == http.StatusUnauthorized && c.certificate != nil:
-		return problem(subject, v.err.Error()+"; PrivateKey and Certificate belong together, so MchID is that of another merchant number, the certificate is no longer in use, or the clock is wrong")
+		return problem(subject, v.err.Error()+"; PrivateKey and Certificate belong together, so "+c.edition.field+" is another's, the certificate is no longer in use, or the clock is wrong")
 	case v.answer.status == http.StatusUnauthorized: // the error says what to look at
 		return problem(subject, v.err.Error())
 	case errors.Is(v.err, ErrSignature) && seen(v.answer.header, v.answer.body) != "":
@@ -164,7 +167,7 @@ func (c *Client) checkService(v verdict) Finding {
 	case errors.Is(v.err, ErrSignature):
 		return untried(subject, "answers; whether it is WeChat Pay is the next question")
 	case v.err == nil, noCertificates(v):
-		return good(subject, "accepts the signature of MchID and PrivateKey")
+		return good(subject, "accepts the signature of "+c.edition.field+" and PrivateKey")
 	case errors.Is(v.err, ErrNotFound):
 		return problem(subject, v.err.Error()+"; the service does not know this address: does BaseURL have a path?")
 	}
@@ -215,11 +218,11 @@ func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 // checkAPIv3Key tries the key on the certificates.
 func (c *Client) checkAPIv3Key(v verdict) Finding {
 	const subject = "APIv3Key"
-	if c.keys.apiv3Key == "" {
+	if c.apiv3Key == "" {
 		return untried(subject, "not given; notifications and platform certificates need it")
 	}
 	err := v.err
-	if v.answer.trust == proven && v.answer.status == http.StatusOK {
+	if c.edition.certificates && v.answer.trust == proven && v.answer.status == http.StatusOK {
 		if _, err = apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
 			return good(subject, "opens what WeChat Pay encrypts")
 		}
@@ -252,7 +255,7 @@ func checkClock(date time.Time) Finding {
 
 // Advice on what usually is behind what can be seen.
 const (
-	adviceIdentity = "MchID, CertificateSerial and PrivateKey must be of one merchant number, and the certificate the one in use"
+	adviceIdentity = "MchID, or BrandID of a brand, CertificateSerial and PrivateKey must belong together, and the certificate must be the one in use"
 	adviceHeaders  = "does a proxy remove the Wechatpay- headers, or did somebody else than WeChat Pay call?"
 	adviceBody     = "did a middleware or proxy change the body, or is it not from WeChat Pay?"
 	adviceClock    = "check the clock"

@@ -156,7 +156,7 @@ func TestCheck(t *testing.T) {
 		},
 		"merchant number": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.MchID = "1900000000" },
-			says:   []string{"; MchID, CertificateSerial and PrivateKey must be of one merchant number, and the certificate the one in use"},
+			says:   []string{"; MchID, or BrandID of a brand, CertificateSerial and PrivateKey must belong together, and the certificate must be the one in use"},
 		},
 		"another merchant's key": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) { c.PrivateKey = newKey() },

@@ -34,8 +34,13 @@ const (
 
 // Config is what [New] makes a [Client] from. Changing it afterwards has no effect.
 type Config struct {
-	// MchID is the service provider's merchant number (服务商商户号). Required.
+	// MchID is the service provider's merchant number (服务商商户号). Required, unless there is BrandID.
 	MchID string
+	// BrandID makes a client of the brand edition (品牌商户): a brand that calls for itself, and for no other. Its certificate,
+	// public key and API key (品牌API证书, 微信支付公钥, 品牌API密钥) come from the brand platform (品牌经营平台), none of them
+	// works for a service provider. BrandID of a request is then empty or this one. Activities, SecurityEcho and platform
+	// certificates are not in this edition; a method that is not fails with [ErrInvalidParameter] before anything is sent.
+	BrandID string
 	// CertificateSerial is the serial number of the merchant API certificate (商户API证书序列号) that
 	// belongs to PrivateKey. CertificateSerial reads it from apiclient_cert.pem. Required.
 	CertificateSerial string
@@ -154,26 +159,28 @@ func (p RetryPolicy) backoff(n int) time.Duration {
 // What a method's comment says of errors is what is special about it. Any of them can fail as the package
 // comment says under Errors and repeats.
 type Client struct {
-	mchID, certificateSerial string
-	certificate              *x509.Certificate // of the merchant's; nil when it was not given
-	signer                   crypto.Signer
-	decrypters               []crypto.Decrypter
-	keys                     *keyRing
-	verifier                 verifier // of its answers
-	hosts                    hosts
-	http                     http.Client
-	attemptTimeout           time.Duration
-	retry                    RetryPolicy
-	throttle                 func(context.Context, Operation) error
-	inQuery                  map[*operation]*atomic.Bool    // where contested parameters go
-	onAttempt                func(context.Context, Attempt) // nil for none
-	logger                   *slog.Logger
+	edition           *edition
+	certificateSerial string
+	certificate       *x509.Certificate // of the merchant's; nil when it was not given
+	signer            crypto.Signer
+	decrypters        []crypto.Decrypter
+	keys              *keyRing
+	apiv3Key          string   // of notifications; empty for none
+	verifier          verifier // of its answers
+	hosts             hosts
+	http              http.Client
+	attemptTimeout    time.Duration
+	retry             RetryPolicy
+	throttle          func(context.Context, Operation) error
+	inQuery           map[*operation]*atomic.Bool    // where contested parameters go
+	onAttempt         func(context.Context, Attempt) // nil for none
+	logger            *slog.Logger
 }
 
 // New checks config and returns a client. It makes no request.
 func New(config Config) (*Client, error) {
 	c := &Client{
-		mchID: config.MchID, certificateSerial: config.CertificateSerial, certificate: config.Certificate,
+		certificateSerial: config.CertificateSerial, certificate: config.Certificate,
 		attemptTimeout: cmp.Or(config.AttemptTimeout, 10*time.Second),
 		throttle:       config.Throttle,
 		onAttempt:      config.OnAttempt,
@@ -197,9 +204,11 @@ func New(config Config) (*Client, error) {
 
 // setIdentity checks who calls, and that the certificate fits.
 func (c *Client) setIdentity(config *Config) error {
-	if err := checkID("MchID", config.MchID, "the service provider's merchant number, which is also the common name in apiclient_cert.pem"); err != nil {
+	var err error
+	if c.edition, err = editionOf(config); err != nil {
 		return err
 	}
+	c.apiv3Key = config.APIv3Key
 	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which the function of this name reads"); err != nil {
 		return err
 	}
@@ -363,8 +372,8 @@ func checkURL(name, value string) (host, error) {
 		return host{}, fmt.Errorf("%s must be a URL such as %s, without user, query or fragment", name, primaryURL)
 	}
 	value = strings.TrimRight(value, "/")
-	if strings.HasSuffix(value, "/v3") {
-		return host{}, fmt.Errorf("%s must not end in /v3, with which the path of every operation begins", name)
+	if strings.HasSuffix(value, "/v3") || strings.HasSuffix(value, "/brand") {
+		return host{}, fmt.Errorf("%s must not end in /v3 or /brand, with which the path of every operation begins", name)
 	}
 	return host{value, u.Host}, nil
 }
@@ -385,7 +394,7 @@ var userAgent = sync.OnceValue(func() string {
 
 // Format writes the merchant number and no key, whatever the verb.
 func (c *Client) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "membercard.Client{MchID: %s}", c.mchID)
+	_, _ = fmt.Fprintf(f, "membercard.Client{%s: %s}", c.edition.field, c.edition.identity.Value)
 }
 
 // LogValue returns the merchant number and no key.

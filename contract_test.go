@@ -84,6 +84,22 @@ func contractPages(t *testing.T) []contractPage {
 	return pages
 }
 
+// pages returns those of an edition: the brand edition's follow from the others by rules.
+func (e edition) pages(t *testing.T) []contractPage {
+	t.Helper()
+	pages := slices.DeleteFunc(contractPages(t), func(p contractPage) bool { return !e.has(p.Operation) })
+	if e.name != "brand" {
+		return pages
+	}
+	require.Len(t, pages, 15)
+	isBrand := func(r contractRow) bool { return r.Name == "brand_id" }
+	for i := range pages {
+		pages[i].URL = strings.Replace(pages[i].URL, "/v3/brand/partner/", "/brand/", 1)
+		pages[i].Query, pages[i].Body = slices.DeleteFunc(pages[i].Query, isBrand), slices.DeleteFunc(pages[i].Body, isBrand)
+	}
+	return pages
+}
+
 // fillAll puts a value into every field below v.
 func fillAll(v reflect.Value) {
 	switch {
@@ -161,12 +177,16 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 // place, of its JSON type, and encrypted where the sheets say so.
 func TestContractRequests(t *testing.T) {
 	t.Parallel()
-	for _, page := range contractPages(t) {
+	inEditions(t, contractRequests)
+}
+
+func contractRequests(t *testing.T, edition edition) {
+	for _, page := range edition.pages(t) {
 		sent := &recorder{}
-		client := newClient(t, newServer(t), withTransport(sent))
+		client := newClient(t, newServer(t, edition.options...), withTransport(sent))
 		filled := reflect.New(reflect.TypeOf(requests[page.Operation])).Elem()
 		fillAll(filled)
-		_, err := do(t.Context(), client, filled.Interface())
+		_, err := do(t.Context(), client, edition.withoutBrand(filled.Interface()))
 		require.Error(t, err)
 		require.NotNil(t, sent.request, "%s: %v", page.Operation, err)
 
@@ -186,6 +206,8 @@ func TestContractRequests(t *testing.T) {
 		delete(types, "")
 		assert.Equal(t, typesOfRows(page.Body), types, page.Operation)
 		assert.Equal(t, countSealed(page.Body), countCiphertexts(body), page.Operation)
+		assert.Equal(t, len(page.Body) > 0, sent.request.Header.Get("Content-Type") != "", "a content type with a body and only then")
+		assert.Equal(t, membercardtest.PublicKeyID, sent.request.Header.Get("Wechatpay-Serial"))
 	}
 }
 
@@ -202,7 +224,11 @@ func countSealed(rows []contractRow) (n int) {
 // TestContractRequired: what the page requires is not left out.
 func TestContractRequired(t *testing.T) {
 	t.Parallel()
-	for _, page := range contractPages(t) {
+	inEditions(t, contractRequired)
+}
+
+func contractRequired(t *testing.T, edition edition) {
+	for _, page := range edition.pages(t) {
 		for _, row := range slices.Concat(page.PathParams, page.Query, page.Body) {
 			if !row.Required || strings.Contains(row.Name, ".") || row.Type == "integer" && row.Name != "activity_id" {
 				continue
@@ -215,7 +241,7 @@ func TestContractRequired(t *testing.T) {
 				}
 			}
 			sent := &recorder{}
-			_, err := do(t.Context(), newClient(t, newServer(t), withTransport(sent)), filled.Interface())
+			_, err := do(t.Context(), newClient(t, newServer(t, edition.options...), withTransport(sent)), edition.withoutBrand(filled.Interface()))
 			assert.ErrorContains(t, err, "("+row.Name+") is required", page.Operation)
 			assert.Nil(t, sent.request, page.Operation)
 		}
@@ -294,6 +320,10 @@ func eventPages(t *testing.T) (pages []eventPage) {
 // TestContractEvents: everything that the page describes of a notification's content is found in the event.
 func TestContractEvents(t *testing.T) {
 	t.Parallel()
+	inEditions(t, contractEvents)
+}
+
+func contractEvents(t *testing.T, edition edition) {
 	seen := 0
 	for _, page := range eventPages(t) {
 		for i, row := range page.Plaintext { // personal data is in clear here, and then printed as [redacted]
@@ -308,7 +338,10 @@ func TestContractEvents(t *testing.T) {
 		data, err := json.Marshal(content)
 		require.NoError(t, err)
 		for _, eventType := range page.EventTypes {
-			server := newServer(t)
+			if edition.name == "brand" {
+				eventType = strings.Replace(eventType, "BRAND_MEMBER_CARD_SP", "BRAND_MEMBER_CARD", 1)
+			}
+			server := newServer(t, edition.options...)
 			notification, err := server.Client().ParseNotification(server.NotificationRequest(
 				&membercard.UnknownEvent{Plaintext: data}, membercardtest.NotificationEventType(eventType)))
 			require.NoError(t, err, eventType)

@@ -60,6 +60,7 @@ func CertificateSerial(certificate *x509.Certificate) string {
 //	pub_key.pem          the WeChat Pay public key (微信支付公钥); also wxp_pub.pem
 //	public_key_id.txt    its id, PUB_KEY_ID_ and digits, which you write down from the platform's page
 //	apiv3_key.txt        the APIv3 key (APIv3密钥), which you have set there
+//	brand_id.txt         for a brand that calls for itself: its id; the other files are then those of the brand platform
 //
 // What is missing, [New] says. os.DirFS makes a folder of a path. The forms of [ParsePrivateKey] are read.
 func LoadConfig(dir fs.FS) (Config, error) {
@@ -87,6 +88,7 @@ func LoadConfig(dir fs.FS) (Config, error) {
 		{"pub_key.pem", func(data []byte) (err error) { config.PublicKey, err = apiv3.ParsePublicKey(data); return err }},
 		{"public_key_id.txt", func(data []byte) error { config.PublicKeyID = apiv3.PlainText(data); return nil }},
 		{"apiv3_key.txt", func(data []byte) error { config.APIv3Key = apiv3.PlainText(data); return nil }},
+		{"brand_id.txt", func(data []byte) error { config.BrandID, config.MchID = apiv3.PlainText(data), ""; return nil }},
 	} {
 		data, err := fs.ReadFile(dir, file.name)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -1,5 +1,5 @@
 // Package membercard is a client of WeChat Pay's brand membership cards (微信支付 商家名片会员, 品牌会员卡) for
-// service providers (服务商).
+// service providers (服务商), and for brands (品牌商户) that call for themselves.
 //
 // A brand offers card templates ([Card]); a user who joins holds a [UserCard]. One [Client], made by
 // [New], serves one merchant number:
@@ -60,6 +60,12 @@
 // The tag in of a request's field says where the parameter travels: path, query or body; body|query for those that
 // [Config].IDsInQuery moves; personal for what no error text quotes. A method's comment names the documented rate limit with
 // the date that its official page has.
+//
+// # Editions
+//
+// A service provider (服务商) calls for brands, by its merchant number: [Config].MchID. A brand (品牌商户) can call for itself:
+// [Config].BrandID. Types and methods are the same, keys and certificates are not. Activities, SecurityEcho and platform
+// certificates are not in the brand edition. EDITIONS.md says what differs and what is unsure.
 //
 // # Notifications
 //

@@ -118,6 +118,14 @@ func TestLoadConfig(t *testing.T) {
 			assert.True(t, finding.OK, finding.String())
 		}
 	}
+	brand := membercardtest.NewTestServer(t, membercardtest.WithBrandEdition())
+	dir := fstest.MapFS{}
+	for name, data := range brand.KeyFiles() {
+		dir[name] = &fstest.MapFile{Data: data}
+	}
+	config, err := membercard.LoadConfig(dir)
+	require.NoError(t, err)
+	assert.Equal(t, [2]string{"", membercardtest.BrandID}, [2]string{config.MchID, config.BrandID})
 	for missing, says := range map[string]string{
 		"apiclient_key.pem": "apiclient_key.pem", "apiclient_cert.pem": "apiclient_cert.pem", "pub_key.pem": "pub_key.pem", "public_key_id.txt": "public_key_id.txt",
 	} {
@@ -131,7 +139,7 @@ func TestLoadConfig(t *testing.T) {
 			require.ErrorContains(t, err, "LoadConfig: "+missing+": this is")
 		}
 	}
-	_, err := load(fstest.MapFS{})
+	_, err = load(fstest.MapFS{})
 	require.ErrorContains(t, err, "there is no such folder, or none of the files")
 }
 

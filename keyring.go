@@ -70,8 +70,11 @@ func newKeyRing(config *Config, own *rsa.PublicKey, client *Client) (*keyRing, e
 	if n := len(config.APIv3Key); n != 0 && n != apiv3.APIv3KeySize {
 		return nil, fmt.Errorf("APIv3Key has %d bytes, it must have %d", n, apiv3.APIv3KeySize)
 	}
-	r := &keyRing{preferCertificates: config.PreferCertificates, apiv3Key: config.APIv3Key, client: client, slot: make(chan downloads, 1)}
+	r := &keyRing{preferCertificates: config.PreferCertificates, client: client, slot: make(chan downloads, 1)}
 	r.slot <- downloads{}
+	if client.edition.certificates {
+		r.apiv3Key = config.APIv3Key
+	}
 	switch {
 	case config.PreferCertificates && config.APIv3Key == "":
 		return nil, errors.New("PreferCertificates needs APIv3Key, with which platform certificates are downloaded")
@@ -306,7 +309,7 @@ type certificateList struct {
 
 func (r *keyRing) downloadRequest() *request {
 	return &request{
-		operation: downloadCertificates.operation, uri: downloadCertificates.path, keyID: r.public.id,
+		operation: downloadCertificates.operation, template: downloadCertificates.path, uri: downloadCertificates.path, keyID: r.public.id,
 		retry:    r.client.retry,
 		timeout:  min(r.client.attemptTimeout, downloadTimeout*7/10), // leaves time for the backup host
 		verifier: r.verifyDownload,

@@ -53,6 +53,47 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// edition is an edition of the service.
+type edition struct {
+	name    string
+	options []membercardtest.Option // of the fake
+	lacks   []membercard.Operation
+}
+
+var editions = []edition{
+	{name: "partner"},
+	{"brand", []membercardtest.Option{membercardtest.WithBrandEdition()}, []membercard.Operation{
+		membercard.OperationImportUserCardByPhone, membercard.OperationCreatePayViewToken, membercard.OperationCreateActivity,
+		membercard.OperationListActivities, membercard.OperationGetActivity, membercard.OperationUpdateActivity,
+		membercard.OperationTerminateActivity, membercard.OperationSecurityEcho,
+	}},
+}
+
+func (e edition) has(operation membercard.Operation) bool {
+	return !slices.Contains(e.lacks, operation)
+}
+
+// withoutBrand returns a request without the brand, where it is not a parameter.
+func (e edition) withoutBrand(request any) any {
+	if e.name != "brand" {
+		return request
+	}
+	v := reflect.New(reflect.TypeOf(request)).Elem()
+	v.Set(reflect.ValueOf(request))
+	if field := v.FieldByName("BrandID"); field.IsValid() {
+		field.SetZero()
+	}
+	return v.Interface()
+}
+
+// inEditions runs a test for each edition.
+func inEditions(t *testing.T, test func(*testing.T, edition)) {
+	t.Helper()
+	for _, e := range editions {
+		t.Run(e.name, func(t *testing.T) { test(t, e) })
+	}
+}
+
 // newServer returns a fake with one template and one member.
 func newServer(tb testing.TB, options ...membercardtest.Option) *membercardtest.Server {
 	tb.Helper()

@@ -60,7 +60,8 @@ func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*
 // buildUpload is build for a body of two parts, of which only the first is signed.
 func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*request, error) {
 	retry, err := c.retryPolicy(ctx)
-	if err == nil {
+	path, unknown := c.edition.path(uploadImage.operation)
+	if err = cmp.Or(err, unknown); err == nil {
 		err = validateUpload(in)
 	}
 	if err != nil {
@@ -72,7 +73,7 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 	}
 	digest := sha256.Sum256(in.Content)
 	meta, err := json.Marshal(map[string]string{
-		"filename": in.Filename, cmp.Or(in.DigestField, "sha256"): hex.EncodeToString(digest[:]),
+		"filename": in.Filename, cmp.Or(in.DigestField, c.edition.digest): hex.EncodeToString(digest[:]),
 	})
 	if err != nil {
 		return nil, refused(uploadImage.operation, nil, err)
@@ -91,7 +92,7 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 	}
 	_ = form.Close()
 	return &request{
-		operation: uploadImage.operation, uri: cmp.Or(in.Path, uploadImage.path), body: body.Bytes(), signed: meta,
+		operation: uploadImage.operation, template: path, uri: cmp.Or(in.Path, path), body: body.Bytes(), signed: meta,
 		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), timeout: c.attemptTimeout, retry: retry,
 		throttle: c.throttle, verifier: c.verifier,
 	}, nil

@@ -157,7 +157,7 @@ func (c *Client) parseNotification(request *http.Request) (*Notification, error)
 
 // receive verifies, decrypts and decodes a notification. What its headers already refuse is not read.
 func (c *Client) receive(ctx context.Context, request *http.Request) (*Notification, error) {
-	if c.keys.apiv3Key == "" {
+	if c.apiv3Key == "" {
 		return nil, badNotification(http.StatusInternalServerError, "Config.APIv3Key is missing, which decrypts notifications; set it on the merchant platform first", nil)
 	}
 	proof := apiv3.ProofOf(request.Header)
@@ -180,13 +180,13 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 		request.Body = io.NopCloser(bytes.NewReader(body)) // it may be for another merchant number
 		return nil, untrustedNotification(request, body, reasons[flaw.Kind], 0, explainNotification(flaw, request, body), nil)
 	}
-	return decodeNotification(body, c.keys.apiv3Key)
+	return decodeNotification(body, c.apiv3Key)
 }
 
 // OpenNotification reads a [Notification].Body that was stored: it was verified when it came, and is still encrypted with the
 // APIv3 key. An error says that it was damaged since, or that the key is another one.
 func (c *Client) OpenNotification(body []byte) (*Notification, error) {
-	n, err := openResource(body, c.keys.apiv3Key)
+	n, err := openResource(body, c.apiv3Key)
 	if err = advised(err); err != nil {
 		return nil, fmt.Errorf("membercard: OpenNotification: %w", err)
 	}
@@ -224,8 +224,8 @@ func explainNotification(flaw *apiv3.Flaw, request *http.Request, body []byte) s
 		return adviceClock
 	case flaw.Kind == apiv3.Probe:
 		return ""
-	case declared != "" && declared != apiv3.Scheme:
-		return fmt.Sprintf("it is signed with the scheme %.40q; known is %s", declared, apiv3.Scheme)
+	case declared != "" && declared != apiv3.Scheme && declared != apiv3.BrandScheme:
+		return fmt.Sprintf("it is signed with the scheme %.40q; known are %s and %s", declared, apiv3.Scheme, apiv3.BrandScheme)
 	case request.ContentLength >= 0 && request.ContentLength != int64(len(body)):
 		return fmt.Sprintf("the body has %d bytes where Content-Length says %d: a middleware read or changed it", len(body), request.ContentLength)
 	}

@@ -158,7 +158,7 @@ var refusals = map[string]struct {
 	"unknown cert": {401, "not be downloaded: DownloadCertificates: 404", faulty(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: forgedSerial})},
 	"no headers":   {401, "does a proxy remove the Wechatpay- headers", changed(func(r *http.Request) { r.Header = http.Header{} })},
 	"no timestamp": {401, "missing or malformed", faulty(membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Timestamp"})},
-	"other scheme": {401, `signed with the scheme "WECHATPAY2-SM2-WITH-SM3"; known is`, changed(func(r *http.Request) {
+	"other scheme": {401, `signed with the scheme "WECHATPAY2-SM2-WITH-SM3"; known are`, changed(func(r *http.Request) {
 		r.Header.Set("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3")
 		r.Header.Set("Wechatpay-Signature", "x")
 	})},
@@ -806,7 +806,7 @@ func TestAKnownEventOfAnotherForm(t *testing.T) {
 	for plaintext, says := range map[string]string{
 		"not JSON": "invalid character", "null": "it is not an object", " ": "unexpected end",
 		`{"openid":13800000000}`:           "the value of openid is not a string",
-		`{"pickup_time":"13800000000"}`:    "the value of pickup_time is not a membercard.Timestamp",
+		`{"pickup_time":"13800000000"}`:    "is not a membercard.Timestamp",
 		`{"card_id":"c","card_color":[1]}`: "the value of card_color is not a string",
 	} {
 		server := newServer(t)

@@ -47,8 +47,6 @@ const (
 	OperationDownloadCertificates Operation = "DownloadCertificates" // 1000 (2024.10.15); no method, the client's own, Config.Throttle is not asked
 )
 
-const base = "/v3/brand/partner/card-member"
-
 var (
 	createCard     = define[CreateCardRequest, Card](OperationCreateCard, http.MethodPost, base+"/cards", otherWrite)
 	listCards      = define[ListCardsRequest, ListCardsResponse](OperationListCards, http.MethodGet, base+"/cards", read)

@@ -2,6 +2,7 @@ package membercard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,7 @@ func resultOfCall[Result any](end ending) (*Result, error) {
 // changes it.
 type request struct {
 	*operation
+	template    string // the path in this edition, before its parameter is filled in
 	uri         string // escaped path and query
 	body        []byte // nil for none
 	signed      []byte // what of body the signature covers: all of it, but for an upload
@@ -67,8 +69,9 @@ type request struct {
 // build validates, encrypts and encodes a request. Its errors can be returned as they are.
 func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQuery bool) (*request, error) {
 	retry, err := c.retryPolicy(ctx)
-	if err == nil {
-		err = validate(op, in)
+	path, unknown := c.edition.path(op)
+	if err = cmp.Or(err, unknown); err == nil {
+		err = c.validate(op, in)
 	}
 	if err != nil {
 		return nil, refused(op, secretsOf(op, in), err)
@@ -78,12 +81,12 @@ func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQ
 		return nil, notSentError(ctx, op, secretsOf(op, in), err)
 	}
 	s := &sealer{client: c, key: key.key}
-	uri, body, err := encode(op, in, s, inQuery)
+	uri, body, err := encode(op, path, in, s, inQuery)
 	if err != nil {
 		return nil, refused(op, append(secretsOf(op, in), s.plaintexts...), err)
 	}
 	return &request{
-		operation: op, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inQuery: inQuery,
+		operation: op, template: path, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inQuery: inQuery,
 		in: in, plaintexts: s.plaintexts, timeout: c.attemptTimeout, retry: retry,
 		throttle: c.throttle, verifier: c.verifier,
 	}, nil
@@ -105,9 +108,15 @@ func secretsOf(op *operation, in reflect.Value) redact.Secrets {
 }
 
 // validate refuses what cannot be meant.
-func validate(op *operation, in reflect.Value) error {
+func (c *Client) validate(op *operation, in reflect.Value) error {
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
+		if follows, err := c.edition.follow(p, value); follows || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if !p.optional && (!p.number || p.place == "path") && isZero(value) {
 			return fmt.Errorf("%s (%s) is required", p.field, p.name)
 		}
@@ -125,12 +134,15 @@ func validate(op *operation, in reflect.Value) error {
 }
 
 // encode makes URI and body. Sensitive values are encrypted on the way, so that no request can forget it.
-func encode(op *operation, in reflect.Value, s *sealer, inQuery bool) (uri string, body []byte, err error) {
-	head, segment, tail := op.path, "", "" // of the path, around its one parameter
+func encode(op *operation, path string, in reflect.Value, s *sealer, inQuery bool) (uri string, body []byte, err error) {
+	head, segment, tail := path, "", "" // of the path, around its one parameter
 	changes, changeable := 0, 0
 	query := make([]byte, 0, 256)
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
+		if _, follows := s.client.edition.follows[p.name]; follows {
+			continue
+		}
 		if p.optional {
 			changeable++
 			if isZero(value) {
@@ -143,7 +155,7 @@ func encode(op *operation, in reflect.Value, s *sealer, inQuery bool) (uri strin
 		}
 		switch place {
 		case "path":
-			head, tail, _ = strings.Cut(op.path, "{"+p.name+"}")
+			head, tail, _ = strings.Cut(path, "{"+p.name+"}")
 			segment = escape(text(value))
 		case "query":
 			query = append(append(append(append(query, '&'), p.name...), '='), escape(text(value))...)

@@ -162,7 +162,7 @@ func (c *Client) sign(ctx context.Context, r *request, n int, before *attempt) (
 	}
 	timestamp := time.Now().Unix()
 	message := apiv3.RequestMessage(r.method, r.uri, timestamp, nonce, r.signed)
-	authorization, signature, err := apiv3.Authorization(c.signer, c.mchID, c.certificateSerial, nonce, timestamp, message)
+	authorization, signature, err := apiv3.Authorization(c.signer, c.edition.identity, c.certificateSerial, nonce, timestamp, message)
 	if err != nil {
 		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
 	}
@@ -392,7 +392,7 @@ func (c *Client) report(ctx context.Context, a *attempt, v verdict, took time.Du
 		return
 	}
 	made := Attempt{
-		Operation: a.name, Method: a.method, Path: a.path, Host: a.host.name, StatusCode: v.answer.status,
+		Operation: a.name, Method: a.method, Path: a.template, Host: a.host.name, StatusCode: v.answer.status,
 		RequestID: a.line(v.answer.header.Get("Request-Id")), Number: a.n, Duration: took, Err: v.err,
 	}
 	if e, ok := errors.AsType[*APIError](v.err); ok {

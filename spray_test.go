@@ -111,13 +111,22 @@ func sprayedRequest(request any) (filled any, all, ids *canaries) {
 // and searches all that the library prints, returns and logs.
 func TestSpray(t *testing.T) {
 	t.Parallel()
-	config := membercardtest.NewTestServer(t).Config()
+	inEditions(t, spray)
+}
+
+func spray(t *testing.T, edition edition) {
+	t.Parallel()
+	config := membercardtest.NewTestServer(t, edition.options...).Config()
 	private := config.PrivateKey.(*rsa.PrivateKey)
 	keys := &canaries{secrets: []string{config.APIv3Key, private.D.String(), private.D.Text(16), private.Primes[0].String()}}
 	searched := 0
 	for operation, request := range requests {
+		if !edition.has(operation) {
+			continue
+		}
 		for name, answer := range sprayedAnswers() {
 			filled, all, ids := sprayedRequest(request)
+			filled = edition.withoutBrand(filled)
 			secrets := &canaries{}
 			var signature string
 			transport := roundTripperFunc(func(r *http.Request) (*http.Response, error) {

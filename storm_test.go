@@ -37,19 +37,23 @@ const (
 // TestStorm sends calls from many goroutines over a real socket while faults strike at random, and
 // compares what the callers were told with what the service carried out.
 func TestStorm(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("HTTP2 %v", http2), func(t *testing.T) { storm(t, http2) })
+	for row, http2 := range []bool{false, true} {
+		for column, e := range editions {
+			if sampled(row, column, 2) {
+				t.Run(fmt.Sprintf("%s, HTTP2 %v", e.name, http2), func(t *testing.T) { storm(t, e, http2) })
+			}
+		}
 	}
 }
 
-func storm(t *testing.T, http2 bool) {
+func storm(t *testing.T, edition edition, http2 bool) {
 	goroutines, calls, seed := 64, 40, uint64(time.Now().UnixNano())
 	if os.Getenv("MEMBERCARD_TESTS") != "all" {
 		calls, seed = 8, 1
 	}
 	t.Logf("seed %d", seed)
 
-	server := membercardtest.NewTestServer(t)
+	server := membercardtest.NewTestServer(t, edition.options...)
 	server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
 	transport := membercard.NewTransport()
 	address, stop := server.Start(), server.Close

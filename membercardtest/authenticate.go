@@ -22,10 +22,7 @@ import (
 	"time"
 )
 
-const (
-	scheme      = "WECHATPAY2-SHA256-RSA2048"
-	clockWindow = 5 * time.Minute
-)
+const clockWindow = 5 * time.Minute
 
 // authenticate checks a request's signature, with code of this package's own. A request that comes
 // again with the same bytes was answered before.
@@ -56,16 +53,16 @@ func (s *Server) checkSignature(request *http.Request, body []byte) (items map[s
 	if len(headers) != 1 {
 		return nil, digest, unauthorized("HTTP 头缺少 Authorization，或重复", "there must be one Authorization header")
 	}
-	sent, found := strings.CutPrefix(headers[0], scheme+" ")
+	sent, found := strings.CutPrefix(headers[0], s.edition.scheme+" ")
 	if !found {
-		return nil, digest, unauthorized("Authorization 的签名认证类型不支持", "the scheme of Authorization must be "+scheme)
+		return nil, digest, unauthorized("Authorization 的签名认证类型不支持", "the scheme of Authorization must be "+s.edition.scheme)
 	}
-	items, err := parseAuthorization(sent)
+	items, err := parseAuthorization(sent, s.edition.item)
 	if err != nil {
 		return nil, digest, unauthorized("Authorization 格式不正确", err.Error())
 	}
-	if items["mchid"] != MchID {
-		return nil, digest, unauthorized("商户号错误，请检查 mchid", "mchid is not the merchant number")
+	if items[s.edition.item] != s.edition.caller {
+		return nil, digest, unauthorized("商户号错误，请检查 "+s.edition.item, s.edition.item+" is not "+s.edition.caller)
 	}
 	at := slices.IndexFunc(s.merchants, func(c merchantCertificate) bool { return strings.EqualFold(items["serial_no"], c.serial) })
 	if at < 0 {
@@ -90,8 +87,8 @@ func (s *Server) checkSignature(request *http.Request, body []byte) (items map[s
 	return items, digest, nil
 }
 
-// parseAuthorization reads the five items behind the scheme, in any order.
-func parseAuthorization(text string) (map[string]string, error) {
+// parseAuthorization reads the five items behind the scheme, in any order. caller is the name of the one that says who calls.
+func parseAuthorization(text, caller string) (map[string]string, error) {
 	items := map[string]string{}
 	for item := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(item), "=")
@@ -103,7 +100,7 @@ func parseAuthorization(text string) (map[string]string, error) {
 		}
 		items[name] = value[1 : len(value)-1]
 	}
-	for _, name := range []string{"mchid", "nonce_str", "signature", "timestamp", "serial_no"} {
+	for _, name := range []string{caller, "nonce_str", "signature", "timestamp", "serial_no"} {
 		if items[name] == "" {
 			return nil, fmt.Errorf("the item %s of Authorization is missing", name)
 		}

@@ -50,10 +50,13 @@ func (s *Server) KeyFiles() map[string][]byte {
 	config := s.Config()
 	number, _ := new(big.Int).SetString(config.CertificateSerial, 16)
 	template := &x509.Certificate{
-		SerialNumber: number, Subject: pkix.Name{CommonName: config.MchID},
+		SerialNumber: number, Subject: pkix.Name{CommonName: s.edition.caller},
 		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(4, 0, 0),
 	}
 	files := map[string][]byte{"apiv3_key.txt": []byte(config.APIv3Key + "\n")}
+	if s.edition.keyFile != "" {
+		files[s.edition.keyFile] = []byte(s.edition.caller + "\n")
+	}
 	add := func(name, blockType string, der []byte, err error) {
 		if err != nil {
 			panic(err)

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -56,6 +57,34 @@ type message struct {
 	body      object
 	header    http.Header
 	authorize func(items map[string]string) string // nil: properly
+	ofBrand   bool                                 // in the brand edition
+}
+
+// caller is the item of Authorization that says who calls.
+func (m *message) caller() string {
+	if m.ofBrand {
+		return "brand_id"
+	}
+	return "mchid"
+}
+
+// forBrand returns the message as the brand edition has it, nil where the edition has no such operation.
+func (m *message) forBrand() *message {
+	switch m.operation {
+	case membercard.OperationImportUserCardByPhone, membercard.OperationCreatePayViewToken, membercard.OperationCreateActivity,
+		membercard.OperationListActivities, membercard.OperationGetActivity, membercard.OperationUpdateActivity, membercard.OperationTerminateActivity:
+		return nil
+	}
+	c, isBrand := m.clone(), func(m member) bool { return m.name == "brand_id" }
+	c.ofBrand = true
+	c.path = append([]member{{"", "brand"}}, c.path[3:]...)
+	c.query, c.body = slices.DeleteFunc(c.query, isBrand), slices.DeleteFunc(c.body, isBrand)
+	c.header.Set("Wechatpay-Serial", membercardtest.PublicKeyID)
+	if len(c.body) == 0 {
+		c.body = nil
+		c.header.Del("Content-Type")
+	}
+	return c
 }
 
 func (m *message) clone() *message {
@@ -103,7 +132,7 @@ func (m *message) send(t *testing.T, server *membercardtest.Server) (status int,
 	}
 	config := server.Config()
 	items := map[string]string{
-		"mchid": config.MchID, "serial_no": config.CertificateSerial,
+		m.caller(): config.MchID + config.BrandID, "serial_no": config.CertificateSerial,
 		"nonce_str": rand.Text(), "timestamp": fmt.Sprint(time.Now().Unix()),
 	}
 	digest := sha256.Sum256([]byte(m.method + "\n" + uri.String() + "\n" + items["timestamp"] + "\n" + items["nonce_str"] + "\n" + body + "\n"))
@@ -140,7 +169,11 @@ func authorization(items map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(items)) {
 		parts = append(parts, name+`="`+items[name]+`"`)
 	}
-	return "WECHATPAY2-SHA256-RSA2048 " + strings.Join(parts, ",")
+	scheme := "WECHATPAY2-SHA256-RSA2048 "
+	if _, ofBrand := items["mchid"]; !ofBrand && items["brand_id"] != "" {
+		scheme = "WECHATPAY-BRAND-SHA256-RSA2048 "
+	}
+	return scheme + strings.Join(parts, ",")
 }
 
 func seal(key *rsa.PublicKey, plaintext string) string {
@@ -465,7 +498,7 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 	unauthorized("scheme altered", func(m *message) {
 		m.authorize = func(items map[string]string) string { return strings.Replace(authorization(items), "2048", "4096", 1) }
 	})
-	for _, item := range []string{"mchid", "serial_no", "nonce_str", "timestamp", "signature"} {
+	for _, item := range []string{valid.caller(), "serial_no", "nonce_str", "timestamp", "signature"} {
 		unauthorized(item+" dropped", func(m *message) {
 			m.authorize = func(items map[string]string) string { delete(items, item); return authorization(items) }
 		})
@@ -495,13 +528,15 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 		if valid.header.Get(name) == "" {
 			continue
 		}
-		if name != "Wechatpay-Serial" || slices.Contains([]membercard.Operation{
+		if name != "Wechatpay-Serial" || valid.ofBrand || slices.Contains([]membercard.Operation{
 			membercard.OperationUpdateUserCard, membercard.OperationConfirmUserCard,
 			membercard.OperationImportUserCardByOpenID, membercard.OperationImportUserCardByPhone,
 		}, valid.operation) {
 			badHeader(name+" dropped", func(m *message) { m.header[name] = []string{""} })
 		}
 		switch {
+		case name == "Wechatpay-Serial" && valid.ofBrand:
+			badHeader(name+" altered", func(m *message) { m.header.Set(name, altered) })
 		case name == "Wechatpay-Serial":
 			if strings.Contains(fmt.Sprint(valid.body), "phone_number") { // otherwise nothing is to be opened with it
 				badParameter(name+" altered", func(m *message) { m.header.Set(name, altered) })
@@ -670,13 +705,25 @@ func TestMutations(t *testing.T) {
 	require.NoError(t, err)
 	total, sources := 0, map[string]int{}
 	sourceOf := regexp.MustCompile(`\((documented|inferred|observed|membercardtest)[^()]*\)$`)
-	for _, valid := range validMessages(newServer(t)) {
-		t.Run(string(valid.operation), func(t *testing.T) {
-			server := newServer(t)
+	type edition struct {
+		valid   *message
+		options []membercardtest.Option
+	}
+	var all []edition
+	for i, valid := range validMessages(newServer(t)) {
+		all = append(all, edition{valid, nil})
+		if brand := valid.forBrand(); brand != nil && (i%3 == 0 || os.Getenv("MEMBERCARD_TESTS") == "all") {
+			all = append(all, edition{brand, []membercardtest.Option{membercardtest.WithBrandEdition()}})
+		}
+	}
+	for _, e := range all {
+		valid := e.valid
+		t.Run(fmt.Sprintf("%s %s", valid.caller(), valid.operation), func(t *testing.T) {
+			server := newServer(t, e.options...)
 			status, refusal := valid.clone().send(t, server)
 			require.Equal(t, 200, status, "the valid request was refused: %s: %s", refusal, lastReason(server))
 
-			server = newServer(t, membercardtest.AllowViolations())
+			server = newServer(t, append(e.options, membercardtest.AllowViolations())...)
 			before := server.State()
 			all := mutations(valid, &other.PublicKey)
 			for _, mutation := range all {

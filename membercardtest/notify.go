@@ -68,7 +68,7 @@ func NotificationDuplicates(n int) NotificationOption {
 // a handler under test. It is signed now, with the key that it would be signed with, so make it when it is
 // needed.
 func (s *Server) NotificationRequest(event membercard.Event, options ...NotificationOption) *http.Request {
-	n := newNotification(event, options)
+	n := s.newNotification(event, options)
 	target := cmp.Or(s.notifyURL(event), "https://www.weixin.qq.com/wxpay/notify.php")
 	return s.notificationRequest(context.Background(), target, n, event, n.fault)
 }
@@ -77,7 +77,7 @@ func (s *Server) NotificationRequest(event membercard.Event, options ...Notifica
 // returns the status of each delivery in the order they ended, 0 for one without an answer within 5 s. It
 // fails when no delivery was accepted with 200 or 204.
 func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...NotificationOption) ([]int, error) {
-	n := newNotification(event, options)
+	n := s.newNotification(event, options)
 	target := s.notifyURL(event)
 	if target == "" {
 		return nil, errors.New("membercardtest: Notify: there is no template of the event's CardID, or no SecurityEcho with its message and a NotifyURL")
@@ -143,7 +143,7 @@ func requireLoopback(notifyURL string) error {
 	return nil
 }
 
-func newNotification(event membercard.Event, options []NotificationOption) *notification {
+func (s *Server) newNotification(event membercard.Event, options []NotificationOption) *notification {
 	id := randomHex(16)
 	n := &notification{id: strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-")}
 	for _, option := range options {
@@ -159,17 +159,17 @@ func newNotification(event membercard.Event, options []NotificationOption) *noti
 	}
 	switch event.(type) {
 	case *membercard.UserCardCreated:
-		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.CREATE")
+		n.eventType = cmp.Or(n.eventType, s.edition.events+".USER_CARD.CREATE")
 	case *membercard.UserCardDeleted:
-		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.USER_CARD.DELETE")
+		n.eventType = cmp.Or(n.eventType, s.edition.events+".USER_CARD.DELETE")
 	case *membercard.PointsExchangeRequested:
-		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON")
+		n.eventType = cmp.Or(n.eventType, s.edition.events+".POINT_EXCHANGE_COUPON")
 	case *membercard.PointsSyncRequested:
-		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.SYNC_USER_POINT")
+		n.eventType = cmp.Or(n.eventType, s.edition.events+".SYNC_USER_POINT")
 	case *membercard.SecurityEchoed:
 		n.eventType = cmp.Or(n.eventType, "SECURITY_ECHO.SUCCESS")
 	case *membercard.UnknownEvent:
-		n.eventType = cmp.Or(n.eventType, "BRAND_MEMBER_CARD_SP.SOMETHING_NEW")
+		n.eventType = cmp.Or(n.eventType, s.edition.events+".SOMETHING_NEW")
 	default:
 		panic(fmt.Sprintf("membercardtest: a notification about %T", event))
 	}
@@ -319,7 +319,7 @@ func (s *Server) notificationRequest(ctx context.Context, target string, n *noti
 		"Wechatpay-Timestamp":      {timestamp},
 		"Wechatpay-Nonce":          {nonce},
 		"Wechatpay-Serial":         {keyID},
-		"Wechatpay-Signature-Type": {scheme},
+		"Wechatpay-Signature-Type": {s.edition.scheme},
 		"Wechatpay-Signature":      {signature},
 	}
 	if fault.Kind == FaultMissingHeader {

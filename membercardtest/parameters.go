@@ -122,10 +122,10 @@ func (s *Server) match(request *http.Request) (*route, map[string]string) {
 	}
 	segments := strings.Split(strings.TrimPrefix(uri, "/"), "/")
 	missed := &route{handle: notHere(http.StatusNotFound, "no operation has this path")}
-	for _, r := range routes() {
+	for _, r := range s.edition.routes() {
 		values, found := valuesIn(r.path, segments)
 		if r.upload {
-			values, found = nil, slices.Equal(s.uploadPath, segments)
+			values, found = nil, s.edition.uploadPath == "/"+strings.Join(segments, "/")
 		}
 		switch {
 		case found && r.withdrawn && !s.withdrawn:

@@ -62,8 +62,7 @@ func newKey() *rsa.PrivateKey {
 type Server struct {
 	idsInQuery      []membercard.Operation
 	withdrawn       bool // the operations that the service no longer has are answered
-	uploadPath      []string
-	digestField     string
+	edition         edition
 	allowViolations bool
 	refuseReplays   bool
 	onRequest       func(Request)
@@ -116,7 +115,7 @@ type effect struct {
 // and sha256.
 func WithUpload(path, digestField string) Option {
 	return func(s *Server) {
-		s.uploadPath, s.digestField = strings.Split(strings.TrimPrefix(path, "/"), "/"), digestField
+		s.edition.uploadPath, s.edition.digestField = "/"+strings.TrimPrefix(path, "/"), digestField
 	}
 }
 
@@ -154,17 +153,16 @@ func OnRequest(f func(Request)) Option { return func(s *Server) { s.onRequest = 
 // NewServer returns a Server without cards.
 func NewServer(options ...Option) *Server {
 	s := &Server{
-		closed:      make(chan struct{}),
-		uploadPath:  strings.Split("v3/marketing/favor/media/image-upload", "/"),
-		digestField: "sha256",
-		merchants:   []merchantCertificate{{CertificateSerial, merchantKey()}},
-		keyID:       PublicKeyID,
-		key:         platformKey(),
-		nonces:      map[string]*usedNonce{},
-		effects:     map[effect]int{},
-		pictures:    map[string][]byte{},
-		echoURLs:    map[string]string{},
-		recent:      map[membercard.Operation][]time.Time{},
+		closed:    make(chan struct{}),
+		edition:   partnerEdition,
+		merchants: []merchantCertificate{{CertificateSerial, merchantKey()}},
+		keyID:     PublicKeyID,
+		key:       platformKey(),
+		nonces:    map[string]*usedNonce{},
+		effects:   map[effect]int{},
+		pictures:  map[string][]byte{},
+		echoURLs:  map[string]string{},
+		recent:    map[membercard.Operation][]time.Time{},
 	}
 	for _, option := range options {
 		option(s)
@@ -195,12 +193,12 @@ func (s *Server) Config() membercard.Config {
 	merchant := s.merchants[len(s.merchants)-1]
 	s.mu.Unlock()
 	config := membercard.Config{
-		MchID:             MchID,
 		CertificateSerial: merchant.serial,
 		PrivateKey:        merchant.key,
 		APIv3Key:          APIv3Key,
 		HTTPClient:        &http.Client{Transport: s},
 	}
+	s.edition.configure(&config)
 	config.PublicKey, config.PublicKeyID = s.PublicKey()
 	s.mu.Lock()
 	certificatesOnly := len(s.certificates) > 0 && !s.switching
@@ -526,6 +524,9 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 		signed = readUpload(request.Header.Get("Content-Type"), body).meta
 	}
 	used, repeated, refused := s.authenticate(request, signed)
+	if refused == nil {
+		refused = s.checkKeyID(request)
+	}
 	switch {
 	case refused != nil:
 		return nil, refused
@@ -544,7 +545,7 @@ func (s *Server) judgeRequest(request *http.Request, route *route, pathValues ma
 	if s.exceedsRate(route.operation) {
 		return nil, rateLimited()
 	}
-	answer, refused := route.handle(s, input)
+	answer, refused := route.handle(s, s.edition.complete(input, route.method))
 	if refused != nil || route.response == nil {
 		return answer, refused
 	}
@@ -638,7 +639,7 @@ func (s *Server) sign(a *reply, request http.Header) *http.Response {
 		h.Set("Wechatpay-Timestamp", timestamp)
 		h.Set("Wechatpay-Nonce", nonce)
 		h.Set("Wechatpay-Serial", keyID)
-		h.Set("Wechatpay-Signature-Type", scheme)
+		h.Set("Wechatpay-Signature-Type", s.edition.scheme)
 		h.Set("Wechatpay-Signature", signAnswer(key, timestamp, nonce, a.body))
 	}
 	return &http.Response{

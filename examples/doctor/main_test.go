@@ -131,7 +131,7 @@ func TestMisconfigurations(t *testing.T) {
 		"another merchant number": {plant: func(p *patient) {
 			p.mchID = "1900000001"
 			p.certificate(p.own(), membercardtest.CertificateSerial, time.Now().AddDate(4, 0, 0))
-		}, says: "MchID is that of another merchant number"},
+		}, says: "MchID is another's"},
 		"a certificate that was replaced": {plant: func(p *patient) {
 			p.certificate(p.own(), "ABCDEF", time.Now().AddDate(2, 0, 0))
 		}, says: "the certificate is no longer in use"},

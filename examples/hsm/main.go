@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	module := flags.String("module", "/usr/lib/softhsm/libsofthsm2.so", "`file` of the PKCS #11 module")
 	token := flags.String("token", "merchant", "`label` of the token")
 	label := flags.String("key", "apiclient", "`label` of the key")
+	brandEdition := flags.Bool("brand-edition", false, "as a brand that calls for itself, with the fake")
 	brand := flags.String("brand", "1004", "`id` of the brand whose templates are listed")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -73,7 +74,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 	var config membercard.Config
 	if *keys == "" {
-		server := membercardtest.NewServer(membercardtest.WithMerchantKey(key))
+		options := []membercardtest.Option{membercardtest.WithMerchantKey(key)}
+		if *brandEdition {
+			options = append(options, membercardtest.WithBrandEdition())
+		}
+		server := membercardtest.NewServer(options...)
 		defer server.Close()
 		server.AddUserCard(membercard.UserCard{
 			BrandID: *brand, OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA", UserCardCode: "478515832665", PhoneNumber: membercard.NewSensitive("13800000000"),

@@ -14,6 +14,8 @@ func TestHSM(t *testing.T) {
 		t.Skip("softhsm2 is not installed")
 	}
 	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-brand-edition"}, &out), out.String())
+	out.Reset()
 	require.NoError(t, run(t.Context(), nil, &out), out.String())
 	for _, line := range []string{
 		"ok      service: accepts the signature", "ok      encryption: WeChat Pay opens what is encrypted for it", "templates: 1",

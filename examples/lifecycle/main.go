@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"image"
 	"image/png"
@@ -21,11 +22,17 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 {
+	brandEdition := flag.Bool("brand-edition", false, "as a brand that calls for itself")
+	flag.Parse()
+	if flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "lifecycle takes no arguments; it uses the fake WeChat Pay in its own process")
 		os.Exit(2)
 	}
-	server := membercardtest.NewServer()
+	var options []membercardtest.Option
+	if *brandEdition {
+		options = append(options, membercardtest.WithBrandEdition())
+	}
+	server := membercardtest.NewServer(options...)
 	defer server.Close()
 	if err := run(context.Background(), os.Stdout, server); err != nil {
 		fmt.Fprintln(os.Stderr, "lifecycle:", err)
@@ -71,16 +78,15 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	}
 	say("UpdateCard              pinned: %v", template.NeedPinned)
 
-	activity, err := client.CreateActivity(ctx, membercard.CreateActivityRequest{
-		OutRequestNo: "1004-20261122-2", BrandID: brandID, CardID: template.CardID,
-		ActivityChannel: membercard.ActivityChannelMerchantAppComponent, Title: "入会享券", SubTitle: "5张满减券",
-		BeginTime: membercard.Timestamp{Time: time.Now()}, EndTime: membercard.Timestamp{Time: time.Now().AddDate(0, 1, 0)},
-		ApplyTotal: 1000, ProductCouponStockList: []membercard.ProductCouponStock{{ProductCouponID: "200000001", StockID: "100232301"}},
-	})
-	if err != nil {
+	activity, err := createActivity(ctx, client, template.CardID)
+	switch {
+	case errors.Is(err, membercard.ErrInvalidParameter):
+		say("CreateActivity          not in the brand edition")
+	case err != nil:
 		return err
+	default:
+		say("CreateActivity          %d, %s", activity.ActivityID, activity.ActivityState)
 	}
-	say("CreateActivity          %d, %s", activity.ActivityID, activity.ActivityState)
 
 	token, err := client.CreatePreAuthToken(ctx, membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: template.CardID, OpenID: openID})
 	if err != nil {
@@ -161,15 +167,27 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 		return err
 	}
 	say("InvalidateUserCard      %s", card.UserCardState)
-	activity, err = client.TerminateActivity(ctx, membercard.TerminateActivityRequest{ActivityID: activity.ActivityID, BrandID: brandID})
-	if err != nil {
-		return err
+	if activity != nil {
+		activity, err = client.TerminateActivity(ctx, membercard.TerminateActivityRequest{ActivityID: activity.ActivityID, BrandID: brandID})
+		if err != nil {
+			return err
+		}
+		say("TerminateActivity       %s", activity.ActivityState)
 	}
-	say("TerminateActivity       %s", activity.ActivityState)
 	template, err = client.InvalidateCard(ctx, membercard.InvalidateCardRequest{CardID: template.CardID, BrandID: brandID})
 	if err != nil {
 		return err
 	}
 	say("InvalidateCard          %s", template.State)
 	return nil
+}
+
+// createActivity gives those who join a coupon. The brand edition has no activities.
+func createActivity(ctx context.Context, client *membercard.Client, cardID string) (*membercard.Activity, error) {
+	return client.CreateActivity(ctx, membercard.CreateActivityRequest{
+		OutRequestNo: "1004-20261122-2", BrandID: brandID, CardID: cardID,
+		ActivityChannel: membercard.ActivityChannelMerchantAppComponent, Title: "入会享券", SubTitle: "5张满减券",
+		BeginTime: membercard.Timestamp{Time: time.Now()}, EndTime: membercard.Timestamp{Time: time.Now().AddDate(0, 1, 0)},
+		ApplyTotal: 1000, ProductCouponStockList: []membercard.ProductCouponStock{{ProductCouponID: "200000001", StockID: "100232301"}},
+	})
 }

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,7 +26,7 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "metrics:", err)
 		os.Exit(1)
 	}
@@ -51,13 +52,22 @@ func OnAttempt(registry prometheus.Registerer) (func(context.Context, membercard
 	}, nil
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("metrics", flag.ContinueOnError)
+	brandEdition := flags.Bool("brand-edition", false, "as a brand that calls for itself")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var options []membercardtest.Option
+	if *brandEdition {
+		options = append(options, membercardtest.WithBrandEdition())
+	}
 	registry := prometheus.NewRegistry() // prometheus.DefaultRegisterer in a program of its own
 	onAttempt, err := OnAttempt(registry)
 	if err != nil {
 		return err
 	}
-	server := membercardtest.NewServer()
+	server := membercardtest.NewServer(options...)
 	defer server.Close()
 	card := server.AddUserCard(membercard.UserCard{})
 	config := server.Config()

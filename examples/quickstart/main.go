@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -17,11 +18,17 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 {
+	brandEdition := flag.Bool("brand-edition", false, "as a brand that calls for itself")
+	flag.Parse()
+	if flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "quickstart takes no arguments; it uses the fake WeChat Pay in its own process")
 		os.Exit(2)
 	}
-	server := membercardtest.NewServer()
+	var options []membercardtest.Option
+	if *brandEdition {
+		options = append(options, membercardtest.WithBrandEdition())
+	}
+	server := membercardtest.NewServer(options...)
 	defer server.Close()
 	if err := run(context.Background(), os.Stdout, server); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)

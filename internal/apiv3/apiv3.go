@@ -18,8 +18,14 @@ import (
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
 )
 
-// Scheme is the authorization scheme: SHA256withRSA.
-const Scheme = "WECHATPAY2-SHA256-RSA2048"
+// The authorization schemes, of service providers and of brands: SHA256withRSA.
+const (
+	Scheme      = "WECHATPAY2-SHA256-RSA2048"
+	BrandScheme = "WECHATPAY-BRAND-SHA256-RSA2048"
+)
+
+// Identity says in the Authorization header who signs.
+type Identity struct{ Scheme, Name, Value string }
 
 // Nonce returns 32 random letters and digits.
 func Nonce() (string, error) { return utils.GenerateNonce() }
@@ -45,13 +51,13 @@ func Sign(key crypto.Signer, message []byte) ([]byte, error) {
 }
 
 // Authorization signs a message with Sign and returns the value of the Authorization header, and the signature.
-func Authorization(key crypto.Signer, mchID, serial, nonce string, timestamp int64, message []byte) (header, signature string, err error) {
+func Authorization(key crypto.Signer, who Identity, serial, nonce string, timestamp int64, message []byte) (header, signature string, err error) {
 	signed, err := Sign(key, message)
 	if err != nil {
 		return "", "", err
 	}
 	text := make([]byte, 0, 1024) // on the stack, for keys of up to 4096 bits
-	text = append(append(text, Scheme+` mchid="`...), mchID...)
+	text = append(append(append(append(append(text, who.Scheme...), ' '), who.Name...), `="`...), who.Value...)
 	text = append(append(append(text, `",nonce_str="`...), nonce...), `",signature="`...)
 	from := len(text)
 	text = base64.StdEncoding.AppendEncode(text, signed)

@@ -126,7 +126,7 @@ func TestSignReturnsTheSignersError(t *testing.T) {
 
 func TestAuthorization(t *testing.T) {
 	message := RequestMessage("GET", "/v3/certificates", 1554208460, "593BEC0C930BF1AFEB40B4A08C8FB242", nil)
-	header, signature, err := Authorization(testKey(), "1900009191", "1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C", "593BEC0C930BF1AFEB40B4A08C8FB242", 1554208460, message)
+	header, signature, err := Authorization(testKey(), Identity{Scheme, "mchid", "1900009191"}, "1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C", "593BEC0C930BF1AFEB40B4A08C8FB242", 1554208460, message)
 	require.NoError(t, err)
 	assert.Equal(t,
 		`WECHATPAY2-SHA256-RSA2048 mchid="1900009191",nonce_str="593BEC0C930BF1AFEB40B4A08C8FB242",signature="`+signature+`",timestamp="1554208460",serial_no="1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C"`,
@@ -134,7 +134,7 @@ func TestAuthorization(t *testing.T) {
 	want, err := Sign(testKey(), message)
 	require.NoError(t, err)
 	assert.Equal(t, base64.StdEncoding.EncodeToString(want), signature)
-	_, _, err = Authorization(brokenKey{testKey()}, "", "", "", 0, nil)
+	_, _, err = Authorization(brokenKey{testKey()}, Identity{}, "", "", 0, nil)
 	assert.ErrorContains(t, err, "the HSM is away")
 }
 

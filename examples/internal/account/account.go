@@ -14,11 +14,15 @@ import (
 )
 
 // Flags say whose client is wanted.
-type Flags struct{ keys, baseURL string }
+type Flags struct {
+	keys, baseURL string
+	brandEdition  bool
+}
 
-// Register defines -keys and -base-url.
+// Register defines -keys, -base-url and -brand-edition.
 func Register(flags *flag.FlagSet) *Flags {
 	f := &Flags{}
+	flags.BoolVar(&f.brandEdition, "brand-edition", false, "as a brand that calls for itself, with the fake; with -keys the folder says so (brand_id.txt)")
 	flags.StringVar(&f.keys, "keys", "", "`folder` with the key files, as LoadConfig reads them; none: the fake WeChat Pay")
 	flags.StringVar(&f.baseURL, "base-url", "", "`address` of the service (default WeChat Pay)")
 	return f
@@ -36,6 +40,9 @@ func (f *Flags) Parse(flags *flag.FlagSet, args []string) error {
 }
 
 func (f *Flags) check() error {
+	if f.Real() && f.brandEdition {
+		return errors.New("-brand-edition goes without -keys: a folder with brand_id.txt is a brand's")
+	}
 	if !f.Real() && f.baseURL != "" {
 		return errors.New("-base-url goes with -keys; without it the fake WeChat Pay is asked")
 	}
@@ -59,7 +66,11 @@ func (f *Flags) Open() (config membercard.Config, server *membercardtest.Server,
 		return config, nil, err
 	}
 	if !f.Real() {
-		server = membercardtest.NewServer()
+		var options []membercardtest.Option
+		if f.brandEdition {
+			options = append(options, membercardtest.WithBrandEdition())
+		}
+		server = membercardtest.NewServer(options...)
 		return server.Config(), server, nil
 	}
 	config, err = membercard.LoadConfig(os.DirFS(f.keys))

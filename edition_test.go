@@ -1,0 +1,216 @@
+package membercard_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// TestEditions: the same program runs in both editions with nothing changed but its Config. What an edition lacks is refused
+// before it is sent.
+func TestEditions(t *testing.T) {
+	t.Parallel()
+	inEditions(t, func(t *testing.T, edition edition) {
+		for _, operation := range membercard.Operations() {
+			server := newServer(t, edition.options...)
+			_, err := do(t.Context(), server.Client(), requests[operation.Name])
+			if edition.has(operation.Name) {
+				require.NoError(t, err, operation.Name)
+				require.Len(t, server.Requests(), 1)
+				continue
+			}
+			require.ErrorIs(t, err, membercard.ErrInvalidParameter, operation.Name)
+			require.ErrorContains(t, err, "the brand edition has no "+string(operation.Name))
+			assert.Empty(t, server.Requests())
+		}
+	})
+}
+
+// TestTheBrandOfARequest is the client's, or left out.
+func TestTheBrandOfARequest(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithBrandEdition())
+	client := server.Client()
+	for _, brand := range []string{"", membercardtest.BrandID} {
+		card, err := client.GetUserCard(t.Context(), membercard.GetUserCardRequest{BrandID: brand, CardID: cardID, UserCardCode: code, OpenID: openID})
+		require.NoError(t, err)
+		assert.Equal(t, membercardtest.BrandID, card.BrandID)
+	}
+	_, err := client.GetUserCard(t.Context(), membercard.GetUserCardRequest{BrandID: "1005", CardID: cardID, UserCardCode: code, OpenID: openID})
+	require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+	require.ErrorContains(t, err, "BrandID (brand_id) is not that of the client")
+	assert.Len(t, server.Requests(), 2)
+	assert.Equal(t, "membercard.Client{BrandID: 1004}", fmt.Sprint(client))
+}
+
+// TestCheckOfABrand: one page of templates proves the keys.
+func TestCheckOfABrand(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithBrandEdition(), membercardtest.AllowViolations())
+	findings := func(change func(*membercard.Config)) string {
+		var text strings.Builder
+		for _, finding := range newClient(t, server, change).Check(t.Context()) {
+			text.WriteString(finding.String() + "\n")
+		}
+		return text.String()
+	}
+	healthy := findings(func(*membercard.Config) {})
+	assert.Contains(t, healthy, "ok      service: accepts the signature of BrandID and PrivateKey")
+	assert.Contains(t, healthy, "ok      PublicKey: verifies what WeChat Pay signs")
+	assert.Contains(t, healthy, "untried APIv3Key: has the right length")
+	assert.Contains(t, healthy, "untried encryption: SecurityEcho: the brand edition has no SecurityEcho")
+	assert.NotContains(t, healthy, "PROBLEM")
+	assert.Len(t, server.Requests(), 1)
+	assert.Equal(t, "/brand/card-member/cards?offset=0&limit=1", server.Requests()[0].RequestURI)
+	assert.Contains(t, findings(func(c *membercard.Config) { c.BrandID = "1005" }), "PROBLEM service: ListCards: 401 SIGN_ERROR")
+	assert.Contains(t, findings(func(c *membercard.Config) { c.PublicKeyID = "PUB_KEY_ID_0" }), `PROBLEM PublicKey: WeChat Pay signs with "`+membercardtest.PublicKeyID)
+}
+
+// TestABrandHasNoCertificates: an answer that names one is not believed, and nothing is downloaded for it.
+func TestABrandHasNoCertificates(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithBrandEdition())
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: "5157F09EFDC096DE15EBE81A47057A7232F1B8E9"})
+	_, err := server.Client().ListCards(t.Context(), listCardsRequest)
+	require.ErrorIs(t, err, membercard.ErrSignature)
+	assert.Len(t, server.Requests(), 1)
+}
+
+// TestTheFakeOfABrandIsStrict: what belongs to the other edition is refused.
+func TestTheFakeOfABrandIsStrict(t *testing.T) {
+	t.Parallel()
+	for says, spoil := range map[string]func(*http.Request){
+		"the page does not define the parameter /query/brand_id": func(r *http.Request) { r.URL.RawQuery = "brand_id=1004&" + r.URL.RawQuery },
+		"Wechatpay-Serial is missing":                            func(r *http.Request) { r.Header.Del("Wechatpay-Serial") },
+		"is not the id of the brand's WeChat Pay public key":     func(r *http.Request) { r.Header.Set("Wechatpay-Serial", "PUB_KEY_ID_9") },
+		"no operation has this path":                             func(r *http.Request) { r.URL.Path = "/v3/brand/partner/card-member/cards" },
+		"the scheme of Authorization must be WECHATPAY-BRAND-SHA256-RSA2048": func(r *http.Request) {
+			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "WECHATPAY-BRAND", "WECHATPAY2", 1))
+		},
+		"the item brand_id of Authorization is missing": func(r *http.Request) {
+			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "brand_id", "mchid", 1))
+		},
+	} {
+		server := newServer(t, membercardtest.WithBrandEdition(), membercardtest.AllowViolations())
+		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			spoiled := r.Clone(r.Context())
+			spoil(spoiled)
+			if spoiled.URL.RawQuery != r.URL.RawQuery { // sign what is sent
+				signAgain(t, server, spoiled)
+			}
+			return server.RoundTrip(spoiled)
+		})))
+		_, err := client.ListCards(t.Context(), listCardsRequest)
+		require.Error(t, err, says)
+		assert.Contains(t, server.Requests()[0].Reason, says)
+	}
+}
+
+// signAgain signs a changed request.
+func signAgain(t *testing.T, server *membercardtest.Server, r *http.Request) {
+	t.Helper()
+	authorization := r.Header.Get("Authorization")
+	item := func(name string) string {
+		return regexp.MustCompile(name + `="([^"]*)"`).FindStringSubmatch(authorization)[1]
+	}
+	digest := sha256.Sum256([]byte(r.Method + "\n" + r.URL.RequestURI() + "\n" + item("timestamp") + "\n" + item("nonce_str") + "\n\n"))
+	signature, err := rsa.SignPKCS1v15(nil, server.Config().PrivateKey.(*rsa.PrivateKey), crypto.SHA256, digest[:])
+	require.NoError(t, err)
+	r.Header.Set("Authorization", strings.Replace(authorization, item("signature"), base64.StdEncoding.EncodeToString(signature), 1))
+}
+
+// brandOperations is the table of the brand edition: method, path, names in the query, names that the body must have.
+var brandOperations = map[membercard.Operation][4]string{
+	membercard.OperationCreateCard:             {"POST", "/cards", "", "out_request_no appid card_type card_title card_color card_picture_url code_mode code_type benefits notify_url valid_date_information legal_agreement member_information"},
+	membercard.OperationListCards:              {"GET", "/cards", "offset limit", ""},
+	membercard.OperationGetCard:                {"GET", "/cards/" + cardID, "", ""},
+	membercard.OperationUpdateCard:             {"PATCH", "/cards/" + cardID, "", "card_title need_pinned"},
+	membercard.OperationInvalidateCard:         {"POST", "/cards/" + cardID + "/invalidate", "", ""},
+	membercard.OperationGetUserCard:            {"GET", "/user-cards/" + code, "card_id openid", ""},
+	membercard.OperationListUserCards:          {"GET", "/user-cards", "openid offset limit", ""},
+	membercard.OperationUpdateUserCard:         {"PATCH", "/user-cards/" + code, "", "card_id openid level phone_number"},
+	membercard.OperationInvalidateUserCard:     {"POST", "/user-cards/" + code + "/invalidate", "", "card_id openid invalid_reason"},
+	membercard.OperationConfirmUserCard:        {"POST", "/user-cards/" + unconfirmed + "/confirm", "", "card_id openid phone_number user_card_confirm_state"},
+	membercard.OperationImportUserCardByOpenID: {"POST", "/user-cards/import-by-openid", "", "card_id openid user_card_code phone_number"},
+	membercard.OperationCreatePreAuthToken:     {"POST", "/pre-auth-tokens", "", "card_id openid"},
+	membercard.OperationSyncUserPoints:         {"POST", "/user-points/sync", "", "out_request_no card_id openid user_card_code point_balance"},
+	membercard.OperationConfirmPointsExchange:  {"POST", "/user-points/exchange-coupon/confirm", "", "record_id exchange_coupon_template_id card_id openid user_card_code result"},
+	membercard.OperationCreateUserFeed:         {"POST", "/user-feeds", "", "card_id user_card_code openid out_request_no cell"},
+	membercard.OperationUploadImage:            {"POST", "/media/image-upload", "", "filename file_digest"},
+}
+
+// TestAnIndependentBrandServer: a server that knows nothing but the sheet of the edition accepts every request.
+func TestAnIndependentBrandServer(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithBrandEdition())
+	merchant := &server.Config().PrivateKey.(*rsa.PrivateKey).PublicKey
+	authorization := regexp.MustCompile(`^WECHATPAY-BRAND-SHA256-RSA2048 (?:(?:brand_id="1004"|nonce_str="([0-9A-Za-z]{16,32})"|signature="([0-9A-Za-z+/=]+)"|timestamp="(\d+)"|serial_no="5157F09EFDC096DE15EBE81A47057A7232F1B8E1")(?:,|$)){5}$`)
+	require.Len(t, brandOperations, 16)
+	for operation, row := range brandOperations {
+		var sent *http.Request
+		var body []byte
+		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			sent = r
+			if r.Body != nil {
+				body, _ = io.ReadAll(r.Body)
+			}
+			return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{}, Body: http.NoBody}, nil
+		})))
+		_, err := do(t.Context(), client, requests[operation])
+		require.Error(t, err)
+		require.NotNil(t, sent, operation)
+
+		assert.Equal(t, row[0], sent.Method, operation)
+		assert.Equal(t, "/brand/card-member"+row[1], sent.URL.Path, operation)
+		assert.ElementsMatch(t, strings.Fields(row[2]), slices.Collect(maps.Keys(sent.URL.Query())), operation)
+		assert.Equal(t, membercardtest.PublicKeyID, sent.Header.Get("Wechatpay-Serial"), operation)
+		assert.Equal(t, "application/json", sent.Header.Get("Accept"), operation)
+		signed := body
+		contentType, boundary, _ := mime.ParseMediaType(sent.Header.Get("Content-Type"))
+		switch {
+		case row[3] == "":
+			assert.Empty(t, body, operation)
+			assert.Empty(t, sent.Header.Values("Content-Type"), operation)
+		case operation == membercard.OperationUploadImage:
+			assert.Equal(t, "multipart/form-data", contentType)
+			form, err := multipart.NewReader(bytes.NewReader(body), boundary["boundary"]).ReadForm(1 << 20)
+			require.NoError(t, err)
+			signed = []byte(form.Value["meta"][0])
+			digest := sha256.Sum256(picture)
+			assert.Contains(t, string(signed), `"file_digest":"`+hex.EncodeToString(digest[:])+`"`)
+		default:
+			assert.Equal(t, "application/json", contentType, operation)
+		}
+		if row[3] != "" {
+			var members map[string]any
+			require.NoError(t, json.Unmarshal(signed, &members), operation)
+			assert.ElementsMatch(t, strings.Fields(row[3]), slices.Collect(maps.Keys(members)), operation)
+		}
+		items := authorization.FindStringSubmatch(sent.Header.Get("Authorization"))
+		require.NotNil(t, items, sent.Header.Get("Authorization"))
+		signature, err := base64.StdEncoding.DecodeString(items[2])
+		require.NoError(t, err)
+		digest := sha256.Sum256([]byte(sent.Method + "\n" + sent.URL.RequestURI() + "\n" + items[3] + "\n" + items[1] + "\n" + string(signed) + "\n"))
+		require.NoError(t, rsa.VerifyPKCS1v15(merchant, crypto.SHA256, digest[:], signature), operation)
+	}
+}
