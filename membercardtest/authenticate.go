@@ -80,9 +80,11 @@ func (s *Server) checkSignature(request *http.Request, body []byte) (items map[s
 	key := s.merchants[at].public()
 	signature, err := base64.StdEncoding.DecodeString(items["signature"])
 	if err != nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) != nil {
-		mistake := findMistake(key, signature, request, items, body)
-		return nil, digest, signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message[:min(len(message), 2000)]),
+		mistake, signed := findMistake(key, signature, request, items, body)
+		refused := signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message[:min(len(message), 2000)]),
 			newSignInformation(request, message, body))
+		refused.verified, refused.signed = message, signed
+		return nil, digest, refused
 	}
 	return items, digest, nil
 }
@@ -164,10 +166,10 @@ func decryptsWith(key *rsa.PrivateKey, data []byte, options crypto.DecrypterOpts
 }
 
 // findMistake recovers what was signed, and says so when it is one of the usual wrong forms.
-func findMistake(key *rsa.PublicKey, signature []byte, request *http.Request, items map[string]string, body []byte) string {
+func findMistake(key *rsa.PublicKey, signature []byte, request *http.Request, items map[string]string, body []byte) (mistake, signed string) {
 	digest := recoverDigest(key, signature)
 	if digest == nil {
-		return " (" + otherKind(key, signature, signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))) + ")"
+		return " (" + otherKind(key, signature, signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))) + ")", ""
 	}
 	path, query, _ := strings.Cut(request.RequestURI, "?")
 	if query != "" {
@@ -207,10 +209,10 @@ func findMistake(key *rsa.PublicKey, signature []byte, request *http.Request, it
 	}
 	for _, c := range candidates {
 		if sum := sha256.Sum256([]byte(c.message)); bytes.Equal(sum[:], digest) {
-			return " (" + c.mistake + ")"
+			return " (" + c.mistake + ")", c.message
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // late says what is wrong with a timestamp that is not within five minutes.

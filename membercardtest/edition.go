@@ -14,6 +14,7 @@ const BrandID = "1004"
 
 // edition is for whom the service is: service providers (服务商), or brands (品牌商户) that call for themselves.
 type edition struct {
+	name        string
 	scheme      string // of Authorization
 	item        string // of the caller in it
 	caller      string
@@ -28,12 +29,14 @@ type edition struct {
 }
 
 var partnerEdition = edition{
+	name:   "partner",
 	scheme: "WECHATPAY2-SHA256-RSA2048", item: "mchid", caller: MchID, routes: routes,
 	uploadPath: "/v3/marketing/favor/media/image-upload", digestField: "sha256", events: "BRAND_MEMBER_CARD_SP",
 	configure: func(c *membercard.Config) { c.MchID = MchID },
 }
 
 var brandEdition = edition{
+	name:   "brand",
 	scheme: "WECHATPAY-BRAND-SHA256-RSA2048", item: "brand_id", caller: BrandID, routes: brandRoutes,
 	uploadPath: "/brand/card-member/media/image-upload", digestField: "file_digest", events: "BRAND_MEMBER_CARD",
 	own: map[string]string{"brand_id": BrandID}, keyAlways: true, keyFile: "brand_id.txt",

@@ -26,7 +26,8 @@ type notification struct {
 	sealed     bool
 	fault      Fault
 	repeats    []time.Duration
-	schedule   bool // repeats are WeChat Pay's
+	schedule   bool   // repeats are WeChat Pay's
+	url        string // instead of the template's
 	duplicates int
 }
 
@@ -59,6 +60,9 @@ func NotificationRepeats(after ...time.Duration) NotificationOption {
 	return func(n *notification) { n.repeats, n.schedule = after, len(after) == 0 }
 }
 
+// NotificationURL sends the notification to another address than the NotifyURL of the event's template.
+func NotificationURL(url string) NotificationOption { return func(n *notification) { n.url = url } }
+
 // NotificationDuplicates has [Server.Notify] deliver n more copies at the same time as the first.
 func NotificationDuplicates(n int) NotificationOption {
 	return func(notification *notification) { notification.duplicates = n }
@@ -69,7 +73,7 @@ func NotificationDuplicates(n int) NotificationOption {
 // needed.
 func (s *Server) NotificationRequest(event membercard.Event, options ...NotificationOption) *http.Request {
 	n := s.newNotification(event, options)
-	target := cmp.Or(s.notifyURL(event), "https://www.weixin.qq.com/wxpay/notify.php")
+	target := cmp.Or(n.url, s.notifyURL(event), "https://www.weixin.qq.com/wxpay/notify.php")
 	return s.notificationRequest(context.Background(), target, n, event, n.fault)
 }
 
@@ -78,7 +82,7 @@ func (s *Server) NotificationRequest(event membercard.Event, options ...Notifica
 // fails when no delivery was accepted with 200 or 204.
 func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...NotificationOption) ([]int, error) {
 	n := s.newNotification(event, options)
-	target := s.notifyURL(event)
+	target := cmp.Or(n.url, s.notifyURL(event))
 	if target == "" {
 		return nil, errors.New("membercardtest: Notify: there is no template of the event's CardID, or no SecurityEcho with its message and a NotifyURL")
 	}
@@ -138,7 +142,7 @@ func requireLoopback(notifyURL string) error {
 		return err
 	}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("the template's NotifyURL %s is not on loopback", notifyURL)
+		return fmt.Errorf("the URL %s is not on loopback", notifyURL)
 	}
 	return nil
 }

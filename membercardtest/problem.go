@@ -15,6 +15,8 @@ type problem struct {
 	reason    string // for the developer who reads the test's output, and the message for those who ask for English
 	source    source // how sure it is that the service refuses this
 	number    string // behind the hyphen of the Request-ID; empty: by the code
+	verified  string // the message whose signature did not match
+	signed    string // what was probably signed instead; empty where that cannot be told
 	violation bool   // a correct client never sends this
 	bare      bool   // neither body nor signature
 }

@@ -71,30 +71,59 @@ type Server struct {
 	reporting    sync.Mutex // orders the calls of onRequest
 	mu           sync.Mutex
 	tb           testing.TB
-	merchants    []merchantCertificate // that are valid, the newest last
-	keyID        string
-	key          *rsa.PrivateKey
+	first        keys // of the beginning
 	certificates []*platformCertificate
 	switching    bool // from the certificates to the public key
-	signatures   int  // made with certificates
-	notified     int  // notifications made
-	cards        []document
-	userCards    []*userCard
-	nonces       map[string]*usedNonce
-	pruned       time.Time // when old nonces were dropped last
-	requests     []*Request
-	effects      map[effect]int
-	exchanges    []*pointsExchange
-	activities   []document
-	tokens       []*token
-	feeds        []document
-	echoURLs     map[string]string // where the notification of a security echo goes, by its message
-	pictures     map[string][]byte // by URL
-	faults       []*Fault
-	perSecond    int
-	recent       map[membercard.Operation][]time.Time
 	httpServer   *http.Server
 	baseURL      string
+	watchers     map[chan Request]bool
+	state
+}
+
+// keys are the merchant's and WeChat Pay's.
+type keys struct {
+	merchants []merchantCertificate // that are valid, the newest last
+	keyID     string
+	key       *rsa.PrivateKey
+}
+
+// state is what Reset forgets.
+type state struct {
+	keys
+	signatures int // made with certificates
+	notified   int // notifications made
+	cards      []document
+	userCards  []*userCard
+	nonces     map[string]*usedNonce
+	pruned     time.Time // when old nonces were dropped last
+	requests   []*Request
+	arrived    int // requests
+	effects    map[effect]int
+	exchanges  []*pointsExchange
+	activities []document
+	tokens     []*token
+	feeds      []document
+	echoURLs   map[string]string // where the notification of a security echo goes, by its message
+	pictures   map[string][]byte // by URL
+	faults     []*Fault
+	perSecond  int
+	recent     map[membercard.Operation][]time.Time
+}
+
+func newState(keys keys) state {
+	keys.merchants = slices.Clone(keys.merchants)
+	return state{
+		keys: keys, nonces: map[string]*usedNonce{}, effects: map[effect]int{}, pictures: map[string][]byte{},
+		echoURLs: map[string]string{}, recent: map[membercard.Operation][]time.Time{},
+	}
+}
+
+// Reset forgets everything but the options and the certificates: cards, requests, faults, the rate. The keys are those of the
+// beginning.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = newState(s.first)
 }
 
 // usedNonce is what was signed with a nonce, when it arrived, and how it was answered.
@@ -135,8 +164,11 @@ func WithWithdrawnOperations() Option { return func(s *Server) { s.withdrawn = t
 
 // WithMerchantKey makes this key, an RSA key in an HSM perhaps, the one of the merchant API certificate instead of a made one.
 func WithMerchantKey(key crypto.Signer) Option {
-	return func(s *Server) { s.merchants = []merchantCertificate{{CertificateSerial, key}} }
+	return func(s *Server) { s.first.merchants = []merchantCertificate{{CertificateSerial, key}} }
 }
+
+// WithPlatformKey makes this key the one whose public half is the WeChat Pay public key, instead of a made one.
+func WithPlatformKey(key *rsa.PrivateKey) Option { return func(s *Server) { s.first.key = key } }
 
 // AllowViolations keeps a Server of [NewTestServer] from failing the test on a violation of the
 // protocol. For tests of clients that are expected to make mistakes.
@@ -153,20 +185,13 @@ func OnRequest(f func(Request)) Option { return func(s *Server) { s.onRequest = 
 // NewServer returns a Server without cards.
 func NewServer(options ...Option) *Server {
 	s := &Server{
-		closed:    make(chan struct{}),
-		edition:   partnerEdition,
-		merchants: []merchantCertificate{{CertificateSerial, merchantKey()}},
-		keyID:     PublicKeyID,
-		key:       platformKey(),
-		nonces:    map[string]*usedNonce{},
-		effects:   map[effect]int{},
-		pictures:  map[string][]byte{},
-		echoURLs:  map[string]string{},
-		recent:    map[membercard.Operation][]time.Time{},
+		closed: make(chan struct{}), edition: partnerEdition, watchers: map[chan Request]bool{},
+		first: keys{[]merchantCertificate{{CertificateSerial, merchantKey()}}, PublicKeyID, platformKey()},
 	}
 	for _, option := range options {
 		option(s)
 	}
+	s.state = newState(s.first)
 	return s
 }
 
@@ -237,7 +262,7 @@ func newClient(config membercard.Config) *membercard.Client {
 
 // PlatformKey returns the key pair whose public half is the WeChat Pay public key of Config, for tests
 // that sign answers of their own.
-func (s *Server) PlatformKey() *rsa.PrivateKey { return platformKey() }
+func (s *Server) PlatformKey() *rsa.PrivateKey { return s.first.key }
 
 // Start listens on a free port of the loopback interface and returns the base URL. Calling it again
 // returns the same.
@@ -318,16 +343,23 @@ func (s *Server) LimitRate(n int) {
 
 // Request is a request as it arrived, and what became of it.
 type Request struct {
+	Number     int // of its arrival, from 1
+	Time       time.Time
 	Operation  membercard.Operation // empty for an unknown path
 	Method     string
 	Host       string
 	RequestURI string // path and query as they stand on the request line
+	Path       string // of the operation, with the names of its parameters; of an unknown one as it came
 	Header     http.Header
 	Body       []byte
 	Status     int    // 0 when no answer was given, or not yet
 	Code       string // the error code, when it was refused
 	Message    string // what the caller was told then, in Chinese
-	Reason     string // why it was refused, or the fault that struck
+	RequestID  string // of the answer
+	Reason     string // why it was refused, with the source of the rule, or the fault that struck
+	Source     string // of the rule that refused it: documented with a page, observed, inferred, or membercardtest
+	Verified   string // the message whose signature did not match
+	Signed     string // what was probably signed instead, where that can be told
 	Violation  bool   // a correct client never sends this
 }
 
@@ -465,9 +497,12 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	route, pathValues := s.match(request)
 	record := Request{
 		Operation: route.operation, Method: request.Method, Host: request.Host, RequestURI: request.RequestURI,
-		Header: request.Header.Clone(), Body: body,
+		Header: request.Header.Clone(), Body: body, Time: time.Now(), Path: "/" + strings.Join(route.path, "/"),
 	}
-	entry := s.enter(record)
+	if route.operation == "" {
+		record.Path = request.URL.Path
+	}
+	entry := s.enter(&record)
 	fault := s.takeFault(route.operation, true)
 	if fault != nil {
 		record.Reason = "fault: " + string(fault.Kind)
@@ -481,7 +516,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		value, refused := s.carryOut(request, route, pathValues, body)
 		if refused != nil {
 			record.Reason, record.Violation = fmt.Sprintf("%s (%s)", refused.reason, refused.source), refused.violation
-			record.Message = refused.message
+			record.Message, record.Source, record.Verified, record.Signed = refused.message, string(refused.source), refused.verified, refused.signed
 			a.status, a.signed, a.code, a.number = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.number
 		}
 		switch {
@@ -566,18 +601,21 @@ func (s *Server) exceedsRate(operation membercard.Operation) bool {
 	return exceeds
 }
 
-// enter keeps a request that arrived.
-func (s *Server) enter(r Request) *Request {
+// enter numbers a request that arrived, and keeps it.
+func (s *Server) enter(r *Request) *Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests = append(s.requests, &r)
-	return &r
+	s.arrived++
+	r.Number = s.arrived
+	entry := new(*r)
+	s.requests = append(s.requests, entry)
+	return entry
 }
 
 // record keeps what became of a request, reports it, and fails the test where that is due.
 func (s *Server) record(entry *Request, r Request, a *reply) {
 	if a != nil {
-		r.Status, r.Code = a.status, a.code
+		r.Status, r.Code, r.RequestID = a.status, a.code, a.header.Get("Request-ID")
 	}
 	func() {
 		s.mu.Lock()
@@ -585,6 +623,12 @@ func (s *Server) record(entry *Request, r Request, a *reply) {
 		*entry = r
 		if s.tb != nil {
 			s.judge(r)
+		}
+		for watcher := range s.watchers {
+			select {
+			case watcher <- r:
+			default: // who is too slow misses it, and can ask for all
+			}
 		}
 	}()
 	if s.onRequest != nil {

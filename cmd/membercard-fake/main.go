@@ -1,37 +1,39 @@
-// Membercard-fake is the fake WeChat Pay of package membercardtest as a program, for tests of clients in
-// any language. It listens on loopback, and writes what a client needs into a folder:
+// Membercard-fake is the fake WeChat Pay of package membercardtest as a program, for tests of clients in any language. It listens
+// on loopback, on one port as WeChat Pay and on another one with a control API and a page to look at, and writes what a client
+// needs into a folder:
 //
-//	membercard-fake [-addr 127.0.0.1:0] [-dir DIR] [-json] [-keep] [-rate N] [-lang zh] [-allow-remote]
+//	membercard-fake [-addr 127.0.0.1:0] [-control 127.0.0.1:0] [-dir DIR] [-seed FILE] [-keys DIR] [-tls] [-certificates]
+//		[-switching] [-brand-edition] [-ids-in-query] [-rate N] [-lang zh] [-json] [-keep] [-allow-remote]
 //
-//	DIR/config.json         the base URL, identities, the APIv3 key, and the names of the key files
+//	DIR/config.json         the addresses, identities, the APIv3 key, and the names of the key files
 //	DIR/apiclient_key.pem   the merchant API private key (商户API私钥)
 //	DIR/apiclient_cert.pem  the merchant API certificate (商户API证书)
 //	DIR/pub_key.pem         the WeChat Pay public key (微信支付公钥), to verify answers and to encrypt
 //	DIR/public_key_id.txt   its id
 //	DIR/apiv3_key.txt       the APIv3 key (APIv3密钥)
+//	DIR/tls_cert.pem        with -tls: the certificate that clients must trust
 //
-// It has one card template and one user card to begin with, named in config.json; ImportUserCardByOpenID adds others. Nobody opens a card or asks for a
-// coupon there, so there is nothing for ConfirmUserCard and ConfirmPointsExchange to confirm, and no
-// notifications are sent; faults and notifications are for Go tests, with package membercardtest. Its first
-// line of output begins with "listening " and the base URL; then comes one line for each request, with
-// the reason in words when it was refused, in Chinese with -lang zh or a Chinese LANG. It ends on SIGINT or SIGTERM and removes what it wrote,
-// unless -keep is given. In scripts build it first: go run does not pass SIGTERM on.
+// Without -seed it has one card template and one user card to begin with, named in config.json. A seed is JSON or YAML as
+// membercardtest/control.md describes it. With -keys the keys are made once and are the same at each start. The control API opens
+// and deletes cards, injects faults, delivers notifications, shows requests and resets.
+//
+// Its first line of output says where it listens; then comes one line for each request: time, number, operation, path, status,
+// Request-ID, and when it was refused the reason in words and the source of the rule. They are in Chinese with -lang zh or a
+// Chinese LANG. It ends on SIGHUP, SIGINT or SIGTERM with status 0 within a second and removes what it wrote, unless -keep is given.
+// In scripts build it first: go run does not pass SIGTERM on.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -42,99 +44,191 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	default:
 		fmt.Fprintln(os.Stderr, "membercard-fake:", err)
 		os.Exit(1)
 	}
 }
 
-// config is what a client needs to know. Files are named relative to the folder of config.json.
-type config struct {
-	BaseURL           string `json:"base_url"`
-	MchID             string `json:"mch_id"`
-	CertificateSerial string `json:"certificate_serial"`
-	PrivateKey        string `json:"private_key"`
-	Certificate       string `json:"certificate"`
-	PublicKeyID       string `json:"public_key_id"`
-	PublicKey         string `json:"public_key"`
-	APIv3Key          string `json:"apiv3_key"`
-	BrandID           string `json:"brand_id"`
-	CardID            string `json:"card_id"`
-	UserCardCode      string `json:"user_card_code"`
-	OpenID            string `json:"openid"`
+// flagValues are what the flags say.
+type flagValues struct {
+	addr, control, dir, seed, keys, lang                   string
+	tls, certificates, switching, brandEdition, idsInQuery bool
+	json, keep, allowRemote                                bool
+	rate                                                   int
+}
+
+func parseFlags(args []string, stderr io.Writer) (v flagValues, err error) {
+	flags := flag.NewFlagSet("membercard-fake", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&v.addr, "addr", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
+	flags.StringVar(&v.control, "control", "127.0.0.1:0", "`address` of the control API and its page; empty: none")
+	flags.StringVar(&v.dir, "dir", "", "`folder` for config.json and the keys (default a new temporary one)")
+	flags.StringVar(&v.seed, "seed", "", "JSON or YAML `file` with templates, cards, activities and exchanges")
+	flags.StringVar(&v.keys, "keys", "", "`folder` of fixed keys, which are made there once (default new keys at each start)")
+	flags.BoolVar(&v.tls, "tls", false, "serve HTTPS with a certificate that is made and written to tls_cert.pem")
+	flags.BoolVar(&v.certificates, "certificates", false, "a merchant number with platform certificates")
+	flags.BoolVar(&v.switching, "switching", false, "with -certificates: the switch to the public key has begun")
+	flags.BoolVar(&v.brandEdition, "brand-edition", false, "the service as a brand calls it for itself")
+	flags.BoolVar(&v.idsInQuery, "ids-in-query", false, "ids in the query, as the official pages of 2025.06.22 had it")
+	flags.IntVar(&v.rate, "rate", 0, "answer 429 beyond `N` requests a second for one operation (default no limit)")
+	flags.StringVar(&v.lang, "lang", "", "`language` of the lines, en or zh (default by LANG)")
+	flags.BoolVar(&v.json, "json", false, "write all lines as JSON")
+	flags.BoolVar(&v.keep, "keep", false, "leave the files when the program ends")
+	flags.BoolVar(&v.allowRemote, "allow-remote", false, "listen on addresses that other machines reach")
+	if err := flags.Parse(args); err != nil {
+		return v, err
+	}
+	chosen, err := language.Chosen(v.lang, os.Getenv)
+	v.lang = chosen
+	switch {
+	case err != nil:
+		return v, err
+	case v.rate < 0:
+		return v, errors.New("-rate must not be negative")
+	case v.switching && !v.certificates:
+		return v, errors.New("-switching goes with -certificates")
+	case v.brandEdition && v.certificates:
+		return v, errors.New("-certificates and -brand-edition exclude each other: a brand has no platform certificates")
+	case flags.NArg() > 0:
+		return v, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return v, nil
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	flags := flag.NewFlagSet("membercard-fake", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	addr := flags.String("addr", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
-	dir := flags.String("dir", "", "`folder` for config.json and the keys (default a new temporary one)")
-	asJSON := flags.Bool("json", false, "write the lines about requests as JSON")
-	keep := flags.Bool("keep", false, "leave the files when the program ends")
-	rate := flags.Int("rate", 0, "answer 429 beyond `N` requests a second for one operation (default no limit)")
-	lang := flags.String("lang", "", "`language` of the lines, en or zh (default by LANG)")
-	allowRemote := flags.Bool("allow-remote", false, "listen on an address that other machines reach")
-	if err := flags.Parse(args); err != nil {
+	v, err := parseFlags(args, stderr)
+	if err != nil {
 		return err
 	}
-	if *rate < 0 {
-		return errors.New("-rate must not be negative")
+	seed, err := readSeed(v.seed)
+	if err != nil {
+		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-
-	chosen, err := language.Chosen(*lang, os.Getenv)
+	lines := &report{out: stdout, json: v.json, language: v.lang}
+	options, err := v.options()
 	if err != nil {
 		return err
 	}
 	var server *membercardtest.Server
-	server = membercardtest.NewServer(membercardtest.OnRequest(func(r membercardtest.Request) {
-		report(stdout, inLanguage(chosen, r), *asJSON)
-		server.ClearRequests() // they are reported, and the program may run for weeks
-	}))
+	server = membercardtest.NewServer(append(options, membercardtest.OnRequest(func(r membercardtest.Request) {
+		lines.request(r)
+		if r.Number%10_000 == 0 { // they are reported, and the program may run for weeks
+			server.ClearRequests()
+		}
+	}))...)
 	defer server.Close()
-	server.LimitRate(*rate)
-	card := server.AddCard(membercard.Card{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0"})
-	userCard := server.AddUserCard(membercard.UserCard{
-		CardID: card.CardID, UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
-		Level: "黄金会员", PhoneNumber: membercard.NewSensitive("13800000000"),
-	})
+	if v.switching {
+		server.StartSwitch()
+	}
+	server.LimitRate(v.rate)
+	if err := server.Plant(seed); err != nil {
+		return err
+	}
 
-	listener, err := listen(ctx, *addr, *allowRemote)
+	listener, err := listen(ctx, v.addr, v.allowRemote)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = listener.Close() }()
-	files, err := newFolder(*dir)
+	files, err := newFolder(v.dir)
 	if err != nil {
 		return err
 	}
-	if !*keep {
+	if !v.keep {
 		defer func() { err = errors.Join(err, files.remove()) }()
 	}
-	if err := files.write(server.KeyFiles(), config{
-		BaseURL: baseURL(listener), MchID: membercardtest.MchID, CertificateSerial: membercardtest.CertificateSerial,
-		PublicKeyID: membercardtest.PublicKeyID, APIv3Key: membercardtest.APIv3Key,
-		BrandID: card.BrandID, CardID: card.CardID, UserCardCode: userCard.UserCardCode, OpenID: userCard.OpenID,
-	}); err != nil {
+	c := newConfig(server)
+	keyFiles := server.KeyFiles()
+	service := &http.Server{Handler: server, ReadHeaderTimeout: 10 * time.Second}
+	services := []serving{{service, listener}}
+	c.BaseURL = "http://" + reachable(listener)
+	if v.tls {
+		certificate, pem, err := newTLSCertificate()
+		if err != nil {
+			return err
+		}
+		service.TLSConfig, keyFiles[tlsFile] = certificate, pem
+		c.BaseURL, c.TLSCertificate = "https://"+reachable(listener), tlsFile
+	}
+	if v.control != "" {
+		controlListener, err := listen(ctx, v.control, v.allowRemote)
+		if err != nil {
+			return fmt.Errorf("-control: %w", err)
+		}
+		defer func() { _ = controlListener.Close() }()
+		control := &membercardtest.Control{Server: server, Seed: seed, AllowRemote: v.allowRemote, PerSecond: v.rate}
+		services = append(services, serving{&http.Server{Handler: control, ReadHeaderTimeout: 10 * time.Second}, controlListener})
+		c.ControlURL = "http://" + reachable(controlListener)
+	}
+	if err := files.write(keyFiles, c); err != nil {
 		return err
 	}
+	lines.listening(c, filepath.Join(files.dir, configFile))
+	return serve(ctx, services)
+}
 
-	httpServer := &http.Server{Handler: server, ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	fmt.Fprintf(stdout, "listening %s config %s\n", baseURL(listener), filepath.Join(files.dir, configFile))
-	go func() { served <- httpServer.Serve(listener) }()
+// options returns those of the server.
+func (v *flagValues) options() ([]membercardtest.Option, error) {
+	var options []membercardtest.Option
+	if v.keys != "" {
+		merchant, platform, err := fixedKeys(v.keys)
+		if err != nil {
+			return nil, fmt.Errorf("-keys: %w", err)
+		}
+		options = append(options, membercardtest.WithMerchantKey(merchant), membercardtest.WithPlatformKey(platform))
+	}
+	if v.certificates {
+		options = append(options, membercardtest.WithCertificates())
+	}
+	if v.brandEdition {
+		options = append(options, membercardtest.WithBrandEdition())
+	}
+	if v.idsInQuery {
+		options = append(options, membercardtest.WithIDsInQuery(
+			membercard.OperationUpdateUserCard, membercard.OperationConfirmUserCard, membercard.OperationInvalidateUserCard))
+	}
+	return options, nil
+}
+
+// serving is an HTTP server and where it listens.
+type serving struct {
+	*http.Server
+	listener net.Listener
+}
+
+// serve serves until the context ends. What is under way then has a moment to end.
+func serve(ctx context.Context, services []serving) error {
+	ended := make(chan error, len(services))
+	for _, s := range services {
+		go func() {
+			if s.TLSConfig != nil {
+				ended <- s.ServeTLS(s.listener, "", "")
+				return
+			}
+			ended <- s.Serve(s.listener)
+		}()
+	}
 	select {
-	case err := <-served:
+	case err := <-ended:
 		return err
 	case <-ctx.Done():
 	}
-	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 300*time.Millisecond)
 	defer cancel()
-	return httpServer.Shutdown(shutdownCtx)
+	for _, s := range services {
+		if err := s.Shutdown(last); err != nil {
+			_ = s.Close() // a request that is half sent, or somebody who watches
+		}
+	}
+	return nil
 }
 
 // listen refuses an address that other machines reach: the fake gives away its private keys.
@@ -149,108 +243,55 @@ func listen(ctx context.Context, addr string, allowRemote bool) (net.Listener, e
 	return new(net.ListenConfig).Listen(ctx, "tcp", resolved.String())
 }
 
-// baseURL is where clients of this machine find the listener.
-func baseURL(listener net.Listener) string {
+// reachable is where clients of this machine find the listener.
+func reachable(listener net.Listener) string {
 	addr := listener.Addr().(*net.TCPAddr)
 	if addr.IP.IsUnspecified() {
-		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
+		return fmt.Sprintf("127.0.0.1:%d", addr.Port)
 	}
-	return "http://" + addr.String()
+	return addr.String()
 }
 
-// inLanguage returns a request whose reason is in a language: the message of the official page, where there is one, and the
-// reason.
-func inLanguage(chosen string, r membercardtest.Request) membercardtest.Request {
+// defaultSeed is the one member of a program without -seed.
+func defaultSeed() membercardtest.Seed {
+	return membercardtest.Seed{
+		Cards: []membercard.Card{{BrandID: "1004", CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0"}},
+		UserCards: []membercard.UserCard{{
+			CardID: "pbLatjvWOibDc5-TBnbUk1pD12o0", UserCardCode: "478515832665", OpenID: "obLatjnx9gnqzS4myYGmLZ7LgLBA",
+			Level: "黄金会员", PhoneNumber: membercard.NewSensitive("13800000000"),
+		}},
+	}
+}
+
+// newConfig has what a client needs, of the first template and card where there are some.
+func newConfig(server *membercardtest.Server) config {
+	clientConfig := server.Config()
+	c := config{
+		MchID: clientConfig.MchID, BrandID: clientConfig.BrandID, CertificateSerial: clientConfig.CertificateSerial,
+		PublicKeyID: clientConfig.PublicKeyID, APIv3Key: clientConfig.APIv3Key, PrivateKey: privateKeyFile, Certificate: certificateFile,
+	}
+	if clientConfig.PublicKey != nil {
+		c.PublicKey = publicKeyFile
+	}
+	if cards := server.Cards(); len(cards) > 0 {
+		c.BrandID, c.CardID = cards[0].BrandID, cards[0].CardID
+	}
+	if userCards := server.UserCards(); len(userCards) > 0 {
+		c.BrandID, c.CardID, c.UserCardCode, c.OpenID = userCards[0].BrandID, userCards[0].CardID, userCards[0].UserCardCode, userCards[0].OpenID
+	}
+	return c
+}
+
+// inLanguage returns the reason of a refusal in a language: the message of the official page, where there is one, and what is
+// known beside it.
+func inLanguage(chosen string, r membercardtest.Request) string {
 	if chosen != "zh" || r.Message == "" {
-		return r
+		return r.Reason
 	}
 	at := strings.LastIndex(r.Reason, " (") // where the source begins
 	reason, source := r.Reason[:at], chinese.Translate(r.Reason[at+1:])
 	if translated := chinese.Translate(reason); translated != reason {
-		r.Reason = r.Message + "；" + translated + source
-	} else { // the page's own text says it
-		r.Reason = r.Message + source
+		return r.Message + "；" + translated + source
 	}
-	return r
-}
-
-// report writes the line about one request.
-func report(out io.Writer, r membercardtest.Request, asJSON bool) {
-	operation := string(r.Operation)
-	if operation == "" {
-		operation = r.Method
-	}
-	if asJSON {
-		_ = json.NewEncoder(out).Encode(map[string]any{
-			"operation": operation, "status": r.Status, "code": r.Code, "reason": r.Reason, "violation": r.Violation,
-		})
-		return
-	}
-	line := fmt.Sprintf("%s %d", operation, r.Status)
-	if r.Code != "" {
-		line += " " + r.Code
-	}
-	if r.Reason != "" {
-		line += ": " + r.Reason
-	}
-	fmt.Fprintln(out, line)
-}
-
-const (
-	configFile      = "config.json"
-	privateKeyFile  = "apiclient_key.pem"
-	certificateFile = "apiclient_cert.pem"
-	publicKeyFile   = "pub_key.pem"
-)
-
-// folder holds the files of one run.
-type folder struct {
-	dir       string
-	temporary bool
-	written   []string
-}
-
-func newFolder(dir string) (*folder, error) {
-	if dir != "" {
-		return &folder{dir: dir}, os.MkdirAll(dir, 0o700)
-	}
-	dir, err := os.MkdirTemp("", "membercard-fake-")
-	return &folder{dir: dir, temporary: true}, err
-}
-
-func (f *folder) write(keys map[string][]byte, c config) error {
-	c.PrivateKey, c.Certificate, c.PublicKey = privateKeyFile, certificateFile, publicKeyFile
-	text, err := json.MarshalIndent(c, "", "  ") //nolint:gosec // the field holds the name of a file
-	if err != nil {
-		return err
-	}
-	keys[configFile] = append(text, '\n')
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(keys)), func(name string) bool { return name == configFile })
-	for _, name := range append(names, configFile) { // last, so that whoever waits for it finds the others
-		path := filepath.Join(f.dir, name)
-		// Never over a file that is there: it may be a real key of this name.
-		created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user named the folder
-		if err != nil {
-			return fmt.Errorf("%w; give -dir a folder of its own, or remove what an earlier run left that was killed", err)
-		}
-		f.written = append(f.written, path)
-		if _, err := created.Write(keys[name]); err != nil {
-			return err
-		}
-		if err := created.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *folder) remove() error {
-	var errs []error
-	for _, path := range f.written {
-		errs = append(errs, os.Remove(path))
-	}
-	if f.temporary {
-		errs = append(errs, os.Remove(f.dir))
-	}
-	return errors.Join(errs...)
+	return r.Message + source // the page's own text says it
 }

@@ -3,8 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,12 +53,17 @@ func start(t *testing.T, args ...string) *program {
 	require.NoError(t, command.Start())
 	p := &program{lines: bufio.NewScanner(out)}
 	require.True(t, p.lines.Scan())
-	baseURL, file, found := strings.Cut(strings.TrimPrefix(p.lines.Text(), "listening "), " config ")
-	require.True(t, found, p.lines.Text())
+	var first struct{ Listening, Control, Config string }
+	if json.Unmarshal(p.lines.Bytes(), &first) != nil {
+		_, err := fmt.Sscanf(p.lines.Text(), "listening %s control %s config %s", &first.Listening, &first.Control, &first.Config)
+		require.NoError(t, err, p.lines.Text())
+	}
+	baseURL, file := first.Listening, first.Config
 	data, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &p.config))
 	assert.Equal(t, baseURL, p.config.BaseURL)
+	assert.Equal(t, first.Control, p.config.ControlURL)
 	p.dir = filepath.Dir(file)
 	p.end = func(signal os.Signal) error {
 		require.NoError(t, command.Process.Signal(signal))
@@ -106,9 +116,9 @@ func TestProgram(t *testing.T) {
 		_, err = client.GetUserCard(t.Context(), get)
 		require.ErrorIs(t, err, membercard.ErrNotFound)
 		require.True(t, p.lines.Scan())
-		assert.Equal(t, "GetUserCard 200", p.lines.Text())
+		assert.Regexp(t, `^\d\d:\d\d:\d\d\.\d{3} #1 GetUserCard GET /v3/brand/partner/card-member/user-cards/\{user_card_code\} 200 [0-9A-F]+-0$`, p.lines.Text())
 		require.True(t, p.lines.Scan())
-		assert.Equal(t, "GetUserCard 404 NOT_FOUND: no card has this template, code and openid (documented 4015336980)", p.lines.Text())
+		assert.Regexp(t, `#2 .* 404 NOT_FOUND [0-9A-F]+-\d+: no card has this template, code and openid \(documented 4015336980\)$`, p.lines.Text())
 		require.NoError(t, p.end(signal), "it ends cleanly")
 		assert.NoDirExists(t, p.dir, "the temporary folder is removed")
 	}
@@ -124,7 +134,16 @@ func TestProgramInAGivenFolder(t *testing.T) {
 	_, err := p.client(t).ListCards(t.Context(), membercard.ListCardsRequest{BrandID: p.config.BrandID, Limit: 21})
 	require.Error(t, err)
 	require.True(t, p.lines.Scan())
-	assert.JSONEq(t, `{"operation":"ListCards","status":400,"code":"PARAM_ERROR","reason":"query parameter limit: must be from 1 to 20 (documented)","violation":false}`, p.lines.Text())
+	var line map[string]any
+	require.NoError(t, json.Unmarshal(p.lines.Bytes(), &line))
+	for name, want := range map[string]any{
+		"number": 1.0, "operation": "ListCards", "method": "GET", "path": "/v3/brand/partner/card-member/cards", "status": 400.0, "code": "PARAM_ERROR",
+		"reason": "query parameter limit: must be from 1 to 20 (documented)", "source": "documented", "violation": false,
+	} {
+		assert.Equal(t, want, line[name], name)
+	}
+	assert.NotEmpty(t, line["time"])
+	assert.NotEmpty(t, line["request_id"])
 	require.NoError(t, p.end(os.Interrupt))
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -141,13 +160,13 @@ func TestProgramInChinese(t *testing.T) {
 	_, err := client.ListCards(t.Context(), membercard.ListCardsRequest{BrandID: p.config.BrandID, Limit: 21})
 	require.Error(t, err)
 	require.True(t, p.lines.Scan())
-	assert.Equal(t, "ListCards 400 PARAM_ERROR: 参数错误；查询参数 limit: 必须在 1 到 20 之间（文档）", p.lines.Text())
+	assert.Regexp(t, "400 PARAM_ERROR [0-9A-F-]+: 参数错误；查询参数 limit: 必须在 1 到 20 之间（文档）$", p.lines.Text())
 	_, err = client.GetUserCard(t.Context(), membercard.GetUserCardRequest{
 		BrandID: p.config.BrandID, CardID: p.config.CardID, UserCardCode: "1", OpenID: p.config.OpenID,
 	})
 	require.ErrorIs(t, err, membercard.ErrNotFound)
 	require.True(t, p.lines.Scan())
-	assert.Equal(t, "GetUserCard 404 NOT_FOUND: 用户会员卡不存在（文档 4015336980）", p.lines.Text())
+	assert.Regexp(t, "404 NOT_FOUND [0-9A-F-]+: 用户会员卡不存在（文档 4015336980）$", p.lines.Text())
 	require.NoError(t, p.end(os.Interrupt))
 }
 
@@ -173,6 +192,10 @@ func TestProgramRefuses(t *testing.T) {
 		"flag provided but not defined": {"-port", "1"},
 		"missing port":                  {"-addr", "127.0.0.1"},
 		"-lang is zh or en":             {"-lang", "fr"},
+		"-control: 0.0.0.0:0":           {"-control", "0.0.0.0:0"},
+		"-switching goes with":          {"-switching"},
+		"exclude each other":            {"-certificates", "-brand-edition"},
+		"-seed: open":                   {"-seed", filepath.Join(t.TempDir(), "none")},
 	} {
 		err := run(t.Context(), args, io.Discard, io.Discard)
 		require.ErrorContains(t, err, says)
@@ -189,4 +212,110 @@ func TestProgramEndsWithItsContext(t *testing.T) {
 	assert.True(t, strings.HasPrefix(line, "listening http://127.0.0.1:"))
 	cancel()
 	require.NoError(t, <-done)
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// TestSeeds: YAML and JSON alike, and an error names the object that it is about.
+func TestSeeds(t *testing.T) {
+	yaml := "cards:\n- {card_id: t-1, brand_id: \"1004\"}\n- {card_id: t-2, brand_id: \"1005\"}\nuser_cards:\n- {card_id: t-2, openid: o-1, user_card_code: \"1\", phone_number: \"13800000000\"}\n"
+	p := start(t, "-seed", writeFile(t, "seed.yaml", yaml))
+	assert.Equal(t, [2]string{"t-2", "o-1"}, [2]string{p.config.CardID, p.config.OpenID})
+	card, err := p.client(t).GetUserCard(t.Context(), membercard.GetUserCardRequest{BrandID: "1005", CardID: "t-2", UserCardCode: "1", OpenID: "o-1"})
+	require.NoError(t, err)
+	phone, err := p.client(t).Decrypt(card.PhoneNumber)
+	require.NoError(t, err)
+	assert.Equal(t, "13800000000", phone)
+	require.NoError(t, p.end(os.Interrupt))
+	for text, says := range map[string]string{
+		`{"cards":[{},{"cardid":"x"}]}`:                                  `cards[1]: json: unknown field "cardid"`,
+		`{"user_cards":[{"card_id":"t","openid":"o","phone_number":1}]}`: "user_cards[0]",
+		"members:\n- {}": "members[0]: is not known",
+		"cards: [":       "neither JSON nor YAML",
+		"cards: 1":       "the seed is no JSON object of lists",
+		`{"cards":[{"card_id":"t"},{"card_id":"t"}]}`: "cards[1]: AddCard",
+	} {
+		err := run(t.Context(), []string{"-seed", writeFile(t, "seed", text)}, io.Discard, io.Discard)
+		require.ErrorContains(t, err, says)
+	}
+}
+
+// TestFixedKeys are the same at each start.
+func TestFixedKeys(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	var first [2]string
+	for range 2 {
+		p := start(t, "-keys", keys)
+		read := func(name string) string {
+			data, err := os.ReadFile(filepath.Join(p.dir, name))
+			require.NoError(t, err)
+			return string(data)
+		}
+		both := [2]string{read(p.config.PrivateKey), read(p.config.PublicKey)}
+		if first[0] != "" {
+			assert.Equal(t, first, both)
+		}
+		first = both
+		_, err := p.client(t).ListCards(t.Context(), membercard.ListCardsRequest{BrandID: "1004"})
+		require.NoError(t, err)
+		require.NoError(t, p.end(os.Interrupt))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(keys, "merchant_key.pem"), []byte("x"), 0o600))
+	require.ErrorContains(t, run(t.Context(), []string{"-keys", keys}, io.Discard, io.Discard), "merchant_key.pem: ")
+}
+
+// TestOtherServices: over HTTPS, with platform certificates, as a brand calls it, with ids in the query, with a rate.
+func TestOtherServices(t *testing.T) {
+	for name, args := range map[string][]string{
+		"TLS": {"-tls"}, "certificates": {"-certificates"}, "switching": {"-certificates", "-switching"}, "brand": {"-brand-edition"}, "query": {"-ids-in-query"},
+	} {
+		p := start(t, args...)
+		config, err := membercard.LoadConfig(os.DirFS(p.dir))
+		require.NoError(t, err, name)
+		config.BaseURL = p.config.BaseURL
+		if p.config.TLSCertificate != "" {
+			pem, err := os.ReadFile(filepath.Join(p.dir, p.config.TLSCertificate))
+			require.NoError(t, err)
+			roots := x509.NewCertPool()
+			require.True(t, roots.AppendCertsFromPEM(pem))
+			transport := membercard.NewTransport()
+			transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+			config.HTTPClient = &http.Client{Transport: transport}
+		}
+		client, err := membercard.New(config)
+		require.NoError(t, err, name)
+		_, err = client.UpdateUserCard(t.Context(), membercard.UpdateUserCardRequest{
+			BrandID: p.config.BrandID, CardID: p.config.CardID, UserCardCode: p.config.UserCardCode, OpenID: p.config.OpenID, Level: new("x"),
+			PhoneNumber: membercard.NewSensitive("13900000000"),
+		})
+		require.NoError(t, err, name)
+		require.NoError(t, p.end(os.Interrupt), name)
+	}
+}
+
+// TestProgramEndsSoon: with a request that is half sent, and with somebody who watches, on every signal.
+func TestProgramEndsSoon(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("signals")
+	}
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		p := start(t)
+		half, err := net.Dial("tcp", strings.TrimPrefix(p.config.BaseURL, "http://"))
+		require.NoError(t, err)
+		_, err = io.WriteString(half, "POST /v3/brand/partner/card-member/cards HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+		require.NoError(t, err)
+		watching, err := http.Get(p.config.ControlURL + "/requests/events")
+		require.NoError(t, err)
+		begun := time.Now()
+		require.NoError(t, p.end(signal), "status 0")
+		assert.Less(t, time.Since(begun), 3*time.Second, "a second, on a busy machine")
+		_ = half.Close()
+		_ = watching.Body.Close()
+		assert.NoDirExists(t, p.dir)
+	}
 }
