@@ -52,7 +52,7 @@ func readSeed(path string) (membercardtest.Seed, error) {
 
 // fixedKeys returns the merchant's and WeChat Pay's keys of a folder, and makes them where they are not there.
 func fixedKeys(dir string) (merchant, platform *rsa.PrivateKey, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the user named the folder
 		return nil, nil, err
 	}
 	if merchant, err = fixedKey(filepath.Join(dir, "merchant_key.pem")); err != nil {
@@ -82,7 +82,7 @@ func fixedKey(path string) (*rsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	return key, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600) //nolint:gosec // the user named the folder
 }
 
 // newTLSCertificate makes a certificate for this machine's own addresses.
