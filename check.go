@@ -47,12 +47,13 @@ func untried(subject, text string) Finding {
 func problem(subject, text string) Finding { return Finding{Subject: subject, Text: text} }
 
 // Check looks at the configuration and makes two calls that every merchant number may make: the download of the platform
-// certificates, and [Client.SecurityEcho] with an encrypted value. In the brand edition it reads one page of templates instead. It is for the start of a program or a doctor's command:
-// when everything is OK, the service accepts this client's signatures, this client can verify the answers, and each opens
-// what the other encrypts. The client keeps the certificates. Permissions for the product show only when a method is called.
+// certificates, and [Client.SecurityEcho] with an encrypted value. In the brand edition it reads one page of templates instead.
+// It is for the start of a program or a doctor's command: when everything is OK, the service accepts this client's signatures,
+// this client can verify the answers, and each opens what the other encrypts. The client keeps the certificates. Permissions for
+// the product show only when a method is called.
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}
-	r, err := c.edition.proof(c)
+	r, err := c.edition.proof(ctx, c)
 	if err != nil {
 		return append(findings, problem("service", err.Error()))
 	}
@@ -67,8 +68,8 @@ func (c *Client) Check(ctx context.Context) []Finding {
 			return append(findings, problem("PrivateKey", text+"; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"))
 		}
 		v = c.try(ctx, a)
-		if v.err == nil {
-			if list, err := apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil && c.edition.certificates {
+		if v.err == nil && c.edition.certificates {
+			if list, err := apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
 				c.keys.keep(list)
 			}
 		}
@@ -124,11 +125,11 @@ func (c *Client) checkCertificate() Finding {
 	expiry := c.certificate.NotAfter.In(apiv3.Beijing).Format(time.DateOnly)
 	switch left := time.Until(c.certificate.NotAfter); {
 	case left <= 0:
-		return problem(subject, "expired on "+expiry+"; apply for a new one on the merchant platform and use its key and serial number")
+		return problem(subject, "expired on "+expiry+"; apply for a new one on the "+c.edition.platform+" and use its key and serial number")
 	case time.Now().Before(c.certificate.NotBefore):
 		return problem(subject, "is valid "+apiv3.Validity(c.certificate)+"; check the clock")
 	case left < expiryNotice:
-		return problem(subject, "expires on "+expiry+"; apply for a new one on the merchant platform now")
+		return problem(subject, "expires on "+expiry+"; apply for a new one on the "+c.edition.platform+" now")
 	}
 	return good(subject, "belongs to PrivateKey and CertificateSerial, expires on "+expiry)
 }
@@ -149,7 +150,7 @@ func (c *Client) checkService(v verdict) Finding {
 	case errors.Is(v.err, context.Canceled), errors.Is(v.err, context.DeadlineExceeded): // the caller's own
 		return problem(subject, v.err.Error())
 	case badCertificate:
-		return problem(subject, v.err.Error()) // with advice
+		return problem(subject, v.err.Error())
 	case v.answer.status == 0:
 		return problem(subject, v.err.Error()+"; look at DNS, firewall and proxy on the way to it")
 	case v.answer.status == http.StatusNotFound && v.answer.trust != proven && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
@@ -164,6 +165,8 @@ func (c *Client) checkService(v verdict) Finding {
 		return problem(subject, v.err.Error())
 	case errors.Is(v.err, ErrSignature) && seen(v.answer.header, v.answer.body) != "":
 		return problem(subject, v.err.Error()+"; something between here and WeChat Pay answered or changed the answer, or BaseURL is not WeChat Pay's")
+	case errors.Is(v.err, ErrSignature) && apiv3.ProofOf(v.answer.header).Absent():
+		return problem(subject, v.err.Error()+"; "+adviceHeaders)
 	case errors.Is(v.err, ErrSignature):
 		return untried(subject, "answers; whether it is WeChat Pay is the next question")
 	case v.err == nil, noCertificates(v):
@@ -199,14 +202,16 @@ func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 		return problem(subject, "could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?")
 	case unverified == nil:
 		return untried(subject, "the answer was not signed")
+	case apiv3.ProofOf(v.answer.header).Absent():
+		return untried(subject, "the answer was not signed")
 	case errors.Is(unverified, apiv3.ErrAPIv3Key):
 		return problem(subject, "could not be opened, see APIv3Key")
-	case unverified.Reason == ReasonStaleClock && unverified.Skew < 0 && !v.answer.date().IsZero() && time.Since(v.answer.date()).Abs() < apiv3.Window:
-		return problem(subject, unverified.Error()+"; the answer's Date agrees with this machine's clock, so its signature is an old one: does a cache or a proxy keep answers?")
+	case unverified.Reason == ReasonStaleClock && !v.answer.date().IsZero() && time.Since(v.answer.date()).Abs() < apiv3.Window:
+		return problem(subject, unverified.Error()+"; the answer's Date agrees with this machine's clock, so its signature is of another time: does a cache or a proxy keep answers?")
 	case unverified.Reason == ReasonStaleClock:
 		return problem(subject, unverified.Error())
 	case unverified.Reason == ReasonUnknownSerial && strings.HasPrefix(unverified.Serial, publicKeyPrefix):
-		return problem(subject, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the merchant platform", unverified.Serial))
+		return problem(subject, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the %s", unverified.Serial, c.edition.platform))
 	case seen(v.answer.header, v.answer.body) != "":
 		return untried(subject, "the answer is not as WeChat Pay sent it")
 	case unverified.Reason == ReasonMismatch && c.keys.public.key != nil:
@@ -219,7 +224,7 @@ func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 func (c *Client) checkAPIv3Key(v verdict) Finding {
 	const subject = "APIv3Key"
 	if c.apiv3Key == "" {
-		return untried(subject, "not given; notifications and platform certificates need it")
+		return untried(subject, "not given; notifications need it, and platform certificates where there are some")
 	}
 	err := v.err
 	if c.edition.certificates && v.answer.trust == proven && v.answer.status == http.StatusOK {
@@ -256,7 +261,7 @@ func checkClock(date time.Time) Finding {
 // Advice on what usually is behind what can be seen.
 const (
 	adviceIdentity = "MchID, or BrandID of a brand, CertificateSerial and PrivateKey must belong together, and the certificate must be the one in use"
-	adviceHeaders  = "does a proxy remove the Wechatpay- headers, or did somebody else than WeChat Pay call?"
+	adviceHeaders  = "does a proxy remove the Wechatpay- headers, or is somebody else than WeChat Pay there?"
 	adviceBody     = "did a middleware or proxy change the body, or is it not from WeChat Pay?"
 	adviceClock    = "check the clock"
 	adviceProxy    = "does a proxy change requests?"

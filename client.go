@@ -38,8 +38,9 @@ type Config struct {
 	MchID string
 	// BrandID makes a client of the brand edition (品牌商户): a brand that calls for itself, and for no other. Its certificate,
 	// public key and API key (品牌API证书, 微信支付公钥, 品牌API密钥) come from the brand platform (品牌经营平台), none of them
-	// works for a service provider. BrandID of a request is then empty or this one. Activities, SecurityEcho and platform
-	// certificates are not in this edition; a method that is not fails with [ErrInvalidParameter] before anything is sent.
+	// works for a service provider. BrandID of a request is then empty or this one. The five methods for activities, SecurityEcho,
+	// ImportUserCardByPhone, CreatePayViewToken and platform certificates are not in this edition; such a method fails with
+	// [ErrInvalidParameter] before anything is sent.
 	BrandID string
 	// CertificateSerial is the serial number of the merchant API certificate (商户API证书序列号) that
 	// belongs to PrivateKey. CertificateSerial reads it from apiclient_cert.pem. Required.
@@ -95,7 +96,8 @@ type Config struct {
 	// client makes the call once more in the other, keeps to it, and logs a warning that says what to configure.
 	IDsInQuery []Operation
 	// OnAttempt, when set, is called after each attempt, those of the download of platform certificates included: for metrics.
-	// It is called in the middle of the call and must be quick.
+	// It is called in the middle of the call, of several calls at the same time, and must be quick. The context is the call's; of a
+	// download it is the download's own.
 	OnAttempt func(context.Context, Attempt)
 	// Logger gets one record per attempt: operation, host, status, duration and the like, never a value
 	// of a request or an answer. Default: nothing is logged.
@@ -115,8 +117,13 @@ type RetryPolicy struct {
 
 // complete returns the policy with its defaults.
 func (p RetryPolicy) complete() (RetryPolicy, error) {
-	if p.MaxAttempts < 0 || p.MinBackoff < 0 || p.MaxBackoff < 0 {
-		return p, errors.New("a member of the RetryPolicy must not be negative")
+	switch {
+	case p.MaxAttempts < 0:
+		return p, errors.New("RetryPolicy.MaxAttempts must not be negative")
+	case p.MinBackoff < 0:
+		return p, errors.New("RetryPolicy.MinBackoff must not be negative")
+	case p.MaxBackoff < 0:
+		return p, errors.New("RetryPolicy.MaxBackoff must not be negative")
 	}
 	return RetryPolicy{
 		MaxAttempts: cmp.Or(p.MaxAttempts, 3),
@@ -128,7 +135,8 @@ func (p RetryPolicy) complete() (RetryPolicy, error) {
 type retryPolicyKey struct{}
 
 // WithRetry returns a context whose calls are repeated by this policy instead of [Config].Retry, such as a MaxAttempts of 1
-// for one call that a user waits for. It cannot make a call be repeated that may not be.
+// for one call that a user waits for. A field of 0 is the default, not that of Config.Retry; a negative one fails the call before
+// anything is sent. It cannot make a call be repeated that may not be.
 func WithRetry(ctx context.Context, policy RetryPolicy) context.Context {
 	return context.WithValue(ctx, retryPolicyKey{}, policy)
 }
@@ -208,7 +216,6 @@ func (c *Client) setIdentity(config *Config) error {
 	if c.edition, err = editionOf(config); err != nil {
 		return err
 	}
-	c.apiv3Key = config.APIv3Key
 	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which the function of this name reads"); err != nil {
 		return err
 	}
@@ -236,6 +243,7 @@ func (c *Client) setIdentity(config *Config) error {
 
 // setKeys takes over the keys that sign and decrypt.
 func (c *Client) setKeys(config *Config) error {
+	c.apiv3Key = config.APIv3Key
 	c.signer = config.PrivateKey
 	if key, ok := config.PrivateKey.(*rsa.PrivateKey); ok {
 		fast := *key // a key put together by hand may lack the values that make signing fast
@@ -273,7 +281,7 @@ func (c *Client) setRetry(config *Config) (err error) {
 		return errors.New("AttemptTimeout must not be negative")
 	}
 	if c.retry, err = config.Retry.complete(); err != nil {
-		return fmt.Errorf("Retry: %w", err)
+		return err
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func CertificateSerial(certificate *x509.Certificate) string {
 //
 //	apiclient_key.pem    the merchant API private key (商户API私钥)
 //	apiclient_cert.pem   the merchant API certificate (商户API证书), which has the serial number and the merchant number
-//	pub_key.pem          the WeChat Pay public key (微信支付公钥); also wxp_pub.pem
+//	pub_key.pem          the WeChat Pay public key (微信支付公钥); wxp_pub.pem where there is no pub_key.pem
 //	public_key_id.txt    its id, PUB_KEY_ID_ and digits, which you write down from the platform's page
 //	apiv3_key.txt        the APIv3 key (APIv3密钥), which you have set there
 //	brand_id.txt         for a brand that calls for itself: its id; the other files are then those of the brand platform
@@ -88,7 +88,13 @@ func LoadConfig(dir fs.FS) (Config, error) {
 		{"pub_key.pem", func(data []byte) (err error) { config.PublicKey, err = apiv3.ParsePublicKey(data); return err }},
 		{"public_key_id.txt", func(data []byte) error { config.PublicKeyID = apiv3.PlainText(data); return nil }},
 		{"apiv3_key.txt", func(data []byte) error { config.APIv3Key = apiv3.PlainText(data); return nil }},
-		{"brand_id.txt", func(data []byte) error { config.BrandID, config.MchID = apiv3.PlainText(data), ""; return nil }},
+		{"brand_id.txt", func(data []byte) error {
+			config.BrandID, config.MchID = apiv3.PlainText(data), ""
+			if config.BrandID == "" {
+				return errors.New("this is an empty file; wanted is the brand's id, or no such file for a service provider")
+			}
+			return nil
+		}},
 	} {
 		data, err := fs.ReadFile(dir, file.name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -103,7 +109,7 @@ func LoadConfig(dir fs.FS) (Config, error) {
 		}
 	}
 	if found == 0 {
-		return Config{}, errors.New("membercard: LoadConfig: there is no such folder, or none of the files of the merchant platform is in it: apiclient_key.pem, apiclient_cert.pem, pub_key.pem, public_key_id.txt, apiv3_key.txt")
+		return Config{}, errors.New("membercard: LoadConfig: there is no such folder, or none of the files of the merchant platform is in it: apiclient_key.pem, apiclient_cert.pem, pub_key.pem (or wxp_pub.pem), public_key_id.txt, apiv3_key.txt, brand_id.txt")
 	}
 	return config, nil
 }

@@ -64,8 +64,8 @@
 // # Editions
 //
 // A service provider (服务商) calls for brands, by its merchant number: [Config].MchID. A brand (品牌商户) can call for itself:
-// [Config].BrandID. Types and methods are the same, keys and certificates are not. Activities, SecurityEcho and platform
-// certificates are not in the brand edition. EDITIONS.md says what differs and what is unsure.
+// [Config].BrandID. Types and methods are the same, keys and certificates are not. The brand edition has neither the
+// activities nor SecurityEcho, ImportUserCardByPhone, CreatePayViewToken and platform certificates. EDITIONS.md says what differs and what is unsure.
 //
 // # Notifications
 //

@@ -14,14 +14,15 @@ import (
 // edition is who calls the service: a service provider (服务商) for brands, or a brand (品牌商户) for itself. Everything in
 // which the two differ is here.
 type edition struct {
-	name         string                          // for people
-	identity     apiv3.Identity                  // in Authorization
-	field        string                          // of Config, with the identity's value
-	paths        map[Operation]string            // of the operations that the edition has
-	follows      map[string]string               // parameters that follow from the identity: they are not sent
-	digest       string                          // the name of the digest in an upload
-	certificates bool                            // WeChat Pay may sign with platform certificates
-	proof        func(*Client) (*request, error) // a call that every caller may make and that is answered with a signature
+	name         string                                           // for people
+	identity     apiv3.Identity                                   // in Authorization
+	field        string                                           // of Config, with the identity's value
+	platform     string                                           // the pages on which its merchants and keys are set up
+	paths        map[Operation]string                             // of the operations that the edition has
+	brandID      string                                           // follows from the identity: it is not sent
+	digest       string                                           // the name of the digest in an upload
+	certificates bool                                             // WeChat Pay may sign with platform certificates
+	proof        func(context.Context, *Client) (*request, error) // a call that every caller may make and that is answered with a signature
 }
 
 const base = "/v3/brand/partner/card-member"
@@ -40,9 +41,9 @@ func editionOf(config *Config) (*edition, error) {
 // partnerEdition is that of service providers.
 func partnerEdition(config *Config) (*edition, error) {
 	e := &edition{
-		name: "service-provider", identity: apiv3.Identity{Scheme: apiv3.Scheme, Name: "mchid", Value: config.MchID}, field: "MchID",
+		name: "service-provider", identity: apiv3.Identity{Scheme: apiv3.Scheme, Name: "mchid", Value: config.MchID}, field: "MchID", platform: "merchant platform",
 		paths: map[Operation]string{}, digest: "sha256", certificates: true,
-		proof: func(c *Client) (*request, error) { return c.keys.downloadRequest(), nil },
+		proof: func(_ context.Context, c *Client) (*request, error) { return c.keys.downloadRequest(), nil },
 	}
 	for _, op := range operations {
 		e.paths[op.name] = op.path
@@ -54,11 +55,11 @@ func partnerEdition(config *Config) (*edition, error) {
 // others.
 func brandEdition(config *Config) (*edition, error) {
 	e := &edition{
-		name: "brand", identity: apiv3.Identity{Scheme: apiv3.BrandScheme, Name: "brand_id", Value: config.BrandID}, field: "BrandID",
+		name: "brand", identity: apiv3.Identity{Scheme: apiv3.BrandScheme, Name: "brand_id", Value: config.BrandID}, field: "BrandID", platform: "brand platform",
 		paths: map[Operation]string{OperationUploadImage: "/brand/card-member/media/image-upload"}, digest: "file_digest",
-		follows: map[string]string{"brand_id": config.BrandID},
-		proof: func(c *Client) (*request, error) {
-			return c.build(context.Background(), listCards.operation, reflect.ValueOf(ListCardsRequest{Limit: 1}), false)
+		brandID: config.BrandID,
+		proof: func(ctx context.Context, c *Client) (*request, error) {
+			return c.build(ctx, listCards.operation, reflect.ValueOf(ListCardsRequest{Limit: 1}), false)
 		},
 	}
 	for _, op := range operations {
@@ -90,11 +91,13 @@ func (e *edition) path(op *operation) (string, error) {
 	return path, nil
 }
 
-// follow reports whether a parameter follows from the identity, and refuses another value.
-func (e *edition) follow(p parameter, value reflect.Value) (follows bool, err error) {
-	want, follows := e.follows[p.name]
-	if got := value.String(); follows && got != "" && got != want {
-		return true, fmt.Errorf("%s (%s) is not that of the client: leave it empty", p.field, p.name)
+// leavesOut reports whether a parameter is not sent.
+func (e *edition) leavesOut(p parameter) bool { return e.brandID != "" && p.name == "brand_id" }
+
+// checkBrand refuses the request for another brand.
+func (e *edition) checkBrand(p parameter, value string) error {
+	if value != "" && value != e.brandID {
+		return fmt.Errorf("%s (%s) is not that of the client: leave it empty", p.field, p.name)
 	}
-	return follows, nil
+	return nil
 }

@@ -83,7 +83,7 @@ func TestCheckOfABrand(t *testing.T) {
 	assert.Len(t, server.Requests(), 1)
 	assert.Equal(t, "/brand/card-member/cards?offset=0&limit=1", server.Requests()[0].RequestURI)
 	assert.Contains(t, findings(func(c *membercard.Config) { c.BrandID = "1005" }), "PROBLEM service: ListCards: 401 SIGN_ERROR")
-	assert.Contains(t, findings(func(c *membercard.Config) { c.PublicKeyID = "PUB_KEY_ID_0" }), `PROBLEM PublicKey: WeChat Pay signs with "`+membercardtest.PublicKeyID)
+	assert.Contains(t, findings(func(c *membercard.Config) { c.PublicKeyID = "PUB_KEY_ID_0" }), `PROBLEM PublicKey: WeChat Pay signs with "`+server.Config().PublicKeyID)
 }
 
 // TestABrandHasNoCertificates: an answer that names one is not believed, and nothing is downloaded for it.
@@ -93,7 +93,28 @@ func TestABrandHasNoCertificates(t *testing.T) {
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: "5157F09EFDC096DE15EBE81A47057A7232F1B8E9"})
 	_, err := server.Client().ListCards(t.Context(), listCardsRequest)
 	require.ErrorIs(t, err, membercard.ErrSignature)
+	require.ErrorContains(t, err, "there are no platform certificates for brands")
 	assert.Len(t, server.Requests(), 1)
+}
+
+// TestKeysOfTheOtherEdition do not work: each edition has its own.
+func TestKeysOfTheOtherEdition(t *testing.T) {
+	t.Parallel()
+	provider := newServer(t).Config()
+	for name, mixUp := range map[string]func(*membercard.Config){
+		"certificate": func(c *membercard.Config) {
+			c.PrivateKey, c.CertificateSerial = provider.PrivateKey, provider.CertificateSerial
+		},
+		"public key": func(c *membercard.Config) { c.PublicKey, c.PublicKeyID = provider.PublicKey, provider.PublicKeyID },
+	} {
+		server := newServer(t, membercardtest.WithBrandEdition(), membercardtest.AllowViolations())
+		_, err := newClient(t, server, mixUp).GetUserCard(t.Context(), getRequest)
+		require.Error(t, err, name)
+	}
+	server := newServer(t, membercardtest.WithBrandEdition())
+	notification := server.NotificationRequest(&membercard.PointsSyncRequested{CardID: cardID, OpenID: openID, UserCardCode: code})
+	_, err := newClient(t, server, func(c *membercard.Config) { c.APIv3Key = provider.APIv3Key }).ParseNotification(notification)
+	require.ErrorContains(t, err, "it does not decrypt with the APIv3 key")
 }
 
 // TestTheFakeOfABrandIsStrict: what belongs to the other edition is refused.
@@ -164,7 +185,7 @@ func TestAnIndependentBrandServer(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, membercardtest.WithBrandEdition())
 	merchant := &server.Config().PrivateKey.(*rsa.PrivateKey).PublicKey
-	authorization := regexp.MustCompile(`^WECHATPAY-BRAND-SHA256-RSA2048 (?:(?:brand_id="1004"|nonce_str="([0-9A-Za-z]{16,32})"|signature="([0-9A-Za-z+/=]+)"|timestamp="(\d+)"|serial_no="5157F09EFDC096DE15EBE81A47057A7232F1B8E1")(?:,|$)){5}$`)
+	authorization := regexp.MustCompile(`^WECHATPAY-BRAND-SHA256-RSA2048 (?:(?:brand_id="1004"|nonce_str="([0-9A-Za-z]{16,32})"|signature="([0-9A-Za-z+/=]+)"|timestamp="(\d+)"|serial_no="5157F09EFDC096DE15EBE81A47057A7232F1B8B1")(?:,|$)){5}$`)
 	require.Len(t, brandOperations, 16)
 	for operation, row := range brandOperations {
 		var sent *http.Request
@@ -183,7 +204,7 @@ func TestAnIndependentBrandServer(t *testing.T) {
 		assert.Equal(t, row[0], sent.Method, operation)
 		assert.Equal(t, "/brand/card-member"+row[1], sent.URL.Path, operation)
 		assert.ElementsMatch(t, strings.Fields(row[2]), slices.Collect(maps.Keys(sent.URL.Query())), operation)
-		assert.Equal(t, membercardtest.PublicKeyID, sent.Header.Get("Wechatpay-Serial"), operation)
+		assert.Equal(t, server.Config().PublicKeyID, sent.Header.Get("Wechatpay-Serial"), operation)
 		assert.Equal(t, "application/json", sent.Header.Get("Accept"), operation)
 		signed := body
 		contentType, boundary, _ := mime.ParseMediaType(sent.Header.Get("Content-Type"))

@@ -539,6 +539,7 @@ var (
 	errNoKeyYet       = errors.New("the key is not there yet") // the answer passes as unproven: the keys would have come with a success
 	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
 	errLookedUp       = errors.New("it is not among the platform certificates, which were downloaded a moment ago")
+	errNoCertificates = errors.New("there are no platform certificates for brands: somebody else than WeChat Pay answered, or the service of another edition")
 	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
 	errDownloadBroken = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger panicked or ended its goroutine")
 	errDownloadHangs  = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger does not come back")

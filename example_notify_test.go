@@ -42,14 +42,16 @@ func ExampleClient_NotificationHandler() {
 			if event.UserCardCode == "" { // CodeModeMerchantAllocate: the code is the merchant's
 				event.UserCardCode = "M-" + event.OpenID
 			}
-			_, err = client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
+			confirmCtx, cancel := context.WithTimeout(ctx, 2*time.Second) // WeChat Pay waits 5 s
+			defer cancel()
+			_, err = client.ConfirmUserCard(confirmCtx, membercard.ConfirmUserCardRequest{
 				UserCardCode: event.UserCardCode, CardID: event.CardID, BrandID: event.BrandID, OpenID: event.OpenID,
 				UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 			})
 			if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrInvalidRequest) {
 				// It may have been done, now or before: the card knows. It is read with a context of its own, for that of
 				// the handler may be over.
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 				defer cancel()
 				card, getErr := client.GetUserCard(ctx, membercard.GetUserCardRequest{
 					BrandID: event.BrandID, CardID: event.CardID, UserCardCode: event.UserCardCode, OpenID: event.OpenID,

@@ -314,7 +314,7 @@ func ExampleNewThrottle() {
 	server := newExampleServer()
 	defer server.Close()
 	config := server.Config()
-	config.Throttle = membercard.NewThrottle(10)
+	config.Throttle = membercard.NewThrottle(9.8) // the service permits 10
 	client, err := membercard.New(config)
 	if err != nil {
 		log.Fatal(err)

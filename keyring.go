@@ -127,6 +127,8 @@ func (r *keyRing) configured(serial string) (*rsa.PublicKey, error) {
 		return r.public.key, nil
 	case strings.HasPrefix(serial, publicKeyPrefix):
 		return nil, errOtherPublicKey
+	case !r.client.edition.certificates:
+		return nil, errNoCertificates
 	case r.apiv3Key == "":
 		return nil, errNoAPIv3Key
 	}

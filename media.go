@@ -59,9 +59,8 @@ func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*
 
 // buildUpload is build for a body of two parts, of which only the first is signed.
 func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*request, error) {
-	retry, err := c.retryPolicy(ctx)
-	path, unknown := c.edition.path(uploadImage.operation)
-	if err = cmp.Or(err, unknown); err == nil {
+	path, retry, err := c.prepare(ctx, uploadImage.operation)
+	if err == nil {
 		err = validateUpload(in)
 	}
 	if err != nil {
@@ -92,7 +91,7 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 	}
 	_ = form.Close()
 	return &request{
-		operation: uploadImage.operation, template: path, uri: cmp.Or(in.Path, path), body: body.Bytes(), signed: meta,
+		operation: uploadImage.operation, template: cmp.Or(in.Path, path), uri: cmp.Or(in.Path, path), body: body.Bytes(), signed: meta,
 		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), timeout: c.attemptTimeout, retry: retry,
 		throttle: c.throttle, verifier: c.verifier,
 	}, nil

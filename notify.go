@@ -39,6 +39,8 @@ type Notification struct {
 	Body []byte
 }
 
+var errNoNotificationKey = errors.New("Config.APIv3Key is missing, which decrypts notifications; it is set on the platform where the keys come from")
+
 var errNotJSON = errors.New("membercard: a Notification does not go through JSON, which would lose its event: store Body, and read it with Client.OpenNotification")
 
 // MarshalJSON is an error that says what to store instead.
@@ -158,7 +160,7 @@ func (c *Client) parseNotification(request *http.Request) (*Notification, error)
 // receive verifies, decrypts and decodes a notification. What its headers already refuse is not read.
 func (c *Client) receive(ctx context.Context, request *http.Request) (*Notification, error) {
 	if c.apiv3Key == "" {
-		return nil, badNotification(http.StatusInternalServerError, "Config.APIv3Key is missing, which decrypts notifications; set it on the merchant platform first", nil)
+		return nil, badNotification(http.StatusInternalServerError, errNoNotificationKey.Error(), nil)
 	}
 	proof := apiv3.ProofOf(request.Header)
 	flaw := proof.Flaw(time.Now())
@@ -184,8 +186,12 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 }
 
 // OpenNotification reads a [Notification].Body that was stored: it was verified when it came, and is still encrypted with the
-// APIv3 key. An error says that it was damaged since, or that the key is another one.
+// APIv3 key. An error says that it was damaged since, or that the key is another one. The encryption protects the content and not
+// the id and the event type beside it: keep it where nobody else writes.
 func (c *Client) OpenNotification(body []byte) (*Notification, error) {
+	if c.apiv3Key == "" {
+		return nil, fmt.Errorf("membercard: OpenNotification: %w", errNoNotificationKey)
+	}
 	n, err := openResource(body, c.apiv3Key)
 	if err = advised(err); err != nil {
 		return nil, fmt.Errorf("membercard: OpenNotification: %w", err)
@@ -266,13 +272,14 @@ func openResource(body []byte, apiv3Key string) (*Notification, error) {
 		ID: envelope.ID, EventType: envelope.EventType, Summary: envelope.Summary, CreateTime: envelope.CreateTime,
 		Event: decodeEvent(envelope.EventType, envelope.Resource.OriginalType, plaintext), Body: bytes.Clone(body),
 	}
-	var members map[string]any
-	_ = json.Unmarshal(plaintext, &members) // of an unknown event it may be no object
-	for name, field := range map[string]*string{
-		"brand_id": &n.BrandID, "card_id": &n.CardID, "openid": &n.OpenID, "user_card_code": &n.UserCardCode,
-	} {
-		*field, _ = members[name].(string)
+	var card struct {
+		BrandID      string `json:"brand_id"`
+		CardID       string `json:"card_id"`
+		OpenID       string `json:"openid"`
+		UserCardCode string `json:"user_card_code"`
 	}
+	_ = json.Unmarshal(plaintext, &card) // one of another type does not hide the others, and an unknown event may be no object
+	n.BrandID, n.CardID, n.OpenID, n.UserCardCode = card.BrandID, card.CardID, card.OpenID, card.UserCardCode
 	return n, nil
 }
 

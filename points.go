@@ -52,7 +52,7 @@ type ConfirmPointsExchangeRequest struct {
 // PointsExchangeResult is the merchant's answer to an exchange of points for a coupon (兑换结果).
 type PointsExchangeResult string
 
-// The merchant's words.
+// What the merchant can answer.
 const (
 	PointsExchangeResultAllow  PointsExchangeResult = "POINT_EXCHANGE_COUPON_ALLOW"  // the points were taken off
 	PointsExchangeResultReject PointsExchangeResult = "POINT_EXCHANGE_COUPON_REJECT" // they were not, RejectReason says why

@@ -737,7 +737,7 @@ func TestAForeignDeadlineInTheThrottle(t *testing.T) {
 		}
 	})
 	_, err := client.GetUserCard(t.Context(), getRequest)
-	require.ErrorContains(t, err, "GetUserCard: not sent: redis: context deadline exceeded")
+	require.ErrorContains(t, err, "GetUserCard: not sent: Config.Throttle: redis: context deadline exceeded")
 	assert.NotErrorIs(t, err, context.DeadlineExceeded)
 }
 

@@ -2,7 +2,6 @@ package membercard
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,9 +67,8 @@ type request struct {
 
 // build validates, encrypts and encodes a request. Its errors can be returned as they are.
 func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQuery bool) (*request, error) {
-	retry, err := c.retryPolicy(ctx)
-	path, unknown := c.edition.path(op)
-	if err = cmp.Or(err, unknown); err == nil {
+	path, retry, err := c.prepare(ctx, op)
+	if err == nil {
 		err = c.validate(op, in)
 	}
 	if err != nil {
@@ -92,6 +90,15 @@ func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQ
 	}, nil
 }
 
+// prepare returns where an operation is and how it is repeated, or why it cannot be called.
+func (c *Client) prepare(ctx context.Context, op *operation) (path string, retry RetryPolicy, err error) {
+	if path, err = c.edition.path(op); err != nil {
+		return "", retry, err
+	}
+	retry, err = c.retryPolicy(ctx)
+	return path, retry, err
+}
+
 // secrets are the values that no text may quote.
 func (r *request) secrets() redact.Secrets {
 	return append(secretsOf(r.operation, r.in), r.plaintexts...)
@@ -111,8 +118,8 @@ func secretsOf(op *operation, in reflect.Value) redact.Secrets {
 func (c *Client) validate(op *operation, in reflect.Value) error {
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
-		if follows, err := c.edition.follow(p, value); follows || err != nil {
-			if err != nil {
+		if c.edition.leavesOut(p) {
+			if err := c.edition.checkBrand(p, value.String()); err != nil {
 				return err
 			}
 			continue
@@ -140,7 +147,7 @@ func encode(op *operation, path string, in reflect.Value, s *sealer, inQuery boo
 	query := make([]byte, 0, 256)
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
-		if _, follows := s.client.edition.follows[p.name]; follows {
+		if s.client.edition.leavesOut(p) {
 			continue
 		}
 		if p.optional {

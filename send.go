@@ -153,7 +153,7 @@ func (c *Client) sign(ctx context.Context, r *request, n int, before *attempt) (
 	}
 	if r.throttle != nil {
 		if err := r.throttle(ctx, r.name); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("Config.Throttle: %w", err)
 		}
 	}
 	nonce, err := apiv3.Nonce()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -60,43 +61,48 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Value writes the time into a database, the zero time as NULL.
+// Value writes the time into a database, in UTC, the zero time as NULL.
 func (t Timestamp) Value() (driver.Value, error) {
 	if t.IsZero() {
 		return nil, nil
 	}
-	return t.Time, nil
+	return t.UTC().Round(0), nil // a driver may write what String returns, with the name of the zone
 }
 
-// Scan reads a time from a database, or a text with a time zone; NULL is the zero time.
+// Scan reads a time from a database, or a text with a time zone, without which there would be no telling when it was; NULL is the
+// zero time.
 func (t *Timestamp) Scan(source any) error {
-	read := Timestamp{}
+	read := time.Time{}
 	switch value := source.(type) {
 	case nil:
 	case time.Time:
-		read.Time = value
-	case string:
-		return t.scanText(value)
-	case []byte:
-		return t.scanText(string(value))
+		read = value
+	case string, []byte:
+		text := fmt.Sprintf("%s", value)
+		var found bool
+		if read, found = parseColumn(text); !found {
+			return errors.New("membercard: Timestamp: the column holds no time with a time zone; with MySQL set parseTime=true and loc")
+		}
 	default:
 		return fmt.Errorf("membercard: Timestamp: a column of type %T holds no time", source)
 	}
+	*t = Timestamp{}
 	if !read.IsZero() {
-		read.Time = read.In(apiv3.Beijing)
+		t.Time = read.In(apiv3.Beijing)
 	}
-	*t = read
 	return nil
 }
 
-// scanText reads the forms in which databases write times. Without a time zone there would be no telling when it was.
-func (t *Timestamp) scanText(text string) error {
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 -0700 MST"} {
+// parseColumn reads the forms in which databases write times: RFC 3339, and with spaces, an offset and perhaps the name of the zone.
+func parseColumn(text string) (time.Time, bool) {
+	fields := strings.Fields(text)
+	text = strings.Join(fields[:min(len(fields), 3)], " ")
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z07", "2006-01-02 15:04:05 -0700"} {
 		if parsed, err := time.Parse(layout, text); err == nil {
-			return t.Scan(parsed)
+			return parsed, true
 		}
 	}
-	return errors.New("membercard: Timestamp: the column holds no time with a time zone; with MySQL set parseTime=true and loc")
+	return time.Time{}, text == ""
 }
 
 // Sensitive is a value the service wants encrypted on its way (敏感字段): a phone number, an answer of
@@ -194,6 +200,11 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 		return []byte(`""`), nil
 	case stateSealed: // Base64 needs no escaping
 		return []byte(`"` + value.text + `"`), nil
+	case stateDamaged: // as it came, for a person may still mend it, unless it may be in clear
+		if apiv3.IsBase64Like(value.text) {
+			return json.Marshal(value.text)
+		}
+		return json.Marshal(redactedAs)
 	default:
 		return json.Marshal(redactedAs)
 	}
@@ -204,24 +215,21 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 // damaged is kept as such: its decryption is an error that says so.
 func (s *Sensitive) UnmarshalJSON(data []byte) error {
 	text, err := unmarshalText[Sensitive](data)
-	switch {
-	case err != nil:
-		return err
-	case text == redactedAs:
-		*s = newSensitive(stateRedacted, "")
-	default:
+	if err == nil {
 		*s = sensitiveOf(text)
 	}
-	return nil
+	return err
 }
 
 // sensitiveOf returns the value that a text stands for.
 func sensitiveOf(text string) Sensitive {
 	switch {
+	case text == redactedAs:
+		return newSensitive(stateRedacted, "")
 	case apiv3.IsCiphertext(text):
 		return newSensitive(stateSealed, text)
 	case apiv3.IsDamaged(text):
-		return newSensitive(stateDamaged, "")
+		return newSensitive(stateDamaged, text)
 	}
 	return NewSensitive(text)
 }

@@ -81,4 +81,9 @@ func TestThrottleNeedsARate(t *testing.T) {
 		assert.Panics(t, func() { membercard.NewThrottle(rate) })
 	}
 	require.NoError(t, membercard.NewThrottle(math.Inf(1))(t.Context(), "x"))
+	seldom := membercard.NewThrottle(1e-10)
+	require.NoError(t, seldom(t.Context(), "x"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, seldom(ctx, "x"), context.DeadlineExceeded)
 }

@@ -66,7 +66,7 @@ func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 	defer s.mu.Unlock()
 	now := time.Now()
 	added := imported(answerRows(membercard.OperationGetActivity), a)
-	brandID := "1004"
+	brandID := BrandID
 	if template := s.findCard(a.CardID); template != nil {
 		brandID = template.text("brand_id")
 	}

@@ -171,8 +171,8 @@ type encrypted struct {
 	Nonce          string `json:"nonce"`
 }
 
-func encrypt(plaintext []byte, associatedData string) encrypted {
-	block, err := aes.NewCipher([]byte(APIv3Key))
+func encrypt(apiv3Key string, plaintext []byte, associatedData string) encrypted {
+	block, err := aes.NewCipher([]byte(apiv3Key))
 	if err != nil {
 		panic(err)
 	}
@@ -194,7 +194,7 @@ func (s *Server) listCertificates(input) (document, *problem) {
 			continue
 		}
 		items = append(items, document{
-			"serial_no": c.serial, "encrypt_certificate": encrypt(c.pem, "certificate"),
+			"serial_no": c.serial, "encrypt_certificate": encrypt(s.edition.apiv3Key, c.pem, "certificate"),
 			"effective_time": c.notBefore.In(zone).Format(time.RFC3339), "expire_time": c.notAfter.In(zone).Format(time.RFC3339),
 		})
 	}

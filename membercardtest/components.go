@@ -160,7 +160,7 @@ func (s *Server) uploadImage(in input) (document, *problem) {
 	if err != nil || !ok {
 		return nil, paramViolation("body", "/meta", nil, "is not a JSON object")
 	}
-	table := []parameter{{name: "filename", required: true, max: 128}, {name: s.edition.digestField, required: true, max: 64}}
+	table := []parameter{{name: "filename", required: true, max: 128}, {name: s.digestField, required: true, max: 64}}
 	if _, refused := new(checker).checkMembers(table, "/meta", members); refused != nil {
 		refused.violation = true
 		return nil, refused
@@ -174,8 +174,8 @@ func (s *Server) uploadImage(in input) (document, *problem) {
 		return nil, paramViolation("body", "/file", nil, "must have a filename")
 	case len(upload.file) == 0:
 		return nil, in.refuse("图片文件为空", "the file is empty")
-	case members[s.edition.digestField] != hex.EncodeToString(digest[:]):
-		refused := in.refuse("图片meta信息不一致", s.edition.digestField+" is not the SHA-256 of the file in lower-case hexadecimal")
+	case members[s.digestField] != hex.EncodeToString(digest[:]):
+		refused := in.refuse("图片meta信息不一致", s.digestField+" is not the SHA-256 of the file in lower-case hexadecimal")
 		refused.violation = true
 		return nil, refused
 	case len(upload.file) > maxImage:

@@ -213,7 +213,7 @@ func (c *Control) deleteUserCard(_ *http.Request, body []byte) (any, error) {
 
 // inClear returns a card's document, which its own JSON would redact.
 func (c *Control) inClear(card membercard.UserCard) document {
-	return importedUserCard(answerRows(membercard.OperationGetUserCard), card)
+	return c.Server.importedUserCard(answerRows(membercard.OperationGetUserCard), card)
 }
 
 func (c *Control) plant(_ *http.Request, body []byte) (any, error) {

@@ -236,22 +236,22 @@ func exported[T any](d document) (value T) {
 }
 
 // importedUserCard turns a user's card into a document, sensitive values in clear.
-func importedUserCard(rows []parameter, u membercard.UserCard) document {
+func (s *Server) importedUserCard(rows []parameter, u membercard.UserCard) document {
 	d := imported(rows, u)
 	if !u.PhoneNumber.IsZero() {
-		d["phone_number"] = plaintext(u.PhoneNumber)
+		d["phone_number"] = s.plaintext(u.PhoneNumber)
 	}
 	if u.UserInformation == nil {
 		return d
 	}
 	answers := d.object("user_information")
 	for i, answer := range answers.objects("common_field_list") {
-		answer["value"] = plaintext(u.UserInformation.CommonFieldList[i].Value)
+		answer["value"] = s.plaintext(u.UserInformation.CommonFieldList[i].Value)
 	}
 	for i, answer := range answers.objects("custom_field_list") {
 		var values []any
 		for _, value := range u.UserInformation.CustomFieldList[i].UserChosenValues {
-			values = append(values, plaintext(value))
+			values = append(values, s.plaintext(value))
 		}
 		answer["user_chosen_values"] = values
 	}

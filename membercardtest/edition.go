@@ -1,6 +1,7 @@
 package membercardtest
 
 import (
+	"crypto/rsa"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,6 +26,11 @@ type edition struct {
 	own         map[string]string // parameters that the pages do not have here, since they follow from the caller
 	keyAlways   bool              // Wechatpay-Serial is checked on every call
 	keyFile     string            // a file of the keys that names the caller; empty for none
+	serial      string            // of the merchant API certificate
+	merchantKey func() *rsa.PrivateKey
+	keyID       string // of the WeChat Pay public key
+	platformKey func() *rsa.PrivateKey
+	apiv3Key    string
 	configure   func(*membercard.Config)
 }
 
@@ -32,6 +38,7 @@ var partnerEdition = edition{
 	name:   "partner",
 	scheme: "WECHATPAY2-SHA256-RSA2048", item: "mchid", caller: MchID, routes: routes,
 	uploadPath: "/v3/marketing/favor/media/image-upload", digestField: "sha256", events: "BRAND_MEMBER_CARD_SP",
+	serial: CertificateSerial, merchantKey: sync.OnceValue(newKey), keyID: PublicKeyID, platformKey: sync.OnceValue(newKey), apiv3Key: APIv3Key,
 	configure: func(c *membercard.Config) { c.MchID = MchID },
 }
 
@@ -40,13 +47,15 @@ var brandEdition = edition{
 	scheme: "WECHATPAY-BRAND-SHA256-RSA2048", item: "brand_id", caller: BrandID, routes: brandRoutes,
 	uploadPath: "/brand/card-member/media/image-upload", digestField: "file_digest", events: "BRAND_MEMBER_CARD",
 	own: map[string]string{"brand_id": BrandID}, keyAlways: true, keyFile: "brand_id.txt",
+	serial: "5157F09EFDC096DE15EBE81A47057A7232F1B8B1", merchantKey: sync.OnceValue(newKey),
+	keyID: "PUB_KEY_ID_0319000091912026112200000000000001", platformKey: sync.OnceValue(newKey), apiv3Key: "brandbrandbrandbrandbrandbrand12",
 	configure: func(c *membercard.Config) { c.BrandID = BrandID },
 }
 
 // WithBrandEdition makes the server the service as a brand calls it for itself, [BrandID]: under /brand/card-member, with the
-// scheme WECHATPAY-BRAND-SHA256-RSA2048. Its tables are those of the service providers' pages, by these rules: brand_id is no
+// scheme WECHATPAY-BRAND-SHA256-RSA2048, with keys of its own, of which none works for a service provider. Its tables are those of the service providers' pages, by these rules: brand_id is no
 // parameter, Wechatpay-Serial is required and checked on every call, an invalidation of a template has no body, an upload has
-// its own path and file_digest. There are no activities, imports by phone, pay-view tokens, security echo or certificates. The
+// its own path and file_digest, out_request_no of a feed has up to 64 characters. There are no activities, imports by phone, pay-view tokens, security echo or certificates. The
 // pages of this edition are known in part only: that its errors and limits are those of the service providers' is inferred, and
 // so are the probes; what Wechatpay-Signature-Type an answer has is not known, here it is the brands' scheme.
 func WithBrandEdition() Option { return func(s *Server) { s.edition = brandEdition } }
@@ -86,7 +95,7 @@ var brandRoutes = sync.OnceValue(func() []*route {
 func (s *Server) checkKeyID(request *http.Request) *problem {
 	if named := request.Header.Get("Wechatpay-Serial"); s.edition.keyAlways && named != s.keyID {
 		refused := invalidHeader("Wechatpay-Serial", "is not the id of the brand's WeChat Pay public key")
-		refused.violation = named != PublicKeyID // which RotateKey took from a correct client
+		refused.violation = named != s.first.keyID // which RotateKey took from a correct client
 		return refused
 	}
 	return nil

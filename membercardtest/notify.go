@@ -235,10 +235,10 @@ func cardOf(event membercard.Event) string {
 	return ""
 }
 
-// userCard is a card as a notification has it.
-func (n *notification) userCard(u membercard.UserCard, merchant *rsa.PublicKey) document {
+// notifiedCard is a card as a notification has it.
+func (s *Server) notifiedCard(n *notification, u membercard.UserCard, merchant *rsa.PublicKey) document {
 	rows := answerRows(membercard.OperationGetUserCard)
-	card := importedUserCard(rows, u)
+	card := s.importedUserCard(rows, u)
 	if n.sealed {
 		return project(rows, card, sealing(merchant))
 	}
@@ -246,12 +246,12 @@ func (n *notification) userCard(u membercard.UserCard, merchant *rsa.PublicKey) 
 }
 
 // content returns the kind of the event's content, and the content as it is before it is encrypted.
-func (n *notification) content(event membercard.Event, appID string, merchant *rsa.PublicKey) (originalType string, _ []byte) {
+func (s *Server) content(n *notification, event membercard.Event, appID string, merchant *rsa.PublicKey) (originalType string, _ []byte) {
 	switch e := event.(type) {
 	case *membercard.UserCardCreated:
-		return "user_card", encode(n.userCard(e.UserCard, merchant))
+		return "user_card", encode(s.notifiedCard(n, e.UserCard, merchant))
 	case *membercard.UserCardDeleted:
-		return "user_card", encode(n.userCard(e.UserCard, merchant))
+		return "user_card", encode(s.notifiedCard(n, e.UserCard, merchant))
 	case *membercard.PointsExchangeRequested:
 		content := imported(eventRows()["BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON"], e)
 		if appID != "" {
@@ -263,7 +263,7 @@ func (n *notification) content(event membercard.Event, appID string, merchant *r
 	case *membercard.SecurityEchoed:
 		content := document{"echo_message": e.EchoMessage}
 		if !e.EncryptEchoMessage.IsZero() {
-			content["encrypt_echo_message"] = sealFor(merchant, plaintext(e.EncryptEchoMessage))
+			content["encrypt_echo_message"] = sealFor(merchant, s.plaintext(e.EncryptEchoMessage))
 		}
 		return "security", encode(content)
 	case *membercard.UnknownEvent:
@@ -274,8 +274,8 @@ func (n *notification) content(event membercard.Event, appID string, merchant *r
 
 func (s *Server) notificationRequest(ctx context.Context, target string, n *notification, event membercard.Event, fault Fault) *http.Request {
 	appID, merchant := s.appIDOf(event)
-	originalType, plaintext := n.content(event, appID, merchant)
-	resource := encrypt(plaintext, originalType)
+	originalType, plaintext := s.content(n, event, appID, merchant)
+	resource := encrypt(s.edition.apiv3Key, plaintext, originalType)
 	resource.OriginalType = originalType
 	body := encode(struct {
 		ID           string    `json:"id"`
@@ -302,7 +302,7 @@ func (s *Server) notificationRequest(ctx context.Context, target string, n *noti
 	case FaultUnknownSerial:
 		keyID = cmp.Or(fault.Serial, "PUB_KEY_ID_UNKNOWN")
 	case FaultBadSignature:
-		key = merchantKey() // which is not WeChat Pay's
+		key = rotatedMerchantKey() // which is not WeChat Pay's
 	}
 	timestamp, nonce := fmt.Sprint(now.Unix()), randomHex(16)
 	signature := signAnswer(key, timestamp, nonce, body)

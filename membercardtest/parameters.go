@@ -125,7 +125,7 @@ func (s *Server) match(request *http.Request) (*route, map[string]string) {
 	for _, r := range s.edition.routes() {
 		values, found := valuesIn(r.path, segments)
 		if r.upload {
-			values, found = nil, s.edition.uploadPath == "/"+strings.Join(segments, "/")
+			values, found = nil, s.uploadPath == "/"+strings.Join(segments, "/")
 		}
 		switch {
 		case found && r.withdrawn && !s.withdrawn:

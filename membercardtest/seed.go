@@ -3,7 +3,6 @@ package membercardtest
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/wechatpay-cards/membercard"
@@ -23,7 +22,7 @@ func (s *Server) addCard(c membercard.Card) document {
 	added := document{"valid_date_information": map[string]any{"type": "PERMANENT"}}
 	added.merge(imported(answerRows(membercard.OperationGetCard), c))
 	for name, value := range map[string]string{
-		"out_request_no": fmt.Sprintf("100002322019090134234sfd%d", len(s.cards)), "card_id": newCardID(), "brand_id": "1004",
+		"out_request_no": fmt.Sprintf("100002322019090134234sfd%d", len(s.cards)), "card_id": newCardID(), "brand_id": BrandID,
 		"appid": "wxea9c30890f48d5ae", "card_type": "NORMAL", "card_title": "测试卡", "card_color": "#FFFF00",
 		"card_picture_url": "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0", "code_mode": "SYSTEM_ALLOCATE", "code_type": "BAR_CODE",
 		"benefits": "会员折扣、专属价", "notify_url": "https://www.weixin.qq.com/wxpay/notify.php", "state": "CARD_EFFECTIVE",
@@ -57,7 +56,7 @@ func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
 	}
 	added := newUserCard(template, "EFFECTIVE")
 	added.merge(document{"user_card_code": newCode(), "openid": "obLatj" + randomHex(11)})
-	added.merge(importedUserCard(answerRows(membercard.OperationGetUserCard), u))
+	added.merge(s.importedUserCard(answerRows(membercard.OperationGetUserCard), u))
 	added.document["card_id"] = template["card_id"]
 	if s.findUserCard(added.text("card_id"), added.text("user_card_code")) != nil {
 		panic("membercardtest: AddUserCard: the template has a card with this code")
@@ -99,32 +98,26 @@ func newCode() string {
 	}, randomHex(12))
 }
 
-// rotatedOpener is opener for what was encrypted for the new merchant key.
-var rotatedOpener = sync.OnceValue(func() *membercard.Client {
-	return newClient(membercard.Config{
-		MchID: MchID, CertificateSerial: rotatedSerial, PrivateKey: rotatedMerchantKey(),
-		PublicKeyID: PublicKeyID, PublicKey: &platformKey().PublicKey,
-	})
-})
-
-// opener reads the sensitive values that tests put in: those made by them, and those from an answer.
-var opener = sync.OnceValue(func() *membercard.Client {
-	return newClient(membercard.Config{
-		MchID: MchID, CertificateSerial: CertificateSerial, PrivateKey: merchantKey(),
-		PublicKeyID: PublicKeyID, PublicKey: &platformKey().PublicKey,
-	})
-})
-
-func plaintext(value membercard.Sensitive) string {
+// plaintext reads a sensitive value that a test puts in: one made by it, or one from an answer.
+func (s *Server) plaintext(value membercard.Sensitive) string {
 	if value.IsZero() {
 		return ""
 	}
-	text, err := opener().Decrypt(value)
+	text, err := s.opener(s.first.merchants[0]).Decrypt(value)
 	if err != nil {
-		text, err = rotatedOpener().Decrypt(value)
+		text, err = s.opener(rotatedMerchant()).Decrypt(value)
 	}
 	if err != nil {
 		panic(err)
 	}
 	return text
+}
+
+// opener decrypts what was encrypted for a merchant certificate.
+func (s *Server) opener(merchant merchantCertificate) *membercard.Client {
+	config := membercard.Config{
+		CertificateSerial: merchant.serial, PrivateKey: merchant.key, PublicKeyID: s.first.keyID, PublicKey: &s.first.key.PublicKey,
+	}
+	s.edition.configure(&config)
+	return newClient(config)
 }

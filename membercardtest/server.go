@@ -42,10 +42,7 @@ const (
 const maxRequestBody = 4 << 20
 
 var (
-	merchantKey = sync.OnceValue(newKey)
-	platformKey = sync.OnceValue(newKey)
-	rotatedKey  = sync.OnceValue(newKey)
-
+	rotatedKey         = sync.OnceValue(newKey)
 	rotatedMerchantKey = sync.OnceValue(newKey)
 )
 
@@ -63,6 +60,10 @@ type Server struct {
 	idsInQuery      []membercard.Operation
 	withdrawn       bool // the operations that the service no longer has are answered
 	edition         edition
+	merchantKey     crypto.Signer
+	platformKey     *rsa.PrivateKey
+	uploadPath      string
+	digestField     string
 	allowViolations bool
 	refuseReplays   bool
 	onRequest       func(Request)
@@ -144,7 +145,7 @@ type effect struct {
 // and sha256.
 func WithUpload(path, digestField string) Option {
 	return func(s *Server) {
-		s.edition.uploadPath, s.edition.digestField = "/"+strings.TrimPrefix(path, "/"), digestField
+		s.uploadPath, s.digestField = "/"+strings.TrimPrefix(path, "/"), digestField
 	}
 }
 
@@ -164,11 +165,11 @@ func WithWithdrawnOperations() Option { return func(s *Server) { s.withdrawn = t
 
 // WithMerchantKey makes this key, an RSA key in an HSM perhaps, the one of the merchant API certificate instead of a made one.
 func WithMerchantKey(key crypto.Signer) Option {
-	return func(s *Server) { s.first.merchants = []merchantCertificate{{CertificateSerial, key}} }
+	return func(s *Server) { s.merchantKey = key }
 }
 
 // WithPlatformKey makes this key the one whose public half is the WeChat Pay public key, instead of a made one.
-func WithPlatformKey(key *rsa.PrivateKey) Option { return func(s *Server) { s.first.key = key } }
+func WithPlatformKey(key *rsa.PrivateKey) Option { return func(s *Server) { s.platformKey = key } }
 
 // AllowViolations keeps a Server of [NewTestServer] from failing the test on a violation of the
 // protocol. For tests of clients that are expected to make mistakes.
@@ -186,11 +187,23 @@ func OnRequest(f func(Request)) Option { return func(s *Server) { s.onRequest = 
 func NewServer(options ...Option) *Server {
 	s := &Server{
 		closed: make(chan struct{}), edition: partnerEdition, watchers: map[chan Request]bool{},
-		first: keys{[]merchantCertificate{{CertificateSerial, merchantKey()}}, PublicKeyID, platformKey()},
 	}
 	for _, option := range options {
 		option(s)
 	}
+	if s.edition.keyAlways && len(s.certificates) > 0 {
+		panic("membercardtest: WithBrandEdition and WithCertificates: brands have no platform certificates")
+	}
+	if s.uploadPath == "" {
+		s.uploadPath, s.digestField = s.edition.uploadPath, s.edition.digestField
+	}
+	if s.merchantKey == nil {
+		s.merchantKey = s.edition.merchantKey()
+	}
+	if s.platformKey == nil {
+		s.platformKey = s.edition.platformKey()
+	}
+	s.first = keys{[]merchantCertificate{{s.edition.serial, s.merchantKey}}, s.edition.keyID, s.platformKey}
 	s.state = newState(s.first)
 	return s
 }
@@ -220,7 +233,7 @@ func (s *Server) Config() membercard.Config {
 	config := membercard.Config{
 		CertificateSerial: merchant.serial,
 		PrivateKey:        merchant.key,
-		APIv3Key:          APIv3Key,
+		APIv3Key:          s.edition.apiv3Key,
 		HTTPClient:        &http.Client{Transport: s},
 	}
 	s.edition.configure(&config)
@@ -314,12 +327,16 @@ type merchantCertificate struct {
 
 func (c merchantCertificate) public() *rsa.PublicKey { return c.key.Public().(*rsa.PublicKey) }
 
+func rotatedMerchant() merchantCertificate {
+	return merchantCertificate{rotatedSerial, rotatedMerchantKey()}
+}
+
 // RotateMerchantKey gives the merchant a new API certificate beside the old one, as the merchant platform does. Both sign
 // requests; what is encrypted for the merchant is from now on encrypted for the new one. Config has the new one.
 func (s *Server) RotateMerchantKey() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.merchants = append(s.merchants, merchantCertificate{rotatedSerial, rotatedMerchantKey()})
+	s.merchants = append(s.merchants, rotatedMerchant())
 }
 
 // merchant returns the key with which values for the merchant are encrypted.

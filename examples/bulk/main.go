@@ -70,9 +70,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if fake != nil {
 		defer fake.Close()
 	}
-	// The service counts arrivals, and those of a second can arrive up to 15 ms closer together than they were sent: a little
-	// slower than permitted. Where the way there varies more, permit a little less.
-	config.Throttle = membercard.NewThrottle(*perSecond * 0.985)
+	config.Throttle = membercard.NewThrottle(*perSecond * 0.98)
 	client, err := membercard.New(config)
 	if err != nil {
 		return err

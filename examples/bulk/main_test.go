@@ -69,7 +69,7 @@ func TestTheQuotaIsUsed(t *testing.T) {
 			server := newServer(t)
 			server.LimitRate(perSecond)
 			config := server.Config()
-			config.Throttle = membercard.NewThrottle(float64(perSecond) * 0.985)
+			config.Throttle = membercard.NewThrottle(float64(perSecond) * 0.98)
 			config.HTTPClient.Transport = onTheWay{server}
 			client, err := membercard.New(config)
 			require.NoError(t, err)

@@ -111,16 +111,18 @@ type members struct {
 
 // handle acts once for each notification. An error makes WeChat Pay send it again.
 func (m *members) handle(ctx context.Context, n *membercard.Notification) (err error) {
-	done, err := m.store.claim(ctx, n.ID)
+	claim, done, err := m.store.claim(ctx, n.ID)
 	if err != nil || done {
 		return err
 	}
 	defer func() { // also after a panic, with a context of its own, for that of the handler may be over
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		err = errors.Join(err, m.store.finish(ctx, n.ID, done))
+		err = errors.Join(err, m.store.finish(ctx, n.ID, claim, done))
 	}()
-	err = m.act(ctx, n)
+	actCtx, cancel := context.WithTimeout(ctx, 4*time.Second) // WeChat Pay waits 5 s
+	defer cancel()
+	err = m.act(actCtx, n)
 	done = err == nil
 	return err
 }
@@ -134,11 +136,11 @@ func (m *members) act(ctx context.Context, n *membercard.Notification) error {
 		}
 		return m.confirm(ctx, &event.UserCard)
 	case *membercard.UserCardDeleted:
-		// The card is invalid for good: here the merchant's own books learn it.
+		// The card is invalid for good: here the merchant's own records learn it.
 	case *membercard.PointsSyncRequested:
 		_, err := m.client.SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
 			OutRequestNo: "sync-" + n.ID, BrandID: event.BrandID, CardID: event.CardID, OpenID: event.OpenID,
-			UserCardCode: event.UserCardCode, PointBalance: 1200, // what the merchant's own books say
+			UserCardCode: event.UserCardCode, PointBalance: 1200, // what the merchant's own records say
 		})
 		return err
 	case *membercard.PointsExchangeRequested:
@@ -153,14 +155,14 @@ func (m *members) act(ctx context.Context, n *membercard.Notification) error {
 // confirm completes the opening of a card. A confirm whose outcome is unknown, or that is refused because it
 // was done before, is settled by a look at the card.
 func (m *members) confirm(ctx context.Context, card *membercard.UserCard) error {
-	confirmCtx, cancel := context.WithTimeout(ctx, 3*time.Second) // WeChat Pay waits 5 s
+	confirmCtx, cancel := context.WithTimeout(ctx, 2*time.Second) // leaves time for the look
 	defer cancel()
 	_, err := m.client.ConfirmUserCard(confirmCtx, membercard.ConfirmUserCardRequest{
 		UserCardCode: card.UserCardCode, CardID: card.CardID, BrandID: card.BrandID, OpenID: card.OpenID,
 		UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 	})
 	if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrNotFound) {
-		readCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // the handler's may be over
+		readCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // the handler's may be over
 		defer cancel()
 		now, getErr := m.client.GetUserCard(readCtx, membercard.GetUserCardRequest{
 			BrandID: card.BrandID, CardID: card.CardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID,
@@ -211,15 +213,15 @@ func rehearse(ctx context.Context, out io.Writer, fake *membercardtest.Server, n
 	fmt.Fprintf(out, "asked for the balance three times at once, the service sent it %d time: %d points\n",
 		fake.Effects(membercard.OperationSyncUserPoints, card.UserCardCode), fake.Points(card.CardID, card.UserCardCode))
 
-	swap := fake.AddPointsExchange(membercard.PointsExchange{CardID: card.CardID, UserCardCode: card.UserCardCode})
+	exchange := fake.AddPointsExchange(membercard.PointsExchange{CardID: card.CardID, UserCardCode: card.UserCardCode})
 	if _, err := fake.Notify(ctx, &membercard.PointsExchangeRequested{
-		RecordID: swap.RecordID, ExchangeCouponTemplateID: swap.ExchangeCouponTemplateID, DeductPoints: 1000,
+		RecordID: exchange.RecordID, ExchangeCouponTemplateID: exchange.ExchangeCouponTemplateID, DeductPoints: 1000,
 		BrandID: card.BrandID, CardID: card.CardID, OpenID: card.OpenID, UserCardCode: card.UserCardCode,
 	}); err != nil {
 		return err
 	}
-	swap, _ = fake.PointsExchange(swap.RecordID)
-	fmt.Fprintln(out, "the user swapped points for a coupon:", swap.State)
+	exchange, _ = fake.PointsExchange(exchange.RecordID)
+	fmt.Fprintln(out, "the user exchanged points for a coupon:", exchange.State)
 	_, err = fake.Notify(ctx, &membercard.UserCardDeleted{UserCard: card})
 	return err
 }

@@ -113,16 +113,18 @@ func TestStore(t *testing.T) {
 			}
 			s := newStore(t, address)
 			claimed, underWay := 0, 0
+			var won int64
 			var mu sync.Mutex
 			var claims sync.WaitGroup
 			for range 20 {
 				claims.Go(func() {
-					done, err := s.claim(t.Context(), "n-1")
+					until, done, err := s.claim(t.Context(), "n-1")
 					mu.Lock()
 					defer mu.Unlock()
 					switch {
 					case err == nil && !done:
 						claimed++
+						won = until
 					case assert.ErrorIs(t, err, errUnderWay):
 						underWay++
 					}
@@ -131,24 +133,25 @@ func TestStore(t *testing.T) {
 			claims.Wait()
 			assert.Equal(t, [2]int{1, 19}, [2]int{claimed, underWay})
 
-			require.NoError(t, s.finish(t.Context(), "n-1", false))
-			done, err := s.claim(t.Context(), "n-1")
+			require.NoError(t, s.finish(t.Context(), "n-1", won, false))
+			again, done, err := s.claim(t.Context(), "n-1")
 			require.NoError(t, err, "it failed, and comes again")
 			assert.False(t, done)
-			require.NoError(t, s.finish(t.Context(), "n-1", true))
-			require.NoError(t, s.finish(t.Context(), "n-1", false), "a late failure of another copy")
-			done, err = s.claim(t.Context(), "n-1")
+			require.NoError(t, s.finish(t.Context(), "n-1", again, true))
+			require.NoError(t, s.finish(t.Context(), "n-1", again, false), "a late failure of another copy")
+			_, done, err = s.claim(t.Context(), "n-1")
 			require.NoError(t, err)
 			assert.True(t, done)
 
 			s.lease = -time.Second // the process crashes, and the time passes
-			_, err = s.claim(t.Context(), "n-2")
+			expired, _, err := s.claim(t.Context(), "n-2")
 			require.NoError(t, err)
 			s.lease = lease
-			done, err = s.claim(t.Context(), "n-2")
+			_, done, err = s.claim(t.Context(), "n-2")
 			require.NoError(t, err)
 			assert.False(t, done)
-			_, err = s.claim(t.Context(), "n-2")
+			require.NoError(t, s.finish(t.Context(), "n-2", expired, false), "the first process was only slow")
+			_, _, err = s.claim(t.Context(), "n-2")
 			require.ErrorIs(t, err, errUnderWay)
 		})
 	}

@@ -72,30 +72,30 @@ func (s *store) placeholders(statement string) string {
 // errUnderWay makes a copy that comes meanwhile come again.
 var errUnderWay = errors.New("a copy of it is under way")
 
-// claim takes a notification for this process. done: it was dealt with before.
-func (s *store) claim(ctx context.Context, id string) (done bool, err error) {
+// claim takes a notification for this process, until a time. done: it was dealt with before.
+func (s *store) claim(ctx context.Context, id string) (until int64, done bool, err error) {
 	now := time.Now()
-	until := now.Add(s.lease).UnixMilli()
+	until = now.Add(s.lease).UnixMilli()
 	if added, err := s.exec(ctx, s.insert, id, until); err != nil || added == 1 {
-		return false, err
+		return until, false, err
 	}
 	taken, err := s.exec(ctx, "UPDATE notifications SET lease_until = ? WHERE id = ? AND done = 0 AND lease_until < ?", until, id, now.UnixMilli())
 	if err != nil || taken == 1 {
-		return false, err
+		return until, false, err
 	}
 	err = s.db.QueryRowContext(ctx, s.placeholders("SELECT done FROM notifications WHERE id = ?"), id).Scan(&done)
 	if err == nil && !done {
 		err = errUnderWay
 	}
-	return done, err
+	return 0, done, err
 }
 
-// finish ends a claim: done, or free for the next delivery.
-func (s *store) finish(ctx context.Context, id string, done bool) error {
-	statement := "UPDATE notifications SET done = 1 WHERE id = ?"
-	if !done {
-		statement = "UPDATE notifications SET lease_until = 0 WHERE id = ? AND done = 0"
+// finish ends a claim: done, or free for the next delivery. A claim that expired and was taken by another process is not free.
+func (s *store) finish(ctx context.Context, id string, until int64, done bool) error {
+	if done {
+		_, err := s.exec(ctx, "UPDATE notifications SET done = 1 WHERE id = ?", id)
+		return err
 	}
-	_, err := s.exec(ctx, statement, id)
+	_, err := s.exec(ctx, "UPDATE notifications SET lease_until = 0 WHERE id = ? AND lease_until = ? AND done = 0", id, until)
 	return err
 }

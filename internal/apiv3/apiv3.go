@@ -124,25 +124,27 @@ func IsCiphertext(s string) bool {
 
 var strictBase64 = base64.StdEncoding.Strict()
 
-// IsDamaged reports whether s can be nothing but a ciphertext that was damaged: too long for a plaintext, or Base64-like and
-// longer than anything a field holds. Spaces were plus signs in a form, perhaps.
+// IsDamaged reports whether s is hardly anything but a ciphertext that was damaged: too long for a plaintext, or Base64-like and
+// longer than a phone number, a name or an address is. Spaces were plus signs in a form, perhaps.
 func IsDamaged(s string) bool {
-	if IsCiphertext(s) {
+	switch {
+	case IsCiphertext(s):
 		return false
+	case !IsBase64Like(s):
+		return len(s) > maxPlaintext
+	case strings.ContainsAny(s, whiteSpace):
+		return len(s) >= 200
 	}
-	spaces := 0
-	for _, r := range s {
-		switch {
-		case r == ' ' || r == '\n' || r == '\r' || r == '\t':
-			spaces++
-		case r > '~' || !strings.ContainsRune(base64Like, r):
-			return len(s) > maxPlaintext
-		}
-	}
-	return len(s) >= 100 && spaces == 0 || len(s) >= 200
+	return len(s) >= 100
+}
+
+// IsBase64Like reports whether s has only characters of Base64, in either alphabet, and white space.
+func IsBase64Like(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(base64Like+whiteSpace, r) })
 }
 
 const (
 	base64Like   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+	whiteSpace   = " \r\n\t"
 	maxPlaintext = 512 - 2*20 - 2 // what a key of 4096 bits encrypts with OAEP
 )
