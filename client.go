@@ -216,15 +216,15 @@ func (c *Client) setIdentity(config *Config) error {
 	if c.edition, err = editionOf(config); err != nil {
 		return err
 	}
-	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which the function of this name reads"); err != nil {
+	if err := checkID("CertificateSerial", config.CertificateSerial, "the serial number of apiclient_cert.pem, which LoadConfig and the function of this name read"); err != nil {
 		return err
 	}
 	if !serialForm.MatchString(config.CertificateSerial) {
-		return errors.New("CertificateSerial is not as WeChat Pay writes it: at most 40 hexadecimal digits and nothing else, such as 5157F09EFDC096DE15EBE81A47057A7232F1B8E1")
+		return errors.New("CertificateSerial is not as WeChat Pay writes it: at most 40 hexadecimal digits (not a decimal number) and nothing else, such as 5157F09EFDC096DE15EBE81A47057A7232F1B8E1")
 	}
 	own, err := checkKey(config.PrivateKey)
 	if err != nil {
-		return fmt.Errorf("PrivateKey %w; it is the merchant API private key, apiclient_key.pem, read with ParsePrivateKey", err)
+		return fmt.Errorf("PrivateKey %w; it is the merchant API private key, apiclient_key.pem, which LoadConfig and ParsePrivateKey read", err)
 	}
 	if certificate := config.Certificate; certificate != nil {
 		if serial := CertificateSerial(certificate); !strings.EqualFold(serial, config.CertificateSerial) {

@@ -134,10 +134,10 @@ func (e *APIError) line(clean func(string) string, advice, note string) string {
 	switch {
 	case e.Message != "":
 		b.WriteString(": " + e.Message)
-	case e.cause != nil:
-		b.WriteString(": the body cannot be decoded: " + e.cause.Error())
 	case len(e.Body) == 0:
 		b.WriteString(": the body is empty")
+	case e.cause != nil:
+		b.WriteString(": the body cannot be decoded: " + e.cause.Error())
 	case e.Code == "":
 		b.WriteString(": the body is not an APIv3 error")
 	}

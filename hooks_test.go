@@ -72,7 +72,7 @@ func TestOperationFrom(t *testing.T) {
 	server := newServer(t)
 	var seen []membercard.Operation
 	client := newClient(t, server, func(c *membercard.Config) {
-		c.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		c.HTTPClient = &http.Client{Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			operation, known := membercard.OperationFrom(r.Context())
 			assert.True(t, known)
 			seen = append(seen, operation)
@@ -126,13 +126,11 @@ func TestLoadConfig(t *testing.T) {
 	config, err := membercard.LoadConfig(dir)
 	require.NoError(t, err)
 	assert.Equal(t, [2]string{"", membercardtest.BrandID}, [2]string{config.MchID, config.BrandID})
-	for missing, says := range map[string]string{
-		"apiclient_key.pem": "apiclient_key.pem", "apiclient_cert.pem": "apiclient_cert.pem", "pub_key.pem": "pub_key.pem", "public_key_id.txt": "public_key_id.txt",
-	} {
+	for _, missing := range []string{"apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "public_key_id.txt"} {
 		dir := folder()
 		delete(dir, missing)
 		_, err := load(dir)
-		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, missing)
 		dir[missing] = &fstest.MapFile{Data: []byte("-----BEGIN")}
 		if missing != "public_key_id.txt" {
 			_, err = load(dir)
@@ -142,7 +140,3 @@ func TestLoadConfig(t *testing.T) {
 	_, err = load(fstest.MapFS{})
 	require.ErrorContains(t, err, "there is no such folder, or none of the files")
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

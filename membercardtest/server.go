@@ -371,7 +371,7 @@ type Request struct {
 	Body       []byte
 	Status     int    // 0 when no answer was given, or not yet
 	Code       string // the error code, when it was refused
-	Message    string // what the caller was told then, in Chinese
+	Message    string // what the caller was told then: the text in Chinese, also where it asked for English
 	RequestID  string // of the answer
 	Reason     string // why it was refused, with the source of the rule, or the fault that struck
 	Source     string // of the rule that refused it: documented with a page, observed, inferred, or membercardtest

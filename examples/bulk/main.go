@@ -1,6 +1,6 @@
 // Bulk imports or updates the members of a CSV file as fast as the service permits, and no faster. It can
 // be interrupted at any time, by kill -9 or an outage of the network, and goes on where it was: no row is
-// carried out twice, none is forgotten. A second run on the same results is refused. The machine must not lose power,
+// carried out twice, none is forgotten. Two runs at the same time on the same results are refused. The machine must not lose power,
 // since a result is not synced to the disk one by one.
 //
 //	cd examples/bulk

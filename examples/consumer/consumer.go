@@ -1,6 +1,9 @@
 // Package consumer is a stranger's program: a module of its own that requires the SDK as users do, without
 // its test framework. It uses the core calls, every kind of field of Config, and the errors, so that a
 // change that breaks users breaks it first.
+//
+//	cd examples/consumer
+//	go test ./...
 package consumer
 
 import (

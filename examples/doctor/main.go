@@ -74,6 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	config, server, err := whose.Open()
 	if server != nil {
 		defer server.Close()
+		server.AddCard(membercard.Card{BrandID: *brand})
 	}
 	var client *membercard.Client
 	if err == nil {
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if err != nil {
 		report(membercard.Finding{Subject: "configuration", Text: strings.TrimPrefix(err.Error(), "membercard: ")})
-		return fmt.Errorf("%d problem", problems)
+		return fmt.Errorf("problems: %d", problems)
 	}
 	report(client.Check(ctx)...)
 	if *brand != "" && problems == 0 {
@@ -91,7 +92,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		report(checkNotification(ctx, client, server, *notifyURL, *addr))
 	}
 	if problems > 0 {
-		return fmt.Errorf("%d problem(s)", problems)
+		return fmt.Errorf("problems: %d", problems)
 	}
 	return nil
 }

@@ -1,3 +1,6 @@
+// First is the first program of the README: it reads a member's card with the key files in the folder keys.
+//
+//	go run ./examples/first
 package main
 
 import (

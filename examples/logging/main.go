@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	logger := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	client, fake, err := whose.Client(member, func(c *membercard.Config) {
-		c.Logger = logger.With("merchant", c.MchID)
+		c.Logger = logger.With("merchant", cmp.Or(c.MchID, c.BrandID))
 	})
 	if err != nil {
 		return err

@@ -1,5 +1,7 @@
 // Package members is a small merchant service on membercard, to show how such a service is tested on
 // the fake WeChat Pay: see members_test.go.
+//
+//	go test ./examples/unittest
 package members
 
 import (
