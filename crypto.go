@@ -119,8 +119,8 @@ func LoadConfig(dir fs.FS) (Config, error) {
 // one private-key operation per key tried, and none when the same value was opened before, by whichever
 // client.
 //
-// It fails when the value was damaged on its way, when it was encrypted for another key (the error says so), and when the configured key
-// can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
+// It fails when the value was damaged on its way, when it was encrypted for another key (the error says so), and when the
+// configured key can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
 func (c *Client) Decrypt(s Sensitive) (string, error) {
 	plaintext, err := c.open(s)
 	if err != nil {

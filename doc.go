@@ -52,10 +52,10 @@
 // creation that is repeated is refused, also under the same request number (OutRequestNo), and the refusal can mean that
 // the first call was carried out.
 //
-// The identifiers are text, also where they are digits, but for the ActivityID, a number: BrandID (品牌ID), at most 32 characters; CardID
-// (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits,
-// Latin letters and half-width punctuation; OpenID (用户标识), the user under the AppID of the template, not under
-// another AppID of the merchant's or the service provider's, at most 128. Lengths are in characters.
+// The identifiers are text, also where they are digits, but for the ActivityID, a number: BrandID (品牌ID), at most 32 characters;
+// CardID (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits, Latin
+// letters and half-width punctuation; OpenID (用户标识), the user under the AppID of the template, not under another AppID of the
+// merchant's or the service provider's, at most 128. Lengths are in characters.
 //
 // The tag in of a request's field says where the parameter travels: path, query or body; body|query for those that
 // [Config].IDsInQuery moves; personal for what no error text quotes. A method's comment names the documented rate limit with
@@ -64,8 +64,9 @@
 // # Editions
 //
 // A service provider (服务商) calls for brands, by its merchant number: [Config].MchID. A brand (品牌商户) can call for itself:
-// [Config].BrandID. Types and methods are the same, keys and certificates are not. The brand edition has neither the
-// activities nor SecurityEcho, ImportUserCardByPhone, CreatePayViewToken and platform certificates. EDITIONS.md says what differs and what is unsure.
+// [Config].BrandID. Types and methods are the same, keys and certificates are not. The brand edition has neither the activities
+// nor SecurityEcho, ImportUserCardByPhone, CreatePayViewToken and platform certificates. EDITIONS.md says what differs and what
+// is unsure.
 //
 // # Notifications
 //

@@ -57,7 +57,8 @@ func TestDocumentsAreCompiled(t *testing.T) {
 	assert.GreaterOrEqual(t, found, 4)
 }
 
-// TestTheFirstProgram of the README, which stands in examples/first, runs beside a folder with a merchant's key files: its way to WeChat Pay's host leads through a proxy to the fake.
+// TestTheFirstProgram of the README, which stands in examples/first, runs beside a folder with a merchant's key files: its way to
+// WeChat Pay's host leads through a proxy to the fake.
 func TestTheFirstProgram(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere Go does not take root certificates from SSL_CERT_FILE")

@@ -71,8 +71,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// Traced returns a RoundTripper that makes spans and sends the request as it was signed. otelhttp is shown a
-// copy whose URL has neither path nor query, and the span has the name of the operation; below it the original takes its place again.
+// Traced returns a RoundTripper that makes spans and sends the request as it was signed. otelhttp is shown a copy whose URL has
+// neither path nor query, and the span has the name of the operation; below it the original takes its place again.
 func Traced(base http.RoundTripper, provider trace.TracerProvider) http.RoundTripper {
 	return outer{otelhttp.NewTransport(inner{base},
 		otelhttp.WithTracerProvider(provider),
