@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -42,6 +43,26 @@ func TestOnAttempt(t *testing.T) {
 			assertHidden(t, secret, fmt.Sprintf("%+v", a), "attempt")
 		}
 	}
+}
+
+// TestOnAttemptSeesDownloads of the platform certificates, with a context of their own.
+func TestOnAttemptSeesDownloads(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithCertificates())
+	var mu sync.Mutex
+	var operations []membercard.Operation
+	client := newClient(t, server, func(c *membercard.Config) {
+		c.OnAttempt = func(_ context.Context, a membercard.Attempt) {
+			mu.Lock()
+			defer mu.Unlock()
+			operations = append(operations, a.Operation)
+		}
+	})
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	mu.Lock()
+	defer mu.Unlock()
+	assert.ElementsMatch(t, []membercard.Operation{membercard.OperationDownloadCertificates, membercard.OperationGetUserCard}, operations)
 }
 
 // TestWithRetry: the policy of the context is that of its calls.

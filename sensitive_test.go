@@ -438,8 +438,16 @@ func TestADamagedCiphertextIsNoPlaintext(t *testing.T) {
 			request.PhoneNumber = value
 			_, err = client.UpdateUserCard(t.Context(), request)
 			require.ErrorIs(t, err, membercard.ErrInvalidParameter, how)
+			again, err := json.Marshal(value)
+			require.NoError(t, err)
+			assert.Equal(t, string(data), string(again), "%s: nothing is lost", how)
 		}
 	}
+	var clear membercard.Sensitive
+	require.NoError(t, json.Unmarshal([]byte(`"`+strings.Repeat("住址", 300)+`"`), &clear))
+	hidden, err := json.Marshal(clear)
+	require.NoError(t, err)
+	assert.Equal(t, `"[redacted]"`, string(hidden), "too long to be encrypted, perhaps in clear")
 	for _, text := range []string{"13800000000", strings.Repeat("a", 99), strings.Repeat("广东省深圳市", 20), strings.Repeat("Room 1203, ", 18)} {
 		var value membercard.Sensitive
 		require.NoError(t, value.Scan(text))

@@ -104,7 +104,8 @@ func TestTimestampInADatabase(t *testing.T) {
 	at := time.Date(2026, 8, 8, 10, 0, 0, 120_000_000, time.UTC)
 	column, err := membercard.Timestamp{Time: at}.Value()
 	require.NoError(t, err)
-	for _, source := range []any{column, at.Local(), "2026-08-08T10:00:00.12Z", []byte("2026-08-08 18:00:00.12+08:00"), "2026-08-08 10:00:00.12 +0000 UTC"} {
+	for _, source := range []any{column, at.Local(), "2026-08-08T10:00:00.12Z", []byte("2026-08-08 18:00:00.12+08:00"), "2026-08-08 10:00:00.12 +0000 UTC",
+		"2026-08-08 18:00:00.12 +0800 UTC+8", "2026-08-08 18:00:00.12+08", "2026-08-08 07:00:00.12 -0300 -03"} {
 		var back membercard.Timestamp
 		require.NoError(t, back.Scan(source), source)
 		_, offset := back.Zone()
@@ -116,6 +117,8 @@ func TestTimestampInADatabase(t *testing.T) {
 	assert.Nil(t, column)
 	back := membercard.Timestamp{Time: at}
 	require.NoError(t, back.Scan(nil))
+	assert.True(t, back.IsZero())
+	require.NoError(t, back.Scan(""))
 	assert.True(t, back.IsZero())
 	require.ErrorContains(t, back.Scan("2026-08-08 10:00:00"), "time zone")
 	require.ErrorContains(t, back.Scan(1.5), "float64")
