@@ -96,7 +96,7 @@ type Config struct {
 	// client makes the call once more in the other, keeps to it, and logs a warning that says what to configure.
 	IDsInQuery []Operation
 	// OnAttempt, when set, is called after each attempt, those of the download of platform certificates included: for metrics.
-	// It is called in the middle of the call, of several calls at the same time, and must be quick. The context is the call's; of a
+	// It is called in the middle of the call, of several calls at the same time: it must be quick, and make no call with the client. The context is the call's; of a
 	// download it is the download's own.
 	OnAttempt func(context.Context, Attempt)
 	// Logger gets one record per attempt: operation, host, status, duration and the like, never a value
@@ -357,7 +357,7 @@ func acceptTunnel(_ context.Context, proxy *url.URL, _ *http.Request, answer *ht
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	return refusedByProxy(proxy.Host, answer.StatusCode)
+	return fmt.Errorf("the proxy %s refused the tunnel with %d %s", proxy.Host, answer.StatusCode, http.StatusText(answer.StatusCode))
 }
 
 // serialForm is that of a certificate's serial number.
@@ -415,7 +415,7 @@ func (c *Client) MarshalJSON() ([]byte, error) {
 
 // Format writes the identifiers and no key, whatever the verb.
 func (c Config) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "membercard.Config{MchID: %s, CertificateSerial: %s, PublicKeyID: %s}", c.MchID, c.CertificateSerial, c.PublicKeyID)
+	_, _ = fmt.Fprintf(f, "membercard.Config{MchID: %s, BrandID: %s, CertificateSerial: %s, PublicKeyID: %s}", c.MchID, c.BrandID, c.CertificateSerial, c.PublicKeyID)
 }
 
 // LogValue returns the identifiers and no key.

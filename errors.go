@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"regexp"
 	"strings"
@@ -155,13 +157,13 @@ func (e *APIError) line(clean func(string) string, advice, note string) string {
 // Is reports whether the error is one of this package's, such as ErrNotFound: errors.Is calls it. The code
 // decides; of the status alone only 429 and 5xx say enough.
 func (e *APIError) Is(target error) bool {
-	switch target {
-	case ErrRateLimited:
-		return e.StatusCode == http.StatusTooManyRequests || sentinels[e.Code] == ErrRateLimited
-	case ErrSystem:
-		return e.StatusCode >= 500 || sentinels[e.Code] == ErrSystem
-	}
 	sentinel, known := sentinels[e.Code]
+	switch {
+	case target == ErrRateLimited && !(known && e.Verified): // the signed code decides, not the status
+		return e.StatusCode == http.StatusTooManyRequests || sentinel == target
+	case target == ErrSystem && e.StatusCode >= 500:
+		return true
+	}
 	return known && sentinel == target
 }
 
@@ -354,25 +356,50 @@ func (a *attempt) failed(ctx context.Context, got answer, nothingSent bool, err 
 	switch {
 	case nothingSent:
 		what = "not sent"
-		if status, refused := statusOf(err); refused {
-			err = refusedByProxy("", status)
-		}
 	case a.repeat == read:
 		what = "no complete answer came"
 	}
-	text := a.line(fmt.Sprintf("%s: %s: %v", a.name, what, err))
-	if advice := adviceOnTLS(err); advice != "" {
+	text := a.line(fmt.Sprintf("%s: %s: %s", a.name, what, wordsOf(err)))
+	advice := adviceOnTLS(err)
+	if status, found := statusOf(err); nothingSent && found { // all that net/http tells of a proxy's refusal
+		advice = fmt.Sprintf("perhaps the proxy on the way refused the tunnel with %d", status)
+	}
+	if advice != "" {
 		text += "; " + advice
 	}
 	return &callError{text: text + where(a.line, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: err}
 }
 
-// refusedByProxy is the error of a proxy that refuses to lead on to WeChat Pay. host: empty where it is not known.
-func refusedByProxy(host string, status int) error {
-	return fmt.Errorf("the proxy %s refused the tunnel with %d %s", cmp.Or(host, "on the way"), status, http.StatusText(status))
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// wordsOf returns the text of a transport's error without what it quotes: of an answer its headers, which an echo makes those of
+// the request, and of a proxy's URL what may be its password.
+func wordsOf(err error) string {
+	if protocol, ok := errors.AsType[textproto.ProtocolError](err); ok {
+		words, _, _ := strings.Cut(string(protocol), ":")
+		return words
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		return "the proxy cannot be reached: " + withoutAddress(op.Err)
+	}
+	return quoted.ReplaceAllString(err.Error(), "…")
 }
 
-// statusOf returns the status whose text is the whole of an error: all that net/http tells of a proxy's refusal.
+// withoutAddress returns the cause of an error of package net.
+func withoutAddress(err error) string {
+	if name, ok := errors.AsType[*net.DNSError](err); ok {
+		return name.Err
+	}
+	if address, ok := errors.AsType[*net.AddrError](err); ok {
+		return address.Err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	return quoted.ReplaceAllString(err.Error(), "…")
+}
+
+// statusOf returns the status whose text is the whole of an error.
 func statusOf(err error) (status int, found bool) {
 	for status := 400; status < 600; status++ {
 		if text := http.StatusText(status); text != "" && text == err.Error() {
@@ -530,6 +557,7 @@ var (
 	errIsError      = errors.New("it is an error")
 	errOtherRequest = errors.New("it is not the answer to this request")
 	errIDs          = fmt.Errorf("%w: another identifier", errOtherRequest) // which says more than a form that cannot be decoded
+	errPanicked     = errors.New("the transport panicked")
 	errSamePage     = errors.New("the list does not go on: a page has brought nothing new")
 )
 
@@ -541,7 +569,7 @@ var (
 	errLookedUp       = errors.New("it is not among the platform certificates, which were downloaded a moment ago")
 	errNoCertificates = errors.New("there are no platform certificates for brands: somebody else than WeChat Pay answered, or the service of another edition")
 	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
-	errDownloadBroken = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger panicked or ended its goroutine")
+	errDownloadBroken = errors.New("the platform certificates could not be downloaded: the transport, the signer, the logger or OnAttempt panicked or ended its goroutine")
 	errDownloadHangs  = errors.New("the platform certificates could not be downloaded: the transport, the signer or the logger does not come back")
 )
 

@@ -43,6 +43,14 @@ var errNoNotificationKey = errors.New("Config.APIv3Key is missing, which decrypt
 
 var errNotJSON = errors.New("membercard: a Notification does not go through JSON, which would lose its event: store Body, and read it with Client.OpenNotification")
 
+// Format writes the id and the type and nothing else, whatever the verb.
+func (n Notification) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "membercard.Notification{ID: %.64q, EventType: %.64q}", n.ID, n.EventType)
+}
+
+// LogValue returns the id and the type and nothing else.
+func (n Notification) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(n)) }
+
 // MarshalJSON is an error that says what to store instead.
 func (n Notification) MarshalJSON() ([]byte, error) { return nil, errNotJSON }
 
@@ -104,7 +112,7 @@ func (*PointsExchangeRequested) event() {}
 func (*PointsSyncRequested) event()     {}
 func (*UnknownEvent) event()            {}
 
-// Format writes the kind of the event and not its content, whatever the verb.
+// Format writes the kind of the event and not its content. Package fmt cannot call it on an unexported field.
 func (e UnknownEvent) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "membercard.UnknownEvent{OriginalType: %.64q}", e.OriginalType)
 }

@@ -190,6 +190,7 @@ func (a *attempt) setHeaders(header http.Header) {
 // try makes one attempt. Nothing of an answer is decoded before its signature was verified.
 func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
 	start := time.Now()
+	v.err = errPanicked // should the transport not come back
 	defer func() { c.report(ctx, a, v, time.Since(start)) }()
 	got, nothingSent, err := c.exchange(ctx, a)
 	if err != nil {
@@ -326,6 +327,8 @@ func (a *attempt) judge(got answer) verdict {
 	switch {
 	case got.trust == proven && err.Code == "" && got.status >= 400 && got.status < 500: // a success whose status was changed
 		v.inDoubt = true
+	case sentinels[err.Code] == ErrSystem: // whatever its status, which nobody signs
+		v.failure, v.inDoubt = uncertain, true
 	case errors.Is(err, ErrRateLimited) && (got.trust == proven || got.status == http.StatusTooManyRequests):
 		v.failure = rateLimited
 	case got.status >= 500, got.status == http.StatusAccepted, got.trust != proven && isOfGateway(got.status):
@@ -368,7 +371,7 @@ func (a *attempt) judgeSuccess(got answer) verdict {
 	return verdict{answer: got, err: a.apiError(got, err), inDoubt: true}
 }
 
-// Attempt is what may be known of one attempt of a call: no value of the request or the answer but code and Request-ID.
+// Attempt is what may be known of one attempt of a call: no value of the request, and of the answer no more than the text of Err.
 type Attempt struct {
 	Operation  Operation
 	Method     string
@@ -379,7 +382,7 @@ type Attempt struct {
 	RequestID  string
 	Number     int // from 1
 	Duration   time.Duration
-	Err        error // nil: done; fit for a log
+	Err        error // nil: done; fit for a log. A message of the service's stands in it, without the request's values of six characters and more
 }
 
 // report tells OnAttempt and the logger of an attempt.

@@ -224,7 +224,7 @@ func (s *Sensitive) UnmarshalJSON(data []byte) error {
 // sensitiveOf returns the value that a text stands for.
 func sensitiveOf(text string) Sensitive {
 	switch {
-	case text == redactedAs:
+	case text == redactedAs, text == shownAs:
 		return newSensitive(stateRedacted, "")
 	case apiv3.IsCiphertext(text):
 		return newSensitive(stateSealed, text)

@@ -418,6 +418,7 @@ func TestADamagedCiphertextIsNoPlaintext(t *testing.T) {
 		"a line feed behind": text + "\n", "a space in front": " " + text, "lines of 64": text[:64] + "\n" + text[64:], "lines of 76": text[:76] + "\r\n" + text[76:],
 		"plus became space": strings.ReplaceAll(text[:10]+"+"+text[11:], "+", " "), "URL-safe": strings.NewReplacer("+", "-", "/", "_").Replace("/" + text[1:]),
 		"without its padding": strings.TrimRight(text, "="), "the first lost": text[1:], "twice": text + text,
+		"in quotes": `"` + text + `"`, "cut with dots": text[:90] + "...", "with its form": "base64:" + text, "a zero byte": text + "\x00",
 	}
 	for _, n := range []int{100, 128, 191, 200, 255, 256, len(text) - 1} {
 		damaged[fmt.Sprint("cut to ", n)] = text[:n]
@@ -440,6 +441,9 @@ func TestADamagedCiphertextIsNoPlaintext(t *testing.T) {
 			require.ErrorIs(t, err, membercard.ErrInvalidParameter, how)
 			again, err := json.Marshal(value)
 			require.NoError(t, err)
+			if strings.ContainsAny(text, ".:\"\x00") { // what stands around it may be in clear
+				data = []byte(`"[redacted]"`)
+			}
 			assert.Equal(t, string(data), string(again), "%s: nothing is lost", how)
 		}
 	}

@@ -281,6 +281,14 @@ func newUserCard(template document, state string) *userCard {
 	}}
 }
 
+// mergeNew takes over what a new card is given. A validity of its own takes the place of the template's.
+func (u *userCard) mergeNew(given document) {
+	if given.has("valid_date_information") {
+		delete(u.document, "valid_date_information")
+	}
+	u.merge(given)
+}
+
 // importUserCard imports a member, by openid or, withdrawn, by phone.
 func (s *Server) importUserCard(in input) (document, *problem) {
 	template := s.findCard(in.text("card_id"))
@@ -294,7 +302,7 @@ func (s *Server) importUserCard(in input) (document, *problem) {
 	if u.object("valid_date_information").text("type") == "FIX_TERM" && !in.has("pickup_time") {
 		return nil, in.refuse("固定时间范围必填领取时间", "pickup_time is required with a validity of type FIX_TERM")
 	}
-	u.merge(in.change())
+	u.mergeNew(in.change())
 	now, cardID, openID, code := time.Now(), in.text("card_id"), in.text("openid"), in.text("user_card_code")
 	s.effects[effect{in.operation, code}]++
 	switch {
@@ -305,7 +313,7 @@ func (s *Server) importUserCard(in input) (document, *problem) {
 	case s.findMember(cardID, openID, "EFFECTIVE") != nil:
 		return nil, in.refuse("用户已有已生效的会员卡", "the user has a card of this template")
 	case slices.ContainsFunc(s.userCards, func(old *userCard) bool {
-		return old.deleted && old.text("card_id") == cardID && old.text("openid") == openID
+		return old.deleted && openID != "" && old.text("card_id") == cardID && old.text("openid") == openID
 	}):
 		return nil, in.refuse("用户主动删除了该会员卡", "the user deleted a card of this template")
 	case s.findUserCard(cardID, code) != nil:

@@ -503,8 +503,9 @@ var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-
 
 // isTime reports whether a text is an RFC 3339 time. Go's parser takes more.
 func isTime(text string) bool {
-	_, err := time.Parse(time.RFC3339, text)
-	return err == nil && timeForm.MatchString(text)
+	at, err := time.Parse(time.RFC3339, text)
+	year := at.In(zone).Year() // as it is written in an answer
+	return err == nil && timeForm.MatchString(text) && year >= 0 && year <= 9999
 }
 
 // decodeStrictly decodes JSON and refuses what Go's decoder lets pass: null, a name that is there

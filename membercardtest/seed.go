@@ -56,7 +56,7 @@ func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
 	}
 	added := newUserCard(template, "EFFECTIVE")
 	added.merge(document{"user_card_code": newCode(), "openid": "obLatj" + randomHex(11)})
-	added.merge(s.importedUserCard(answerRows(membercard.OperationGetUserCard), u))
+	added.mergeNew(s.importedUserCard(answerRows(membercard.OperationGetUserCard), u))
 	added.document["card_id"] = template["card_id"]
 	if s.findUserCard(added.text("card_id"), added.text("user_card_code")) != nil {
 		panic("membercardtest: AddUserCard: the template has a card with this code")

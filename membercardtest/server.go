@@ -576,9 +576,6 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 		signed = readUpload(request.Header.Get("Content-Type"), body).meta
 	}
 	used, repeated, refused := s.authenticate(request, signed)
-	if refused == nil {
-		refused = s.checkKeyID(request)
-	}
 	switch {
 	case refused != nil:
 		return nil, refused
@@ -590,6 +587,9 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 
 // judgeRequest does what comes after authentication.
 func (s *Server) judgeRequest(request *http.Request, route *route, pathValues map[string]string, body []byte) (document, *problem) {
+	if refused := s.checkKeyID(request); refused != nil {
+		return nil, refused
+	}
 	input, refused := s.validate(route, pathValues, request.RequestURI, request.Header, body)
 	if refused != nil {
 		return nil, refused

@@ -617,3 +617,29 @@ func FuzzServer(f *testing.F) {
 		server.ClearRequests()
 	})
 }
+
+// TestYearsThatCannotBeWritten are refused: in the time zone of the answers they would have five digits.
+func TestYearsThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	for end, status := range map[string]int{"9999-12-31T23:59:59+08:00": 200, "9999-12-31T23:59:59Z": 400, "9999-12-31T16:00:00Z": 400} {
+		body := `{"brand_id":"` + brandID + `","valid_date_information":{"type":"FIX_TIME_RANGE","available_begin_time":"2020-01-01T00:00:00+08:00","available_end_time":"` + end + `"}}`
+		response, err := server.RoundTrip(sign(t, server, http.MethodPatch, "/v3/brand/partner/card-member/cards/"+cardID, body, nil))
+		require.NoError(t, err)
+		assert.Equal(t, status, response.StatusCode, "%s: %s", end, lastReason(server))
+		_ = response.Body.Close()
+	}
+	assert.NotPanics(t, func() { server.Cards() })
+}
+
+// TestValidityOfAnImportedCard takes the place of the template's.
+func TestValidityOfAnImportedCard(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	template := server.AddCard(membercard.Card{ValidDateInformation: membercard.DateInfo{
+		Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: time.Now()}, AvailableEndTime: membercard.Timestamp{Time: time.Now().AddDate(1, 0, 0)},
+	}})
+	permanent := membercard.DateInfo{Type: membercard.DateTypePermanent}
+	card := server.AddUserCard(membercard.UserCard{CardID: template.CardID, ValidDateInformation: permanent})
+	assert.Equal(t, permanent, card.ValidDateInformation)
+}

@@ -101,7 +101,8 @@ var chinese = language.Table{
 	{"MchID is missing: it is the service provider's merchant number, which is also the common name in apiclient_cert.pem; a brand that calls for itself has BrandID", "缺少 MchID：即服务商商户号，也是 apiclient_cert.pem 的通用名称；自己调用的品牌用 BrandID"},
 	{"BaseURL must not end in /v3 or /brand, with which the path of every operation begins", "BaseURL 不能以 /v3 或 /brand 结尾，每个接口的路径都以它开头"},
 
-	{"the proxy on the way refused the tunnel with %", "途中的代理拒绝建立隧道，状态 %1"},
+	{"perhaps the proxy on the way refused the tunnel with %", "可能是途中的代理拒绝建立隧道，状态 %1"},
+	{"the proxy cannot be reached: ", "无法连接代理："},
 	{"the proxy % refused the tunnel with %", "代理 %1 拒绝建立隧道，状态 %2"},
 	{"are the root certificates missing, as in a container without the package ca-certificates (SSL_CERT_FILE can name their file), or does a proxy put its own certificate in between?", "是否缺少根证书（例如没有安装 ca-certificates 的容器，可用 SSL_CERT_FILE 指定文件），或者代理换上了自己的证书？"},
 	{"somebody else than WeChat Pay answers there: a proxy, a portal, or a wrong entry in DNS or the hosts file", "那里应答的不是微信支付：可能是代理、上网认证页面，或 DNS、hosts 文件里的错误记录"},

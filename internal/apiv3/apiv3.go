@@ -124,18 +124,49 @@ func IsCiphertext(s string) bool {
 
 var strictBase64 = base64.StdEncoding.Strict()
 
-// IsDamaged reports whether s is hardly anything but a ciphertext that was damaged: too long for a plaintext, or Base64-like and
-// longer than a phone number, a name or an address is. Spaces were plus signs in a form, perhaps.
+// IsDamaged reports whether a piece of ciphertext stands in s: cut off, broken, escaped, or with something around it. A plaintext has
+// no run of characters of Base64 that is as long and changes as often between capitals, small letters and digits.
 func IsDamaged(s string) bool {
-	switch {
-	case IsCiphertext(s):
+	if IsCiphertext(s) {
 		return false
-	case !IsBase64Like(s):
-		return len(s) > maxPlaintext
-	case strings.ContainsAny(s, whiteSpace):
-		return len(s) >= 200
 	}
-	return len(s) >= 100
+	for run := range strings.FieldsFuncSeq(s, func(r rune) bool { return !strings.ContainsRune(base64Like, r) }) {
+		if isRandom(run) {
+			return true
+		}
+	}
+	return false
+}
+
+// isRandom reports whether a run of characters of Base64 is long enough and mixed as only chance does.
+func isRandom(run string) bool {
+	const long = 32
+	var seen [3]bool
+	changes, last := 0, -1
+	for i := range len(run) {
+		class := classOf(run[i])
+		if class < 0 {
+			continue
+		}
+		if last >= 0 && class != last {
+			changes++
+		}
+		seen[class], last = true, class
+	}
+	return len(run) >= long && seen == [3]bool{true, true, true} && changes*5 >= len(run)*2
+}
+
+// classOf tells capitals, small letters and digits apart; -1 is another character.
+func classOf(c byte) int {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return 0
+	case 'a' <= c && c <= 'z':
+		return 1
+	case '0' <= c && c <= '9':
+		return 2
+	}
+	return -1
 }
 
 // IsBase64Like reports whether s has only characters of Base64, in either alphabet, and white space.
@@ -144,7 +175,6 @@ func IsBase64Like(s string) bool {
 }
 
 const (
-	base64Like   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
-	whiteSpace   = " \r\n\t"
-	maxPlaintext = 512 - 2*20 - 2 // what a key of 4096 bits encrypts with OAEP
+	base64Like = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+	whiteSpace = " \r\n\t"
 )

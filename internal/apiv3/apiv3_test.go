@@ -17,6 +17,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -311,6 +312,7 @@ func TestParseKeys(t *testing.T) {
 		"private: certificate":      {parse(ParsePrivateKey), certificate, "this is a certificate; wanted is the private key"},
 		"private: public key":       {parse(ParsePrivateKey), public, "this is a public key; wanted is the private key"},
 		"private: PKCS#12":          {parse(ParsePrivateKey), p12, "apiclient_cert.p12"},
+		"private: a huge file":      {parse(ParsePrivateKey), make([]byte, 64<<10+1), "more than 64 KiB"},
 		"private: elliptic":         {parse(ParsePrivateKey), block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(elliptic))), "not RSA"},
 		"private: elliptic PKCS#8":  {parse(ParsePrivateKey), block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(elliptic))), "not RSA"},
 		"private: encrypted":        {parse(ParsePrivateKey), block("ENCRYPTED PRIVATE KEY", []byte{1}), "decrypts it"},
@@ -489,10 +491,17 @@ func TestIsDamaged(t *testing.T) {
 	ciphertext, err := Seal(&testKey().PublicKey, "13800000000")
 	require.NoError(t, err)
 	for text, damaged := range map[string]bool{
-		"": false, "13800000000": false, ciphertext: false, ciphertext[:99]: false, ciphertext[:100]: true, ciphertext[:255]: true,
-		ciphertext[:150] + " " + ciphertext[:40]: false, ciphertext[:150] + " " + ciphertext[:50]: true,
-		strings.Repeat("深", 156): false, strings.Repeat("深", 157): true, strings.Repeat("!", 470): false, strings.Repeat("!", 471): true,
+		"": false, "13800000000": false, ciphertext: false, ciphertext[:31]: false, ciphertext[:99]: true, ciphertext[:255]: true,
+		ciphertext[:90] + "...": true, "base64:" + ciphertext: true, `"` + ciphertext + `"`: true, ciphertext + "\x00": true,
+		strings.ReplaceAll(url.QueryEscape(ciphertext), "%3D", "="): true, strings.ReplaceAll(ciphertext, "/", `\/`): ciphertext != "", "[sensitive]": false,
+		strings.Repeat("深", 157): false, strings.Repeat("!", 471): false, strings.Repeat("a", 300): false, strings.Repeat("0123456789", 20): false,
+		"Football/Basketball/TableTennis/Volleyball/Swimming/Running/Climbing/Badminton/Hockey2": false,
+		"Flat-12-Block-7-Green-Valley-Garden-888-Nathan-Road-Kowloon-Hong-Kong-Special-Region":   false,
+		"Flat 12 Block 7 Room 1203 Building 5 " + strings.Repeat("Long Road ", 20):               false,
+		"550e8400-e29b-41d4-a716-446655440000":                                                   false, "d41d8cd98f00b204e9800998ecf8427ed41d8cd98f00b204e9800998ecf8427e": false,
+		"https://example.com/profile/ZhangSan1990?from=MiniProgram": false,
 	} {
 		assert.Equal(t, damaged, IsDamaged(text), text)
+		assert.Equal(t, !strings.ContainsAny(text, ".:\"\\%!深[]?,\x00"), IsBase64Like(text), text)
 	}
 }

@@ -26,9 +26,14 @@ func ParseCertificate(data []byte) (*x509.Certificate, error) {
 	return only[*x509.Certificate](data, "a certificate such as apiclient_cert.pem")
 }
 
+const maxFile = 64 << 10 // a chain of certificates has a few KiB
+
 // only returns the key or certificate of the wanted type that a file holds, whatever else is in it.
 func only[T any](data []byte, wanted string) (T, error) {
 	var none T
+	if len(data) > maxFile {
+		return none, fmt.Errorf("this is a file of more than %d KiB; wanted is %s", maxFile>>10, wanted)
+	}
 	items, flaw := contentOf(data)
 	if flaw != "" {
 		return none, fmt.Errorf("this is %s; wanted is %s", flaw, wanted)
@@ -82,7 +87,7 @@ func decode(i item) (value any, what string) {
 	if i.label == "" {
 		return nil, "a binary file, perhaps the PKCS#12 archive apiclient_cert.p12"
 	}
-	return nil, "a " + strings.ToLower(i.label) + " that cannot be read, damaged or of a kind that WeChat Pay does not use"
+	return nil, "a " + strings.ToLower(i.label[:min(len(i.label), 40)]) + " that cannot be read, damaged or of a kind that WeChat Pay does not use"
 }
 
 // rsaOr names a key, which should be an RSA key.

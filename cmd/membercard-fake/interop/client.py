@@ -1,80 +1,9 @@
-"""A client in Python, on the standard library and python3-cryptography, against the fake program.
-
-The environment variable MEMBERCARD_FAKE_CONFIG names the config.json that the program wrote.
-"""
-import base64
-import gzip
+"""Calls to the fake program with wechatpay.py, as clients in production make them."""
 import hashlib
 import json
-import os
-import secrets
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
-
-FILE = os.environ["MEMBERCARD_FAKE_CONFIG"]
-with open(FILE, encoding="utf-8") as f:
-    CONFIG = json.load(f)
-
-
-def pem(name):
-    with open(os.path.join(os.path.dirname(FILE), CONFIG[name]), "rb") as f:
-        return f.read()
-
-
-PRIVATE_KEY = serialization.load_pem_private_key(pem("private_key"), None)
-PUBLIC_KEY = serialization.load_pem_public_key(pem("public_key"))
-OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
-BASE = "/v3/brand/partner/card-member"
-
-
-def seal(text):
-    return base64.b64encode(PUBLIC_KEY.encrypt(text.encode(), OAEP)).decode()
-
-
-def unseal(text):
-    return PRIVATE_KEY.decrypt(base64.b64decode(text), OAEP).decode()
-
-
-def call(method, uri, body=None, signed=None, content_type="application/json", serial=None):
-    """Makes a call and returns the status and the verified JSON of the answer, None for an empty one."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-    timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
-    signed = data if signed is None else signed
-    message = b"\n".join([method.encode(), uri.encode(), timestamp.encode(), nonce.encode(), signed, b""])
-    signature = base64.b64encode(PRIVATE_KEY.sign(message, padding.PKCS1v15(), hashes.SHA256())).decode()
-    headers = {
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip",
-        "Authorization": "WECHATPAY2-SHA256-RSA2048 "
-        f'mchid="{CONFIG["mch_id"]}",serial_no="{serial or CONFIG["certificate_serial"]}",'
-        f'timestamp="{timestamp}",nonce_str="{nonce}",signature="{signature}"',
-        "Wechatpay-Serial": CONFIG["public_key_id"],
-    }
-    if data:
-        headers["Content-Type"] = content_type
-    request = urllib.request.Request(CONFIG["base_url"] + uri, data or None, headers, method=method)
-    try:
-        response = urllib.request.urlopen(request, timeout=10)
-    except urllib.error.HTTPError as error:
-        response = error
-    with response:
-        answer = response.read()
-    if response.headers.get("Content-Encoding") == "gzip":
-        answer = gzip.decompress(answer)
-    proof = [response.headers.get("Wechatpay-" + name) for name in ("Timestamp", "Nonce", "Signature", "Serial")]
-    if proof[2] is None:
-        assert response.status >= 400, "a success is signed"
-    else:
-        assert proof[3] == CONFIG["public_key_id"]
-        PUBLIC_KEY.verify(
-            base64.b64decode(proof[2]), f"{proof[0]}\n{proof[1]}\n".encode() + answer + b"\n", padding.PKCS1v15(), hashes.SHA256()
-        )
-    return response.status, json.loads(answer) if answer else None
+from wechatpay import BASE, CONFIG, call, seal, unseal
 
 
 def expect(name, got, want):
