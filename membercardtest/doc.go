@@ -77,7 +77,10 @@
 //	}
 //
 // [Server.LimitRate] refuses what comes too fast, [Server.RotateKey] takes the public key away,
-// [WithCertificates] makes the merchant number one with platform certificates.
+// [WithCertificates] makes the merchant number one with platform certificates, [WithBrandEdition] the caller a brand.
+//
+// For other languages there is a program, cmd/membercard-fake. [Control] is its other port: the methods of a Server as JSON over
+// HTTP (control.md), and a page that shows the requests.
 //
 // # The rules
 //

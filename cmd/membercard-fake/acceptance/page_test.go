@@ -2,7 +2,9 @@
 package acceptance
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -121,11 +123,12 @@ func TestRequests(t *testing.T) {
 			"en":    {"Fake WeChat Pay", "accepted", "violates the protocol", "Message that was verified", "Show personal values"},
 			"zh-CN": {"模拟微信支付", "通过", "违反协议", "用于验签的串", "显示个人信息"},
 		}[language]
-		_, err := b.client(nil).UpdateUserCard(t.Context(), membercard.UpdateUserCardRequest{
+		update := membercard.UpdateUserCardRequest{
 			BrandID: "1004", CardID: "t-1", UserCardCode: "478515832665", OpenID: "openid-of-alice", Level: new("钻石会员"), PhoneNumber: membercard.NewSensitive("13900000000"),
-		})
+		}
+		_, err := b.client(nil).UpdateUserCard(t.Context(), update)
 		require.NoError(t, err)
-		_, err = b.client(func(c *membercard.Config) { c.HTTPClient = &http.Client{Transport: changing{b.server}} }).GetUserCard(t.Context(), get)
+		_, err = b.client(func(c *membercard.Config) { c.HTTPClient = &http.Client{Transport: changing{b.server}} }).UpdateUserCard(t.Context(), update)
 		require.ErrorIs(t, err, membercard.ErrUnauthorized)
 		b.waitFor(`document.querySelectorAll('#requests li[data-number]').length === 2`)
 		assert.Contains(t, b.text(), words[0])
@@ -136,7 +139,8 @@ func TestRequests(t *testing.T) {
 		b.waitFor(`document.querySelectorAll('#requests .pair pre').length === 2`)
 		assert.Contains(t, b.text(), words[3])
 		messages := evaluate[[]string](b, `[...document.querySelectorAll('#requests .pair pre')].map((p) => p.innerText)`)
-		assert.Contains(t, messages[0], "/user-cards/•••?")
+		assert.Contains(t, messages[0], "/user-cards/•••\n")
+		assert.Contains(t, messages[1], "/user-cards/•••\n")
 		assert.NotEqual(t, messages[0], messages[1], "what was signed is another message")
 		b.click(`#requests li[data-number="1"] .line`)
 		for _, secret := range []string{"openid-of-alice", "478515832665", "13812345678", "13900000000"} {
@@ -156,12 +160,17 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// changing changes a request on its way, as a proxy does.
+// changing encodes the body of a request anew on its way, as a proxy does.
 type changing struct{ next http.RoundTripper }
 
 func (p changing) RoundTrip(r *http.Request) (*http.Response, error) {
 	changed := r.Clone(r.Context())
-	changed.URL.RawQuery += "&x=1"
+	body, _ := io.ReadAll(r.Body)
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, body, "", "  "); err != nil {
+		return nil, err
+	}
+	changed.Body, changed.ContentLength = io.NopCloser(&indented), int64(indented.Len())
 	return p.next.RoundTrip(changed)
 }
 
