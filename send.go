@@ -327,7 +327,7 @@ func (a *attempt) judge(got answer) verdict {
 	switch {
 	case got.trust == proven && err.Code == "" && got.status >= 400 && got.status < 500: // a success whose status was changed
 		v.inDoubt = true
-	case sentinels[err.Code] == ErrSystem: // whatever its status, which nobody signs
+	case errors.Is(sentinels[err.Code], ErrSystem): // whatever its status, which nobody signs
 		v.failure, v.inDoubt = uncertain, true
 	case errors.Is(err, ErrRateLimited) && (got.trust == proven || got.status == http.StatusTooManyRequests):
 		v.failure = rateLimited

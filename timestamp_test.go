@@ -104,8 +104,10 @@ func TestTimestampInADatabase(t *testing.T) {
 	at := time.Date(2026, 8, 8, 10, 0, 0, 120_000_000, time.UTC)
 	column, err := membercard.Timestamp{Time: at}.Value()
 	require.NoError(t, err)
-	for _, source := range []any{column, at.Local(), "2026-08-08T10:00:00.12Z", []byte("2026-08-08 18:00:00.12+08:00"), "2026-08-08 10:00:00.12 +0000 UTC",
-		"2026-08-08 18:00:00.12 +0800 UTC+8", "2026-08-08 18:00:00.12+08", "2026-08-08 07:00:00.12 -0300 -03"} {
+	for _, source := range []any{
+		column, at.Local(), "2026-08-08T10:00:00.12Z", []byte("2026-08-08 18:00:00.12+08:00"), "2026-08-08 10:00:00.12 +0000 UTC",
+		"2026-08-08 18:00:00.12 +0800 UTC+8", "2026-08-08 18:00:00.12+08", "2026-08-08 07:00:00.12 -0300 -03",
+	} {
 		var back membercard.Timestamp
 		require.NoError(t, back.Scan(source), source)
 		_, offset := back.Zone()
