@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
+
+// TestMain is the program itself when it is started by the test.
+func TestMain(m *testing.M) {
+	if os.Getenv("PLATFORM_RUN") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// process is a machine of the service: it is killed, and started again on its address.
+type process struct {
+	args []string
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+}
+
+func (p *process) start(t *testing.T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd = exec.Command(os.Args[0], p.args...)
+	p.cmd.Env = append(os.Environ(), "PLATFORM_RUN=1")
+	if testing.Verbose() {
+		p.cmd.Stderr = os.Stderr
+	}
+	assert.NoError(t, p.cmd.Start())
+}
+
+func (p *process) end(signal syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.cmd.Process.Signal(signal)
+	_ = p.cmd.Wait()
+}
+
+// scene is the service on some machines, the fake WeChat Pay, and the books of what really happened.
+type scene struct {
+	t         *testing.T
+	fake      *membercardtest.Server
+	database  string
+	processes []*process
+	addresses []string
+	balancer  *httptest.Server
+	template  membercard.Card
+}
+
+func newScene(t *testing.T, database string, machines int) *scene {
+	s := &scene{t: t, fake: membercardtest.NewServer(), database: database}
+	t.Cleanup(s.fake.Close)
+	keys := t.TempDir()
+	for name, data := range s.fake.KeyFiles() {
+		require.NoError(t, os.WriteFile(filepath.Join(keys, name), data, 0o600))
+	}
+	url := s.fake.Start()
+	for range machines {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		address := listener.Addr().String()
+		require.NoError(t, listener.Close())
+		s.addresses = append(s.addresses, address)
+		s.processes = append(s.processes, &process{args: []string{"-keys", keys, "-base-url", url, "-addr", address, "-database", database}})
+	}
+	s.balancer = httptest.NewServer(http.HandlerFunc(s.forward))
+	t.Cleanup(s.balancer.Close)
+	s.template = s.fake.AddCard(membercard.Card{NotifyURL: s.balancer.URL + "/notify"})
+	for _, p := range s.processes {
+		p.start(t)
+		t.Cleanup(func() { p.end(syscall.SIGKILL) })
+	}
+	require.Eventually(t, func() bool { return s.post("/points", map[string]any{"id": "x"}) == http.StatusNotFound }, time.Minute, 100*time.Millisecond)
+	return s
+}
+
+// forward hands a request to one of the machines, whichever.
+func (s *scene) forward(w http.ResponseWriter, r *http.Request) {
+	request := r.Clone(r.Context())
+	request.URL.Scheme, request.URL.Host, request.RequestURI = "http", s.addresses[rand.IntN(len(s.addresses))], ""
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	defer response.Body.Close()
+	w.WriteHeader(response.StatusCode)
+	_, _ = io.Copy(w, response.Body)
+}
+
+func (s *scene) post(path string, body any) int {
+	data, _ := json.Marshal(body)
+	response, err := http.Post(s.balancer.URL+path, "application/json", bytes.NewReader(data))
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+// certainly posts until it was taken.
+func (s *scene) certainly(path string, body any) {
+	for range 3000 { // the job of a killed process is taken up after two minutes
+		if s.post(path, body) == http.StatusNoContent {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	assert.Fail(s.t, "not taken", "%s %v", path, body)
+}
+
+// count asks the database.
+func (s *scene) count(query string) (n int) {
+	driver, address := "sqlite", "file:"+s.database+"?_pragma=busy_timeout(10000)"
+	if strings.HasPrefix(s.database, "postgres") {
+		driver, address = "pgx", s.database
+	}
+	db, err := sql.Open(driver, address)
+	if err != nil {
+		return -1
+	}
+	defer func() { _ = db.Close() }()
+	if db.QueryRow(query).Scan(&n) != nil {
+		return -1
+	}
+	return n
+}
+
+// TestProof: processes are killed under load, with faults on the wire, and nothing is lost or done twice. The fake's effects are the
+// truth. PLATFORM_POSTGRES names a database of PostgreSQL to run it on, too, and PLATFORM_RESTART a command that restarts it
+// meanwhile; PLATFORM_KILLS is how often a process is killed.
+func TestProof(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes")
+	}
+	t.Run("SQLite, one process", func(t *testing.T) {
+		t.Parallel()
+		newScene(t, filepath.Join(t.TempDir(), "platform.db"), 1).prove()
+	})
+	if address := os.Getenv("PLATFORM_POSTGRES"); address != "" {
+		t.Run("PostgreSQL, three processes", func(t *testing.T) {
+			t.Parallel()
+			newScene(t, address, 3).prove()
+		})
+	}
+}
+
+func (s *scene) prove() {
+	kills := 6
+	if _, err := fmt.Sscan(os.Getenv("PLATFORM_KILLS"), &kills); err != nil {
+		kills = 6
+	}
+	const members, sales = 120, 5
+	s.fake.LimitRate(10)
+	ctx, stop := context.WithCancel(s.t.Context())
+	var disturbance, load sync.WaitGroup
+	disturbance.Go(func() { // on the wire
+		kinds := []membercardtest.Fault{
+			{Kind: membercardtest.FaultCut},
+			{Kind: membercardtest.FaultCut, AfterEffect: true},
+			{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR"},
+			{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR", AfterEffect: true},
+			{Kind: membercardtest.FaultUnsigned, Status: 502, AfterEffect: true},
+			{Kind: membercardtest.FaultBadSignature, AfterEffect: true},
+			{Kind: membercardtest.FaultTruncated, AfterEffect: true},
+		}
+		for ctx.Err() == nil {
+			s.fake.Inject(kinds[rand.IntN(len(kinds))])
+			time.Sleep(time.Duration(200+rand.IntN(300)) * time.Millisecond)
+			s.fake.ClearFaults() // when little is under way it struck nobody
+			time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
+		}
+	})
+	killed := 0
+	disturbance.Go(func() { // of machines
+		for ; killed < kills; killed++ {
+			time.Sleep(time.Duration(500+rand.IntN(2000)) * time.Millisecond)
+			p := s.processes[rand.IntN(len(s.processes))]
+			p.end(syscall.SIGKILL)
+			time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond)
+			p.start(s.t)
+			if restart := os.Getenv("PLATFORM_RESTART"); restart != "" && killed == kills/2 && len(s.processes) > 1 {
+				output, err := exec.Command("sh", "-c", restart).CombinedOutput()
+				assert.NoError(s.t, err, string(output))
+			}
+		}
+	})
+	cards := make([]membercard.UserCard, members)
+	want := make([]int64, members)
+	for i := range cards {
+		cards[i] = s.fake.OpenUserCard(s.template.CardID, fmt.Sprint("user-", i))
+		load.Go(func() {
+			time.Sleep(time.Duration(i) * 150 * time.Millisecond)
+			options := []membercardtest.NotificationOption{membercardtest.NotificationDuplicates(2)}
+			repeats := make([]time.Duration, 60)
+			for n := range repeats {
+				repeats[n] = 500 * time.Millisecond
+			}
+			if i%10 == 0 {
+				options = append(options, membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultProbe}))
+			}
+			_, err := s.fake.Notify(s.t.Context(), &membercard.UserCardCreated{UserCard: cards[i]}, append(options, membercardtest.NotificationRepeats(repeats...))...)
+			assert.NoError(s.t, err)
+			name := map[string]any{"card_id": cards[i].CardID, "user_card_code": cards[i].UserCardCode}
+			if i%4 == 0 { // leaves
+				name["consent"] = "signed at the counter"
+				s.certainly("/invalidations", name)
+				s.certainly("/invalidations", name)
+				return
+			}
+			for n := range sales {
+				points := int64(1 + rand.IntN(50))
+				want[i] += points
+				name["id"], name["points"] = fmt.Sprintf("sale-%d-%d", i, n), points
+				s.certainly("/points", name)
+				if n%2 == 0 {
+					s.certainly("/points", name) // sent twice
+				}
+			}
+		})
+	}
+	load.Wait()
+	stop()
+	disturbance.Wait()
+	assert.Eventually(s.t, func() bool {
+		return s.count("SELECT COUNT(*) FROM river_job WHERE state NOT IN ('completed', 'cancelled')") == 0
+	}, 6*time.Minute, time.Second, "something is stuck")
+
+	confirmed, doubled, lost, final, wrong, invalidated, twice := 0, 0, 0, 0, 0, 0, 0
+	for i, card := range cards {
+		switch n := s.fake.Effects(membercard.OperationConfirmUserCard, card.UserCardCode); {
+		case n == 1:
+			confirmed++
+		case n > 1:
+			doubled++
+		default:
+			lost++
+		}
+		now, _ := s.fake.UserCard(card.CardID, card.UserCardCode)
+		if i%4 == 0 {
+			n := s.fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode)
+			if n == 1 && now.UserCardState == membercard.UserCardStateInvalid {
+				invalidated++
+			} else if n > 1 {
+				twice++
+			}
+			continue
+		}
+		if s.fake.Points(card.CardID, card.UserCardCode) == want[i] {
+			final++
+		} else {
+			wrong++
+		}
+	}
+	tooMany, faults := 0, 0
+	for _, request := range s.fake.Requests() {
+		if request.Status == http.StatusTooManyRequests {
+			tooMany++
+		}
+		if strings.HasPrefix(request.Reason, "fault: ") {
+			faults++
+		}
+	}
+	s.t.Logf(`
+%-34s %d
+%-34s %d
+%-34s %d of %d
+%-34s %d lost, %d twice
+%-34s %d of %d
+%-34s %d wrong
+%-34s %d of %d
+%-34s %d twice
+%-34s %d for a person, %d refused for the rate`,
+		"processes killed", killed, "faults on the wire", faults,
+		"cards confirmed exactly once", confirmed, members, "  otherwise", lost, doubled,
+		"balances final", final, members-members/4, "  otherwise", wrong,
+		"cards invalidated exactly once", invalidated, members/4, "  otherwise", twice,
+		"jobs", s.count("SELECT COUNT(*) FROM decisions"), tooMany)
+	assert.Equal(s.t, [3]int{members, members - members/4, members / 4}, [3]int{confirmed, final, invalidated})
+	assert.Zero(s.t, doubled+twice+wrong+lost)
+	assert.Zero(s.t, s.count("SELECT COUNT(*) FROM decisions"))
+	for _, p := range s.processes {
+		p.end(syscall.SIGTERM)
+	}
+}
