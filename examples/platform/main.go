@@ -119,7 +119,7 @@ func openCards(ctx context.Context, fake *membercardtest.Server, url string) {
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /notify", s.client.NotificationHandler(s.receive))
-	mux.HandleFunc("POST /points", handle(func(ctx context.Context, in struct {
+	mux.HandleFunc("POST /points", handle(s.logger, func(ctx context.Context, in struct {
 		cardName
 		ID     string `json:"id"` // of the sale: it is booked once
 		Points int64  `json:"points"`
@@ -127,11 +127,11 @@ func (s *service) handler() http.Handler {
 	) error {
 		return s.addPoints(ctx, in.ID, in.cardName, in.Points)
 	}))
-	mux.HandleFunc("POST /levels", handle(func(ctx context.Context, in levelJob) error {
+	mux.HandleFunc("POST /levels", handle(s.logger, func(ctx context.Context, in levelJob) error {
 		_, err := s.jobs.Insert(ctx, in, nil)
 		return err
 	}))
-	mux.HandleFunc("POST /invalidations", handle(func(ctx context.Context, in struct {
+	mux.HandleFunc("POST /invalidations", handle(s.logger, func(ctx context.Context, in struct {
 		cardName
 		Consent string `json:"consent"` // who wanted it
 	},
@@ -153,7 +153,7 @@ func (s *service) handler() http.Handler {
 var errNoConsent = errors.New("consent is required: who wanted it")
 
 // handle is the handler of a request in JSON.
-func handle[T any](do func(context.Context, T) error) http.HandlerFunc {
+func handle[T any](logger *slog.Logger, do func(context.Context, T) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in T
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&in); err != nil {
@@ -166,6 +166,7 @@ func handle[T any](do func(context.Context, T) error) http.HandlerFunc {
 		case errors.Is(err, errNoMember):
 			http.Error(w, err.Error(), http.StatusNotFound)
 		case err != nil:
+			logger.ErrorContext(r.Context(), "not stored", "path", r.URL.Path, "error", err)
 			http.Error(w, "not stored, send it again", http.StatusServiceUnavailable)
 		default:
 			w.WriteHeader(http.StatusNoContent)

@@ -95,7 +95,12 @@ func newScene(t *testing.T, database string, machines int) *scene {
 		p.start(t)
 		t.Cleanup(func() { p.end(syscall.SIGKILL) })
 	}
-	require.Eventually(t, func() bool { return s.post("/points", map[string]any{"id": "x"}) == http.StatusNotFound }, time.Minute, 100*time.Millisecond)
+	for _, address := range s.addresses {
+		require.Eventually(t, func() bool {
+			response, err := http.Get("http://" + address + "/healthz")
+			return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
+		}, time.Minute, 100*time.Millisecond)
+	}
 	return s
 }
 
@@ -168,6 +173,54 @@ func TestProof(t *testing.T) {
 			newScene(t, address, 3).prove()
 		})
 	}
+}
+
+// TestRate: three processes share the permitted rate, and one of them is killed. What arrives is measured.
+func TestRate(t *testing.T) {
+	address := os.Getenv("PLATFORM_POSTGRES")
+	if address == "" {
+		t.Skip("no PostgreSQL")
+	}
+	db, err := sql.Open("pgx", address)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "DROP DATABASE IF EXISTS rate WITH (FORCE)")
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "CREATE DATABASE rate") // of its own: TestProof has other jobs
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	s := newScene(t, address[:strings.LastIndex(address, "/")]+"/rate", 3)
+	s.fake.LimitRate(10)
+	card := s.fake.OpenUserCard(s.template.CardID, "user")
+	_, err = s.fake.Notify(t.Context(), &membercard.UserCardCreated{UserCard: card})
+	require.NoError(t, err)
+	name := map[string]any{"id": "sale", "points": 1, "card_id": card.CardID, "user_card_code": card.UserCardCode, "level": "金卡"}
+	s.certainly("/points", name)
+	const jobs, measured = 450, 400
+	for range jobs {
+		s.certainly("/levels", name)
+	}
+	var arrivals []time.Time
+	tooMany, killed := 0, false
+	require.Eventually(t, func() bool {
+		arrivals, tooMany = nil, 0
+		for _, request := range s.fake.Requests() {
+			if request.Operation == membercard.OperationUpdateUserCard {
+				arrivals = append(arrivals, request.Time)
+			}
+			if request.Status == http.StatusTooManyRequests {
+				tooMany++
+			}
+		}
+		if len(arrivals) > measured/3 && !killed {
+			killed = true
+			s.processes[0].end(syscall.SIGKILL)
+		}
+		return len(arrivals) >= measured
+	}, 3*time.Minute, 200*time.Millisecond)
+	share := float64(measured-1) / arrivals[measured-1].Sub(arrivals[0]).Seconds() / 10
+	t.Logf("%.1f %% of the permitted rate, %d refused for it", 100*share, tooMany)
+	assert.GreaterOrEqual(t, share, 0.95)
+	assert.Zero(t, tooMany)
 }
 
 func (s *scene) prove() {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"time"
@@ -190,33 +191,39 @@ func (s *store) release(ctx context.Context, m member, sent int64) error {
 	return err
 }
 
-// spacing keeps an operation below 10 a second, also when two requests arrive closer together than they were sent.
-const spacing = 104 * time.Millisecond
-
-// longestTurn is how far ahead a turn is given: a job that would wait longer comes again.
-const longestTurn = 8 * time.Second
+// Turns of the permitted rate.
+const (
+	spacing = 103 * time.Millisecond // below 10 a second, also when two requests arrive closer together than they were sent
+	ahead   = 300 * time.Millisecond // how far ahead a turn is given: what a process that is killed can lose
+	patient = 8 * time.Second        // a job that finds no turn for so long comes again
+)
 
 var errBusy = errors.New("the permitted rate is used up for the next seconds")
 
-// throttle is the membercard.Config.Throttle of all workers on all machines: the next free turn, in the database and by its clock. A
-// process that is killed loses the turns it waits for and no more.
+// throttle is the membercard.Config.Throttle of all workers on all machines: the next free turn, in the database and by its clock.
 func (s *store) throttle(ctx context.Context, operation membercard.Operation) error {
-	var wait int64
-	err := s.db.QueryRowContext(ctx, s.sql(`INSERT INTO rates (operation, turn) VALUES (?1, NOW)
-		ON CONFLICT (operation) DO UPDATE SET turn = GREATEST(rates.turn + ?2, NOW) WHERE rates.turn < NOW + ?3 RETURNING turn - NOW`),
-		string(operation), spacing.Milliseconds(), longestTurn.Milliseconds()).Scan(&wait)
-	if errors.Is(err, sql.ErrNoRows) {
-		return errBusy
+	for end := time.Now().Add(patient); time.Now().Before(end); {
+		var wait int64
+		err := s.db.QueryRowContext(ctx, s.sql(`INSERT INTO rates (operation, turn) VALUES (?1, NOW)
+			ON CONFLICT (operation) DO UPDATE SET turn = GREATEST(rates.turn + ?2, NOW) WHERE rates.turn < NOW + ?3 RETURNING turn - NOW`),
+			string(operation), spacing.Milliseconds(), ahead.Milliseconds()).Scan(&wait)
+		taken := !errors.Is(err, sql.ErrNoRows)
+		switch {
+		case !taken:
+			wait = 100 + rand.Int64N(100)
+		case err != nil:
+			return err
+		}
+		select {
+		case <-time.After(time.Duration(wait) * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if taken {
+			return nil
+		}
 	}
-	if err != nil {
-		return err
-	}
-	select {
-	case <-time.After(time.Duration(wait) * time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return errBusy
 }
 
 // booked reports whether the ledger has an entry.
