@@ -29,10 +29,10 @@ type Job struct {
 	Account string // whose client it is: results are of one account
 	BrandID string
 	CardID  string
-	Update  bool          // change members who are there already; false: import new ones
-	Workers int           // calls under way at the same time; rate times the time of a call is enough
-	Settle  time.Duration // waited before the cards of begun rows are read
-	Report  func(Status)  // called for each row that ends, by one goroutine at a time; may be nil
+	Updater *membercard.Client // changes members who are there already, often Client itself; nil: new ones are imported
+	Workers int                // calls under way at the same time; rate times the time of a call is enough
+	Settle  time.Duration      // waited before the cards of begun rows are read
+	Report  func(Status)       // called for each row that ends, by one goroutine at a time; may be nil
 }
 
 // Member is a row: openid, user_card_code, level, phone_number. The last two may be empty.
@@ -115,7 +115,7 @@ func repeated(members []Member) map[int][]int {
 // task names what is done, so that the results of one task are not taken for those of another.
 func (j *Job) task() string {
 	what := "import"
-	if j.Update {
+	if j.Updater != nil {
 		what = "update"
 	}
 	return fmt.Sprintf("%s, account %s, brand %q, template %q", what, j.Account, j.BrandID, j.CardID)
@@ -227,7 +227,7 @@ const attempts = 3 // at an update that is refused for the rate; a client does a
 
 // send makes the one request that changes something.
 func (j *Job) send(ctx context.Context, m Member) error {
-	if j.Update {
+	if j.Updater != nil {
 		// One attempt: a repeat would not look at the card first, as the next run does.
 		ctx := membercard.WithRetry(ctx, membercard.RetryPolicy{MaxAttempts: 1})
 		request := membercard.UpdateUserCardRequest{
@@ -236,14 +236,14 @@ func (j *Job) send(ctx context.Context, m Member) error {
 		if m.Level != "" {
 			request.Level = &m.Level
 		}
-		_, err := j.Client.UpdateUserCard(ctx, request)
+		_, err := j.Updater.UpdateUserCard(ctx, request)
 		for try := 2; try <= attempts && errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown); try++ {
 			select { // it was not carried out: again when the second that is full is over
 			case <-time.After(time.Second):
 			case <-ctx.Done():
 				return err
 			}
-			_, err = j.Client.UpdateUserCard(ctx, request)
+			_, err = j.Updater.UpdateUserCard(ctx, request)
 		}
 		return err
 	}
@@ -262,7 +262,7 @@ func (j *Job) isDone(ctx context.Context, m Member) (bool, error) {
 	if refused, ok := errors.AsType[*membercard.APIError](err); ok && refused.Verified && errors.Is(err, membercard.ErrNotFound) {
 		return false, nil // an unsigned 404 may be anybody's
 	}
-	if err != nil || !j.Update {
+	if err != nil || j.Updater == nil {
 		return err == nil, err
 	}
 	phone, err := j.Client.Decrypt(card.PhoneNumber)

@@ -3,6 +3,7 @@
 package account
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,16 +16,18 @@ import (
 
 // Flags say whose client is wanted.
 type Flags struct {
-	keys, baseURL string
-	brandEdition  bool
+	keys, baseURL, mchID, publicKeyID string
+	brandEdition                      bool
 }
 
-// Register defines -keys, -base-url and -brand-edition.
+// Register defines -keys, -base-url, -brand-edition, and what the folder may lack: -mchid and -public-key-id.
 func Register(flags *flag.FlagSet) *Flags {
 	f := &Flags{}
 	flags.BoolVar(&f.brandEdition, "brand-edition", false, "as a brand that calls for itself, with the fake; with -keys the folder says so (brand_id.txt)")
 	flags.StringVar(&f.keys, "keys", "", "`folder` with the key files, as LoadConfig reads them; none: the fake WeChat Pay")
 	flags.StringVar(&f.baseURL, "base-url", "", "`address` of the service (default WeChat Pay)")
+	flags.StringVar(&f.mchID, "mchid", "", "merchant `number`, with -keys (default that in the certificate)")
+	flags.StringVar(&f.publicKeyID, "public-key-id", "", "`id` of the WeChat Pay public key, with -keys (default that in public_key_id.txt)")
 	return f
 }
 
@@ -43,8 +46,8 @@ func (f *Flags) check() error {
 	if f.Real() && f.brandEdition {
 		return errors.New("-brand-edition goes without -keys: a folder with brand_id.txt is a brand's")
 	}
-	if !f.Real() && f.baseURL != "" {
-		return errors.New("-base-url goes with -keys; without it the fake WeChat Pay is asked")
+	if !f.Real() && f.baseURL+f.mchID+f.publicKeyID != "" {
+		return errors.New("-base-url, -mchid and -public-key-id go with -keys; without it the fake WeChat Pay is asked")
 	}
 	return nil
 }
@@ -74,6 +77,6 @@ func (f *Flags) Open() (config membercard.Config, server *membercardtest.Server,
 		return server.Config(), server, nil
 	}
 	config, err = membercard.LoadConfig(os.DirFS(f.keys))
-	config.BaseURL = f.baseURL
+	config.BaseURL, config.MchID, config.PublicKeyID = f.baseURL, cmp.Or(f.mchID, config.MchID), cmp.Or(f.publicKeyID, config.PublicKeyID)
 	return config, nil, err
 }
