@@ -47,6 +47,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *keys == "" && *baseURL != "" {
+		return errors.New("-base-url goes with -keys; without it the fake WeChat Pay is asked")
+	}
 	if *database == "" {
 		dir, err := os.MkdirTemp("", "platform")
 		if err != nil {

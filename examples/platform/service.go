@@ -256,7 +256,7 @@ var errBooked = errors.New("it was booked before")
 func (s *service) sendBalance(ctx context.Context, job balanceJob, _ bool) error {
 	m, err := s.store.claim(ctx, job.CardID, job.UserCardCode)
 	if errors.Is(err, errNoMember) {
-		if _, err := s.store.member(ctx, job.CardID, job.UserCardCode); err != nil {
+		if _, err := s.store.member(ctx, nil, job.CardID, job.UserCardCode); err != nil {
 			return err
 		}
 		return errLeased
@@ -285,7 +285,7 @@ func (s *service) sendBalance(ctx context.Context, job balanceJob, _ bool) error
 // exchange takes points off and allows an exchange, and gives them back when no coupon was issued.
 func (s *service) exchange(ctx context.Context, event *membercard.PointsExchangeRequested) error {
 	card := cardName{event.CardID, event.UserCardCode}
-	m, err := s.store.member(ctx, card.CardID, card.UserCardCode)
+	allowed, err := s.takeOff(ctx, "exchange-"+event.RecordID, card, event.DeductPoints)
 	if err != nil {
 		return err
 	}
@@ -294,23 +294,44 @@ func (s *service) exchange(ctx context.Context, event *membercard.PointsExchange
 		BrandID: event.BrandID, CardID: event.CardID, OpenID: event.OpenID, UserCardCode: event.UserCardCode,
 		Result: membercard.PointsExchangeResultAllow,
 	}
-	taken, err := s.store.booked(ctx, "exchange-"+event.RecordID)
-	if err != nil {
-		return err
-	}
-	if !taken && m.balance < event.DeductPoints {
+	if !allowed {
 		request.Result, request.RejectReason = membercard.PointsExchangeResultReject, "积分不足"
-	} else if err := s.addPoints(ctx, "exchange-"+event.RecordID, card, -event.DeductPoints); err != nil {
-		return err
 	}
 	answer, err := s.client.ConfirmPointsExchange(ctx, request)
 	if err != nil {
-		return err
+		return judged(err)
 	}
-	if answer.State == membercard.PointsExchangeStateFail && request.Result == membercard.PointsExchangeResultAllow {
+	if allowed && answer.State == membercard.PointsExchangeStateFail {
 		return s.addPoints(ctx, "exchange-back-"+event.RecordID, card, event.DeductPoints)
 	}
 	return nil
+}
+
+// takeOff takes points off, where there are enough. The ledger keeps what was decided, so that it is the same when it is asked again.
+func (s *service) takeOff(ctx context.Context, id string, card cardName, points int64) (allowed bool, err error) {
+	err = s.store.inTx(ctx, func(tx *sql.Tx) error {
+		decided, found, err := s.store.booked(ctx, tx, id)
+		if err != nil || found {
+			allowed = decided != 0
+			return err
+		}
+		m, err := s.store.member(ctx, tx, card.CardID, card.UserCardCode)
+		if err != nil {
+			return err
+		}
+		if allowed = m.balance >= points; !allowed {
+			points = 0
+		}
+		m, added, err := s.store.book(ctx, tx, id, card.CardID, card.UserCardCode, -points)
+		if err == nil && (!added || m.balance < 0) {
+			err = errLeased // another came in between: this one is undone
+		}
+		if err == nil {
+			_, err = s.jobs.InsertTx(ctx, tx, balanceJob{card}, nil)
+		}
+		return err
+	})
+	return allowed, err
 }
 
 // invalidationJob invalidates a card for good.
@@ -321,7 +342,7 @@ func (invalidationJob) Kind() string { return "invalidation" }
 
 // requestInvalidation has a card invalidated. consent says who wanted it.
 func (s *service) requestInvalidation(ctx context.Context, card cardName, consent string) error {
-	if _, err := s.store.member(ctx, card.CardID, card.UserCardCode); err != nil {
+	if _, err := s.store.member(ctx, nil, card.CardID, card.UserCardCode); err != nil {
 		return err
 	}
 	return s.store.inTx(ctx, func(tx *sql.Tx) error {
@@ -337,7 +358,7 @@ func (s *service) requestInvalidation(ctx context.Context, card cardName, consen
 func (s *service) invalidate(ctx context.Context, job invalidationJob, again bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	m, err := s.store.member(ctx, job.CardID, job.UserCardCode)
+	m, err := s.store.member(ctx, nil, job.CardID, job.UserCardCode)
 	if err != nil {
 		return err
 	}
@@ -373,7 +394,7 @@ func (levelJob) Kind() string { return "level" }
 func (s *service) changeLevel(ctx context.Context, job levelJob, _ bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	m, err := s.store.member(ctx, job.CardID, job.UserCardCode)
+	m, err := s.store.member(ctx, nil, job.CardID, job.UserCardCode)
 	if err != nil {
 		return err
 	}

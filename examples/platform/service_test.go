@@ -39,7 +39,7 @@ func open(t *testing.T) (*membercardtest.Server, *service, string, membercard.Us
 	require.NoError(t, err)
 	require.NotEmpty(t, statuses)
 	require.Eventually(t, func() bool {
-		_, err := store.member(t.Context(), card.CardID, card.UserCardCode)
+		_, err := store.member(t.Context(), nil, card.CardID, card.UserCardCode)
 		return err == nil
 	}, 20*time.Second, 50*time.Millisecond)
 	assert.Equal(t, 1, fake.Effects(membercard.OperationConfirmUserCard, card.UserCardCode))
@@ -89,9 +89,25 @@ func TestExchange(t *testing.T) {
 		now, _ := fake.PointsExchange(exchange.RecordID)
 		assert.Equal(t, want, now.State, "60 of 100 points, and of 40")
 	}
-	m, err := s.store.member(t.Context(), card.CardID, card.UserCardCode)
+	m, err := s.store.member(t.Context(), nil, card.CardID, card.UserCardCode)
 	require.NoError(t, err)
 	assert.Equal(t, int64(40), m.balance)
+	name := cardName{card.CardID, card.UserCardCode}
+	for range 2 {
+		allowed, err := s.takeOff(t.Context(), "another", name, 60)
+		require.NoError(t, err)
+		assert.False(t, allowed, "what was decided stays, though there are more points now")
+		require.NoError(t, s.addPoints(t.Context(), "sale-2", name, 100))
+	}
+	var exchanges sync.WaitGroup
+	for range 8 {
+		exchanges.Go(func() {
+			allowed, err := s.takeOff(t.Context(), "at the same time", name, 100)
+			assert.NoError(t, err)
+			assert.True(t, allowed)
+		})
+	}
+	exchanges.Wait()
 	require.Eventually(t, func() bool { return fake.Points(card.CardID, card.UserCardCode) == 40 }, 20*time.Second, 50*time.Millisecond)
 }
 
@@ -112,6 +128,32 @@ func TestRefusals(t *testing.T) {
 		require.Equal(t, http.StatusNoContent, post(t, url+"/invalidations", name))
 	}
 	require.Eventually(t, func() bool { return fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode) == 1 }, 20*time.Second, 50*time.Millisecond)
+}
+
+// TestDoubt: what was carried out, though no answer came, is looked at and not done again.
+func TestDoubt(t *testing.T) {
+	fake, s, url, card := open(t)
+	cut := func(operation membercard.Operation) {
+		fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, Operation: operation, AfterEffect: true})
+	}
+	cut(membercard.OperationConfirmUserCard)
+	opened := fake.OpenUserCard(card.CardID, "o-2")
+	_, err := fake.Notify(t.Context(), &membercard.UserCardCreated{UserCard: opened})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := s.store.member(t.Context(), nil, opened.CardID, opened.UserCardCode)
+		return err == nil
+	}, 20*time.Second, 50*time.Millisecond)
+	assert.Equal(t, 1, fake.Effects(membercard.OperationConfirmUserCard, opened.UserCardCode))
+
+	cut(membercard.OperationInvalidateUserCard)
+	require.Equal(t, http.StatusNoContent, post(t, url+"/invalidations", map[string]any{"card_id": card.CardID, "user_card_code": card.UserCardCode, "consent": "signed"}))
+	require.Eventually(t, func() bool {
+		var state string
+		row := s.store.db.QueryRowContext(t.Context(), "SELECT state FROM members WHERE user_card_code = ?1", card.UserCardCode)
+		return row.Scan(&state) == nil && state == string(membercard.UserCardStateInvalid)
+	}, 20*time.Second, 50*time.Millisecond)
+	assert.Equal(t, 1, fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode))
 }
 
 // TestThrottle: turns are a spacing apart, whoever takes them.

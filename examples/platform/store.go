@@ -163,8 +163,13 @@ func scanMember(row *sql.Row) (m member, err error) {
 	return m, err
 }
 
-func (s *store) member(ctx context.Context, cardID, code string) (member, error) {
-	return scanMember(s.db.QueryRowContext(ctx, s.sql("SELECT "+memberColumns+" FROM members WHERE card_id = ?1 AND user_card_code = ?2"), cardID, code))
+// member reads a card, outside of a transaction where tx is nil.
+func (s *store) member(ctx context.Context, tx *sql.Tx, cardID, code string) (member, error) {
+	query := s.db.QueryRowContext
+	if tx != nil {
+		query = tx.QueryRowContext
+	}
+	return scanMember(query(ctx, s.sql("SELECT "+memberColumns+" FROM members WHERE card_id = ?1 AND user_card_code = ?2"), cardID, code))
 }
 
 // book changes a balance once for each id. added: it was not there before.
@@ -226,8 +231,11 @@ func (s *store) throttle(ctx context.Context, operation membercard.Operation) er
 	return errBusy
 }
 
-// booked reports whether the ledger has an entry.
-func (s *store) booked(ctx context.Context, id string) (found bool, err error) {
-	err = s.db.QueryRowContext(ctx, s.sql("SELECT COUNT(*) FROM ledger WHERE id = ?1"), id).Scan(&found)
-	return found, err
+// booked returns an entry of the ledger, if it is there.
+func (s *store) booked(ctx context.Context, tx *sql.Tx, id string) (points int64, found bool, err error) {
+	err = tx.QueryRowContext(ctx, s.sql("SELECT points FROM ledger WHERE id = ?1"), id).Scan(&points)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return points, err == nil, err
 }
