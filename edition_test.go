@@ -147,6 +147,30 @@ func TestTheFakeOfABrandIsStrict(t *testing.T) {
 	}
 }
 
+// TestARefusedKeyIDStaysRefused: the same signature with the right id is the same request, and was answered.
+func TestARefusedKeyIDStaysRefused(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithBrandEdition(), membercardtest.AllowViolations())
+	var statuses []int
+	client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		wrong := r.Clone(r.Context())
+		wrong.Header.Set("Wechatpay-Serial", "PUB_KEY_ID_9")
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		wrong.Body = io.NopCloser(bytes.NewReader(body))
+		first, err := server.RoundTrip(wrong)
+		require.NoError(t, err)
+		statuses = append(statuses, first.StatusCode)
+		require.NoError(t, first.Body.Close())
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return server.RoundTrip(r)
+	})))
+	_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
+	require.ErrorIs(t, err, membercard.ErrInvalidRequest)
+	assert.Equal(t, []int{400}, statuses)
+	assert.Zero(t, server.Effects(membercard.OperationInvalidateUserCard, code))
+}
+
 // signAgain signs a changed request.
 func signAgain(t *testing.T, server *membercardtest.Server, r *http.Request) {
 	t.Helper()

@@ -65,6 +65,18 @@ func TestOnAttemptSeesDownloads(t *testing.T) {
 	assert.ElementsMatch(t, []membercard.Operation{membercard.OperationDownloadCertificates, membercard.OperationGetUserCard}, operations)
 }
 
+// TestOnAttemptSeesAPanic of the transport's as an error, before it goes on to the caller.
+func TestOnAttemptSeesAPanic(t *testing.T) {
+	t.Parallel()
+	var seen error
+	client := newClient(t, newServer(t), func(c *membercard.Config) {
+		c.OnAttempt = func(_ context.Context, a membercard.Attempt) { seen = a.Err }
+		c.HTTPClient = &http.Client{Transport: roundTripperFunc(func(*http.Request) (*http.Response, error) { panic("broken") })}
+	})
+	assert.PanicsWithValue(t, "broken", func() { _, _ = client.GetUserCard(t.Context(), getRequest) })
+	require.ErrorContains(t, seen, "the transport panicked")
+}
+
 // TestWithRetry: the policy of the context is that of its calls.
 func TestWithRetry(t *testing.T) {
 	t.Parallel()

@@ -850,6 +850,13 @@ func TestAStoredNotificationIsWhole(t *testing.T) {
 			require.ErrorContains(t, err, "OpenNotification", name)
 		}
 		require.ErrorContains(t, json.Unmarshal(n.Body, n), "OpenNotification")
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
+			for _, value := range []any{n, *n} {
+				text := fmt.Sprintf(format, value)
+				assert.Contains(t, text, n.ID)
+				assert.NotContains(t, text, openID)
+			}
+		}
 		for how, damaged := range map[string][]byte{
 			"cut off": n.Body[:len(n.Body)-1], "something behind": append(bytes.Clone(n.Body), '{'), "empty": nil, "null": []byte("null"),
 			"changed": bytes.Replace(n.Body, []byte(`"ciphertext":"`), []byte(`"ciphertext":"AAAA`), 1),

@@ -483,6 +483,11 @@ func TestSensitiveInADatabase(t *testing.T) {
 	_, err = membercard.NewSensitive(phone).Value()
 	require.ErrorContains(t, err, "encrypt it first")
 	assertHidden(t, phone, err.Error(), "error")
+	for _, shown := range []string{"[sensitive]", "[redacted]"} { // what a log or JSON has instead of the value
+		require.NoError(t, back.Scan(shown))
+		_, err = client.Decrypt(back)
+		require.Error(t, err, shown)
+	}
 	var redacted membercard.Sensitive
 	require.NoError(t, json.Unmarshal([]byte(`"[redacted]"`), &redacted))
 	_, err = redacted.Value()

@@ -131,7 +131,7 @@ func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...
 		return statuses, ctx.Err()
 	}
 	if !accepted {
-		return statuses, fmt.Errorf("membercardtest: Notify: the notification was not accepted: %v", statuses)
+		return statuses, fmt.Errorf("membercardtest: Notify: the notification was not accepted: %v; 0 is no answer: does a service listen there?", statuses)
 	}
 	return statuses, nil
 }
