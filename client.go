@@ -96,8 +96,8 @@ type Config struct {
 	// client makes the call once more in the other, keeps to it, and logs a warning that says what to configure.
 	IDsInQuery []Operation
 	// OnAttempt, when set, is called after each attempt, those of the download of platform certificates included: for metrics.
-	// It is called in the middle of the call, of several calls at the same time: it must be quick, and make no call with the client. The context is the call's; of a
-	// download it is the download's own.
+	// It is called in the middle of the call, of several calls at the same time: it must be quick, and make no call with the client.
+	// The context is the call's; of a download it is the download's own.
 	OnAttempt func(context.Context, Attempt)
 	// Logger gets one record per attempt: operation, host, status, duration and the like, never a value
 	// of a request or an answer. Default: nothing is logged.

@@ -112,7 +112,7 @@ func (c *Control) guard(r *http.Request) error {
 }
 
 func isLoopback(name string) bool {
-	ip := net.ParseIP(strings.Trim(name, "[]"))
+	ip := net.ParseIP(name)
 	return name == "localhost" || ip != nil && ip.IsLoopback()
 }
 
