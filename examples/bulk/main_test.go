@@ -284,6 +284,7 @@ func TestAMendedInput(t *testing.T) {
 	require.ErrorContains(t, work("o4,c4,gold,\no5,c5,,\no4,c4,,\n"), "rows 1 and 3 are of the same member")
 	require.ErrorContains(t, work("o4,4.78516E+23,gold,\n"), "row 1: user_card_code is 4.78516E+23: a spreadsheet has cut off digits")
 	require.ErrorContains(t, work("o4,c4,gold,1.38E+10\n"), "row 1: phone_number")
+	require.ErrorContains(t, work("o4,12345678,gold,\no5,345678,gold,\n"), "row 2: user_card_code has 6 digits, others have 8 and none begins with 0")
 	assert.Zero(t, server.Effects(membercard.OperationImportUserCardByOpenID, "c4"))
 }
 

@@ -17,6 +17,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,8 +51,8 @@ func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, rep
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	for first, others := range repeated(members) {
-		return fmt.Errorf("%s: rows %d and %d are of the same member; leave one of them", path, first, others[0])
+	if err := Check(members); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	journal, err := OpenJournal(cmp.Or(results, path+".results"), j.task(), input)
 	if err != nil {
@@ -92,6 +93,31 @@ func Parse(input []byte) ([]Member, error) {
 	}
 	return members, nil
 }
+
+// Check refuses several rows of one member, and codes that have lost their zeros.
+func Check(members []Member) error {
+	for first, others := range repeated(members) {
+		return fmt.Errorf("rows %d and %d are of the same member; leave one of them", first, others[0])
+	}
+	longest := 0
+	for _, m := range members {
+		if strings.HasPrefix(m.UserCardCode, "0") {
+			return nil
+		}
+		if digits.MatchString(m.UserCardCode) {
+			longest = max(longest, len(m.UserCardCode))
+		}
+	}
+	for i, m := range members {
+		if digits.MatchString(m.UserCardCode) && len(m.UserCardCode) < longest && longest >= 8 {
+			return fmt.Errorf("row %d: user_card_code has %d digits, others have %d and none begins with 0: a spreadsheet has cut off zeros; "+
+				"format the column as text and export it anew, or put codes of another length into a file of their own", i+1, len(m.UserCardCode), longest)
+		}
+	}
+	return nil
+}
+
+var digits = regexp.MustCompile(`^\d+$`)
 
 // scientific is what a spreadsheet makes of a long number, such as 4.78516E+23.
 var scientific = regexp.MustCompile(`^\d([.,]\d+)?E\+\d+$`)
