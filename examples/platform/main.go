@@ -1,6 +1,6 @@
 // Platform is a membership service for many brands behind one merchant number that loses nothing and does nothing twice, across
-// crashes and machines: notifications, points and changes are jobs of River (riverqueue.com), in the same transactions as the
-// merchant's books.
+// crashes and machines: notifications, points, changes and imports are jobs of River (riverqueue.com), in the same transactions as the
+// merchant's books. The staff have a page.
 //
 //	cd examples/platform
 //	go run .                                             # on the fake WeChat Pay, with members who open cards
@@ -11,7 +11,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/riverqueue/river"
+
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
@@ -32,71 +34,145 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(ctx, os.Args[1:], os.Stdout, river.TestConfig{}); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "platform:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+// options are what the flags say.
+type options struct {
+	keys, baseURL, addr, database string
+	file, brandID, cardID         string // of an import
+	newPassword                   string
+}
+
+func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("platform", flag.ContinueOnError)
-	keys := flags.String("keys", "", "`folder` of key files (default the fake WeChat Pay)")
-	baseURL := flags.String("base-url", "", "`URL` of a fake WeChat Pay in another process")
-	addr := flags.String("addr", "127.0.0.1:0", "`address` to listen on")
-	database := flags.String("database", "", "a `file` of SQLite or an address of PostgreSQL (default a temporary file)")
+	flags.StringVar(&o.keys, "keys", "", "`folder` of key files, read again when they change (default the fake WeChat Pay)")
+	flags.StringVar(&o.baseURL, "base-url", "", "`URL` of a fake WeChat Pay in another process")
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` to listen on")
+	flags.StringVar(&o.database, "database", "", "a `file` of SQLite or an address of PostgreSQL (default a temporary file)")
+	flags.StringVar(&o.file, "import", "", "import the members of a CSV `file`, show how far it is, and serve nothing")
+	flags.StringVar(&o.brandID, "brand", "", "`id` of the brand of an import")
+	flags.StringVar(&o.cardID, "card", "", "`id` of the card template of an import")
+	flags.StringVar(&o.newPassword, "new-password", "", "give the account of this `name` a new password and the right to decide, and serve nothing")
 	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.keys == "" && o.baseURL != "":
+		return o, errors.New("-base-url goes with -keys; without it the fake WeChat Pay is asked")
+	case o.file != "" && (o.keys == "" || o.database == ""):
+		return o, errors.New("-import goes with -keys and -database, those of the service that does the work")
+	case o.file == "" && (o.brandID != "" || o.cardID != ""):
+		return o, errors.New("-brand and -card go with -import")
+	case o.newPassword != "" && o.database == "":
+		return o, errors.New("-new-password goes with -database")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, out io.Writer, test river.TestConfig) error {
+	o, err := parse(args)
+	if err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	if *keys == "" && *baseURL != "" {
-		return errors.New("-base-url goes with -keys; without it the fake WeChat Pay is asked")
-	}
-	if *database == "" {
+	secure := o.keys != "" && o.baseURL == "" // the page of a real account is behind a TLS proxy
+	if o.keys == "" || o.database == "" {
 		dir, err := os.MkdirTemp("", "platform")
 		if err != nil {
 			return err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		*database = filepath.Join(dir, "platform.db")
+		if o.database == "" {
+			o.database = filepath.Join(dir, "platform.db")
+		}
+		if o.keys == "" {
+			fake := membercardtest.NewServer()
+			defer fake.Close()
+			o.keys, o.baseURL = filepath.Join(dir, "keys"), fake.Start()
+			if err := writeKeys(o.keys, fake.KeyFiles()); err != nil {
+				return err
+			}
+			return serve(ctx, o, out, test, secure, func(url string) { openCards(ctx, fake, url) })
+		}
 	}
-	var fake *membercardtest.Server
-	var config membercard.Config
-	if *keys == "" {
-		fake = membercardtest.NewServer()
-		defer fake.Close()
-		config = fake.Config()
-	} else {
-		var err error
-		if config, err = membercard.LoadConfig(os.DirFS(*keys)); err != nil {
+	return serve(ctx, o, out, test, secure, nil)
+}
+
+// writeKeys writes the key files of the fake, with a token for the merchant's programs.
+func writeKeys(folder string, files map[string][]byte) error {
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
+	files["api_token.txt"] = []byte(rand.Text())
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
 			return err
 		}
-		config.BaseURL = *baseURL
 	}
-	store, err := openStore(ctx, *database)
+	return nil
+}
+
+// serve serves until ctx is over, or imports a file, or gives a password. demo is told the URL.
+func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig, secure bool, demo func(url string)) error {
+	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	store, err := openStore(ctx, o.database)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = store.db.Close() }()
-	service, err := newService(config, store, slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if o.newPassword != "" {
+		password, err := store.newPassword(ctx, o.newPassword, roleDecide, false)
+		if err == nil {
+			err = store.record(ctx, nil, "the terminal", "重设密码 "+o.newPassword, "")
+			fmt.Fprintf(out, "the new password of %s is %s\n", o.newPassword, password)
+		}
+		return err
+	}
+	metrics := newMetrics(store)
+	keys, err := openKeys(os.DirFS(o.keys), func(config *membercard.Config) {
+		config.BaseURL, config.Throttle, config.OnAttempt, config.Logger = o.baseURL, store.throttle, metrics.onAttempt, logger
+	})
+	if err != nil {
+		return fmt.Errorf("-keys: %w", err)
+	}
+	service, err := newService(keys, store, logger, test)
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
+	if o.file != "" {
+		return service.importFrom(ctx, o, out)
+	}
+	password, err := store.firstStaff(ctx)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: service.handler(), ReadTimeout: 5 * time.Second}
+	staff, err := service.staffPages(ctx, secure)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: service.handler(staff, metrics.handler()), ReadTimeout: 5 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	if err := service.jobs.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
+	go keys.watch(ctx, 5*time.Second, logger)
 	url := "http://" + listener.Addr().String()
-	fmt.Fprintln(out, "listening on", url)
-	if fake != nil {
-		go openCards(ctx, fake, url)
+	fmt.Fprintf(out, "listening on %s/staff/\n", url)
+	if password != "" {
+		fmt.Fprintf(out, "sign in as admin with the password %s\n", password)
+	}
+	if demo != nil {
+		go demo(url)
 	}
 	select {
 	case err = <-served:
@@ -105,6 +181,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*jobTimeout) // what is under way is done
 	defer cancel()
 	return errors.Join(err, server.Shutdown(stopCtx), service.jobs.Stop(stopCtx))
+}
+
+// importFrom imports a file: its rows are stored, and the service does the work.
+func (s *service) importFrom(ctx context.Context, o options, out io.Writer) error {
+	input, err := os.ReadFile(o.file)
+	if err != nil {
+		return err
+	}
+	file, err := readImport(filepath.Base(o.file), o.brandID, o.cardID, input)
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.file, err)
+	}
+	if err := s.startImport(ctx, file, "the terminal"); err != nil {
+		return err
+	}
+	return s.followImport(ctx, file.id, out)
 }
 
 // openCards has a user open a card and buy something, again and again.
@@ -117,91 +209,5 @@ func openCards(ctx context.Context, fake *membercardtest.Server, url string) {
 		case <-time.After(5 * time.Second):
 		case <-ctx.Done():
 		}
-	}
-}
-
-// handler is what the service answers: WeChat Pay's notifications, and the merchant's own programs. Only /notify may be reached from
-// outside.
-func (s *service) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("POST /notify", s.client.NotificationHandler(s.receive))
-	mux.HandleFunc("POST /points", handle(s.logger, func(ctx context.Context, in struct {
-		cardName
-		ID     string `json:"id"` // of the sale: it is booked once
-		Points int64  `json:"points"`
-	},
-	) error {
-		return s.addPoints(ctx, in.ID, in.cardName, in.Points)
-	}))
-	mux.HandleFunc("POST /levels", handle(s.logger, func(ctx context.Context, in levelJob) error {
-		_, err := s.jobs.Insert(ctx, in, nil)
-		return err
-	}))
-	mux.HandleFunc("POST /invalidations", handle(s.logger, func(ctx context.Context, in struct {
-		cardName
-		Consent string `json:"consent"` // who wanted it
-	},
-	) error {
-		if in.Consent == "" {
-			return errNoConsent
-		}
-		return s.requestInvalidation(ctx, in.cardName, in.Consent)
-	}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.store.db.PingContext(r.Context()); err != nil {
-			http.Error(w, "the database cannot be reached", http.StatusServiceUnavailable)
-		}
-	})
-	mux.HandleFunc("GET /{$}", s.overview)
-	return mux
-}
-
-var errNoConsent = errors.New("consent is required: who wanted it")
-
-// handle is the handler of a request in JSON.
-func handle[T any](logger *slog.Logger, do func(context.Context, T) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var in T
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&in); err != nil {
-			http.Error(w, "the body is not the expected JSON", http.StatusBadRequest)
-			return
-		}
-		switch err := do(r.Context(), in); {
-		case errors.Is(err, errNoConsent):
-			http.Error(w, err.Error(), http.StatusBadRequest)
-		case errors.Is(err, errNoMember):
-			http.Error(w, err.Error(), http.StatusNotFound)
-		case err != nil:
-			logger.ErrorContext(r.Context(), "not stored", "path", r.URL.Path, "error", err)
-			http.Error(w, "not stored, send it again", http.StatusServiceUnavailable)
-		default:
-			w.WriteHeader(http.StatusNoContent)
-		}
-	}
-}
-
-// overview counts what there is, without personal data.
-func (s *service) overview(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	for _, count := range []struct{ name, query string }{
-		{"members", "SELECT state, COUNT(*) FROM members GROUP BY state ORDER BY state"},
-		{"jobs", "SELECT CAST(state AS TEXT), COUNT(*) FROM river_job GROUP BY state ORDER BY 1"},
-		{"for a person to decide", "SELECT kind, COUNT(*) FROM decisions GROUP BY kind ORDER BY kind"},
-	} {
-		fmt.Fprintln(w, count.name)
-		rows, err := s.store.db.QueryContext(r.Context(), count.query)
-		if err != nil {
-			fmt.Fprintln(w, "  cannot be read now")
-			continue
-		}
-		for rows.Next() {
-			var what string
-			var n int
-			if rows.Scan(&what, &n) == nil {
-				fmt.Fprintf(w, "  %s: %d\n", what, n)
-			}
-		}
-		_ = rows.Err()
-		_ = rows.Close()
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -29,16 +31,33 @@ import (
 
 // TestMain is the program itself when it is started by the test.
 func TestMain(m *testing.M) {
-	if os.Getenv("PLATFORM_RUN") != "" {
-		main()
+	if shift := os.Getenv("PLATFORM_RUN"); shift != "" {
+		by, err := time.ParseDuration(shift)
+		if err == nil {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+			defer stop()
+			err = run(ctx, os.Args[1:], os.Stdout, river.TestConfig{Time: shifted(by)})
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
 }
 
+// shifted is the clock of a machine that is not right.
+type shifted time.Duration
+
+func (s shifted) Now() time.Time { return time.Now().Add(time.Duration(s)) }
+
+func (s shifted) NowOrNil() *time.Time { return new(s.Now()) }
+
 // process is a machine of the service: it is killed, and started again on its address.
 type process struct {
 	args []string
+	late time.Duration // of its clock
 	mu   sync.Mutex
 	cmd  *exec.Cmd
 }
@@ -47,7 +66,7 @@ func (p *process) start(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cmd = exec.Command(os.Args[0], p.args...)
-	p.cmd.Env = append(os.Environ(), "PLATFORM_RUN=1")
+	p.cmd.Env = append(os.Environ(), "PLATFORM_RUN="+p.late.String())
 	if testing.Verbose() {
 		p.cmd.Stderr = os.Stderr
 	}
@@ -70,23 +89,26 @@ type scene struct {
 	addresses []string
 	balancer  *httptest.Server
 	template  membercard.Card
+	keys      string // the folder
+	token     string
 }
 
 func newScene(t *testing.T, database string, machines int) *scene {
 	s := &scene{t: t, fake: membercardtest.NewServer(), database: database}
 	t.Cleanup(s.fake.Close)
-	keys := t.TempDir()
-	for name, data := range s.fake.KeyFiles() {
-		require.NoError(t, os.WriteFile(filepath.Join(keys, name), data, 0o600))
-	}
+	s.keys = filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, writeKeys(s.keys, s.fake.KeyFiles()))
+	token, err := os.ReadFile(filepath.Join(s.keys, "api_token.txt"))
+	require.NoError(t, err)
+	s.token = string(token)
 	url := s.fake.Start()
-	for range machines {
+	for n := range machines {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		address := listener.Addr().String()
 		require.NoError(t, listener.Close())
 		s.addresses = append(s.addresses, address)
-		s.processes = append(s.processes, &process{args: []string{"-keys", keys, "-base-url", url, "-addr", address, "-database", database}})
+		s.processes = append(s.processes, &process{late: time.Duration(n-1) * 30 * time.Second, args: []string{"-keys", s.keys, "-base-url", url, "-addr", address, "-database", database}})
 	}
 	s.balancer = httptest.NewServer(http.HandlerFunc(s.forward))
 	t.Cleanup(s.balancer.Close)
@@ -120,7 +142,12 @@ func (s *scene) forward(w http.ResponseWriter, r *http.Request) {
 
 func (s *scene) post(path string, body any) int {
 	data, _ := json.Marshal(body)
-	response, err := http.Post(s.balancer.URL+path, "application/json", bytes.NewReader(data))
+	request, err := http.NewRequest(http.MethodPost, s.balancer.URL+path, bytes.NewReader(data))
+	if err != nil {
+		return 0
+	}
+	request.Header.Set("Authorization", "Bearer "+s.token)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0
 	}
@@ -178,8 +205,8 @@ func TestProof(t *testing.T) {
 // TestRate: three processes share the permitted rate, and one of them is killed. What arrives is measured.
 func TestRate(t *testing.T) {
 	address := os.Getenv("PLATFORM_POSTGRES")
-	if address == "" {
-		t.Skip("no PostgreSQL")
+	if address == "" || testing.Short() {
+		t.Skip("takes a minute, and PostgreSQL")
 	}
 	db, err := sql.Open("pgx", address)
 	require.NoError(t, err)
@@ -190,21 +217,26 @@ func TestRate(t *testing.T) {
 	require.NoError(t, db.Close())
 	s := newScene(t, address[:strings.LastIndex(address, "/")]+"/rate", 3)
 	s.fake.LimitRate(10)
-	card := s.fake.OpenUserCard(s.template.CardID, "user")
-	_, err = s.fake.Notify(t.Context(), &membercard.UserCardCreated{UserCard: card})
-	require.NoError(t, err)
-	name := map[string]any{"id": "sale", "points": 1, "card_id": card.CardID, "user_card_code": card.UserCardCode, "level": "金卡"}
-	s.certainly("/points", name)
 	const jobs, measured = 450, 400
-	for range jobs {
-		s.certainly("/levels", name)
+	var input strings.Builder
+	input.WriteString(head)
+	for i := range jobs {
+		fmt.Fprintf(&input, "o-%d,M-%d,金卡,\n", i, i)
 	}
+	file := filepath.Join(t.TempDir(), "members.csv")
+	require.NoError(t, os.WriteFile(file, []byte(input.String()), 0o600))
+	terminal := exec.Command(os.Args[0], "-keys", s.keys, "-database", s.database, "-import", file, "-brand", s.template.BrandID, "-card", s.template.CardID)
+	terminal.Env = append(os.Environ(), "PLATFORM_RUN=0s")
+	shown := &bytes.Buffer{}
+	terminal.Stdout = shown
+	require.NoError(t, terminal.Start())
+	t.Cleanup(func() { _, _ = terminal.Process.Kill(), terminal.Wait() })
 	var arrivals []time.Time
 	tooMany, killed := 0, false
 	require.Eventually(t, func() bool {
 		arrivals, tooMany = nil, 0
 		for _, request := range s.fake.Requests() {
-			if request.Operation == membercard.OperationUpdateUserCard {
+			if request.Operation == membercard.OperationImportUserCardByOpenID {
 				arrivals = append(arrivals, request.Time)
 			}
 			if request.Status == http.StatusTooManyRequests {
@@ -221,6 +253,11 @@ func TestRate(t *testing.T) {
 	t.Logf("%.1f %% of the permitted rate, %d refused for it", 100*share, tooMany)
 	assert.GreaterOrEqual(t, share, 0.95)
 	assert.Zero(t, tooMany)
+	require.NoError(t, terminal.Wait(), "it ends with the import, when the rows of the process that was killed are done, too")
+	assert.Contains(t, shown.String(), "450 of 450 rows")
+	for i := range jobs {
+		assert.Equal(t, 1, s.fake.Effects(membercard.OperationImportUserCardByOpenID, fmt.Sprint("M-", i)))
+	}
 }
 
 func (s *scene) prove() {
@@ -279,7 +316,7 @@ func (s *scene) prove() {
 			}
 			_, err := s.fake.Notify(s.t.Context(), &membercard.UserCardCreated{UserCard: cards[i]}, append(options, membercardtest.NotificationRepeats(repeats...))...)
 			assert.NoError(s.t, err)
-			name := map[string]any{"card_id": cards[i].CardID, "user_card_code": cards[i].UserCardCode}
+			name := of(cards[i], nil)
 			if i%4 == 0 { // leaves
 				name["consent"] = "signed at the counter"
 				s.certainly("/invalidations", name)
@@ -353,10 +390,10 @@ func (s *scene) prove() {
 		"cards confirmed exactly once", confirmed, members, "  otherwise", lost, doubled,
 		"balances final", final, members-members/4, "  otherwise", wrong,
 		"cards invalidated exactly once", invalidated, members/4, "  otherwise", twice,
-		"jobs", s.count("SELECT COUNT(*) FROM decisions"), tooMany)
+		"jobs", s.count("SELECT COUNT(*) FROM attention WHERE state = 'open'"), tooMany)
 	assert.Equal(s.t, [3]int{members, members - members/4, members / 4}, [3]int{confirmed, final, invalidated})
 	assert.Zero(s.t, doubled+twice+wrong+lost)
-	assert.Zero(s.t, s.count("SELECT COUNT(*) FROM decisions"))
+	assert.Zero(s.t, s.count("SELECT COUNT(*) FROM attention WHERE state = 'open'"))
 	for _, p := range s.processes {
 		p.end(syscall.SIGTERM)
 	}

@@ -18,10 +18,11 @@ import (
 
 // service is the merchant's side: what is to be done is a job, in the transaction of what it is about.
 type service struct {
-	client *membercard.Client
+	keys   *keys
 	store  *store
 	jobs   *river.Client[*sql.Tx]
 	logger *slog.Logger
+	now    func() time.Time // the machine's clock, as River has it
 }
 
 // Times. A job ends before another process may take it for lost, also when the machines' clocks are a minute apart.
@@ -32,66 +33,80 @@ const (
 	atOnce      = 3 * time.Second  // for what a user is looking at
 )
 
-// newService makes a service on a database. config is the client's; its Throttle becomes the store's.
-func newService(config membercard.Config, store *store, logger *slog.Logger) (*service, error) {
-	config.Throttle, config.Logger = store.throttle, logger
-	client, err := membercard.New(config)
-	if err != nil {
-		return nil, err
+// Queues: an import does not stand in the way of what a user waits for.
+const queueImports = "imports"
+
+// newService makes a service on a database.
+func newService(keys *keys, store *store, logger *slog.Logger, test river.TestConfig) (*service, error) {
+	s := &service{keys: keys, store: store, logger: logger, now: time.Now}
+	if test.Time != nil {
+		s.now = test.Time.Now
 	}
-	s := &service{client: client, store: store, logger: logger}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &worker[notificationJob]{run: s.notified, refused: s.refused})
-	river.AddWorker(workers, &worker[balanceJob]{run: s.sendBalance, refused: s.refused})
-	river.AddWorker(workers, &worker[invalidationJob]{run: s.invalidate, refused: s.refused})
-	river.AddWorker(workers, &worker[levelJob]{run: s.changeLevel, refused: s.refused})
+	river.AddWorker(workers, &worker[notificationJob]{service: s, run: s.notified})
+	river.AddWorker(workers, &worker[balanceJob]{service: s, run: s.sendBalance})
+	river.AddWorker(workers, &worker[detailsJob]{service: s, run: s.sendDetails})
+	river.AddWorker(workers, &worker[invalidationJob]{service: s, run: s.invalidate})
+	river.AddWorker(workers, &worker[importJob]{service: s, run: s.importRow})
+	river.AddWorker(workers, &worker[cleaningJob]{service: s, run: s.clean})
+	var err error
 	s.jobs, err = river.NewClient(store.driver, &river.Config{
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 16}}, Workers: workers, Logger: logger,
-		JobTimeout: jobTimeout, RescueStuckJobsAfter: rescueAfter, RetryPolicy: retryPolicy{}, MaxAttempts: 1000,
-		FetchPollInterval: 200 * time.Millisecond,
+		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 16}, queueImports: {MaxWorkers: 8}},
+		Workers: workers, Logger: logger,
+		JobTimeout: jobTimeout, RescueStuckJobsAfter: rescueAfter, RetryPolicy: retryPolicy{s.now}, MaxAttempts: 1000,
+		FetchPollInterval: 200 * time.Millisecond, CancelledJobRetentionPeriod: keepDecisions,
+		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(time.Hour),
+			func() (river.JobArgs, *river.InsertOpts) { return cleaningJob{}, nil }, &river.PeriodicJobOpts{RunOnStart: true})},
+		Test: test,
 	})
 	return s, err
 }
 
 // retryPolicy is that of jobs that failed: soon, then every minute.
-type retryPolicy struct{}
+type retryPolicy struct{ now func() time.Time }
 
 // NextRetry returns when a job runs again.
-func (retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
-	return time.Now().Add(min(time.Second<<min(len(job.Errors), 6), time.Minute))
+func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
+	return p.now().Add(min(time.Second<<min(len(job.Errors), 6), time.Minute))
 }
 
 // finalError is a refusal that a repeat does not change: a person has to decide.
 type finalError struct{ error }
 
+// jobArgs are what a job is about.
+type jobArgs interface {
+	river.JobArgs
+	name() cardName
+}
+
 // worker runs one kind of job. again: it ran before, and may have been carried out.
-type worker[T river.JobArgs] struct {
+type worker[T jobArgs] struct {
 	river.WorkerDefaults[T]
+	service *service
 	run     func(ctx context.Context, args T, again bool) error
-	refused func(ctx context.Context, job *rivertype.JobRow, err error) error
 }
 
 // Work says what the end of a job means: what the rate did not permit comes again without counting, what is in doubt is looked at
 // when it comes again, and a refusal is shown to a person.
 func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 	err := w.run(ctx, job.Args, job.Attempt > 1)
+	show := func(state string, why error) error {
+		return w.service.store.setAttention(context.WithoutCancel(ctx), job.ID, job.Kind, job.Args.name(), state, why.Error())
+	}
 	switch {
 	case err == nil:
-		return nil
-	case errors.Is(err, membercard.ErrOutcomeUnknown):
+		if job.Attempt > 1 {
+			_, err = w.service.store.changed(ctx, nil, "DELETE FROM attention WHERE job = ?1 AND state = ?2", job.ID, attentionDoubt)
+		}
 		return err
+	case errors.Is(err, membercard.ErrOutcomeUnknown):
+		return errors.Join(err, show(attentionDoubt, err))
 	case errors.Is(err, errBusy), errors.Is(err, errLeased), errors.Is(err, membercard.ErrRateLimited):
 		return river.JobSnooze(time.Second + rand.N(3*time.Second))
 	}
 	if final, ok := errors.AsType[finalError](err); ok {
-		return errors.Join(w.refused(ctx, job.JobRow, final), river.JobCancel(final))
+		return errors.Join(show(attentionOpen, final), river.JobCancel(final))
 	}
-	return err
-}
-
-// refused puts a refusal before a person.
-func (s *service) refused(ctx context.Context, job *rivertype.JobRow, refusal error) error {
-	_, err := s.store.changed(ctx, nil, "INSERT INTO decisions (job, kind, why, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", job.ID, job.Kind, refusal.Error())
 	return err
 }
 
@@ -110,6 +125,7 @@ func judged(err error) error {
 
 // notificationJob deals with a notification that is stored.
 type notificationJob struct {
+	cardName
 	ID string `json:"id"`
 }
 
@@ -122,28 +138,41 @@ func (s *service) receive(ctx context.Context, n *membercard.Notification) error
 	_, isQuestion := n.Event.(*membercard.PointsSyncRequested)
 	_, isExchange := n.Event.(*membercard.PointsExchangeRequested)
 	if isQuestion || isExchange {
-		options.ScheduledAt = time.Now().Add(2 * atOnce) // should the try fail
+		options.ScheduledAt = s.now().Add(2 * atOnce) // should the try fail
 	}
 	added := false
 	err := s.store.inTx(ctx, func(tx *sql.Tx) (err error) {
-		added, err = s.store.changed(ctx, tx, "INSERT INTO notifications (id, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING", n.ID, string(n.Body))
+		added, err = s.store.changed(ctx, tx, "INSERT INTO notifications (id, body, at) VALUES (?1, ?2, NOW) ON CONFLICT DO NOTHING", n.ID, string(n.Body))
 		if err == nil && added {
-			_, err = s.jobs.InsertTx(ctx, tx, notificationJob{n.ID}, options)
+			_, err = s.jobs.InsertTx(ctx, tx, notificationJob{cardName{n.CardID, n.UserCardCode}, n.ID}, options)
 		}
 		return err
 	})
 	if err == nil && added && (isQuestion || isExchange) {
-		tryCtx, cancel := context.WithTimeout(ctx, atOnce)
-		defer cancel()
-		if err := s.act(tryCtx, n, false); err == nil {
-			return s.done(ctx, n.ID)
-		}
+		s.tryAtOnce(ctx, n)
 	}
 	return err
 }
 
+// tryAtOnce does what a user is looking at, if that is possible at once. If not, the job does it.
+func (s *service) tryAtOnce(ctx context.Context, n *membercard.Notification) {
+	ctx, cancel := context.WithTimeout(ctx, atOnce)
+	defer cancel()
+	err := s.act(ctx, n, false)
+	for errors.Is(err, errLeased) && ctx.Err() == nil { // another request about this card is about to end
+		time.Sleep(100 * time.Millisecond)
+		err = s.act(ctx, n, false)
+	}
+	if err == nil {
+		err = s.done(ctx, n.ID)
+	}
+	if err != nil {
+		s.logger.WarnContext(ctx, "not done at once", "event_type", n.EventType, "error", err)
+	}
+}
+
 func (s *service) done(ctx context.Context, id string) error {
-	_, err := s.store.changed(ctx, nil, "UPDATE notifications SET done = 1 WHERE id = ?1", id)
+	_, err := s.store.changed(ctx, nil, "UPDATE notifications SET done = 1, body = '' WHERE id = ?1", id)
 	return err
 }
 
@@ -151,11 +180,11 @@ func (s *service) done(ctx context.Context, id string) error {
 func (s *service) notified(ctx context.Context, job notificationJob, again bool) error {
 	var body string
 	var done bool
-	err := s.store.db.QueryRowContext(ctx, s.store.sql("SELECT body, done FROM notifications WHERE id = ?1"), job.ID).Scan(&body, &done)
+	err := s.store.queryRow(ctx, nil, "SELECT body, done FROM notifications WHERE id = ?1", job.ID).Scan(&body, &done)
 	if err != nil || done {
 		return err
 	}
-	n, err := s.client.OpenNotification([]byte(body))
+	n, err := s.keys.open([]byte(body))
 	if err != nil {
 		return err
 	}
@@ -174,9 +203,9 @@ func (s *service) act(ctx context.Context, n *membercard.Notification, again boo
 		}
 		return s.confirm(ctx, event.UserCard, again)
 	case *membercard.UserCardDeleted:
-		return s.store.addMember(ctx, event.UserCard, membercard.UserCardStateInvalid)
+		return s.store.addMember(ctx, nil, event.UserCard, membercard.UserCardStateInvalid)
 	case *membercard.PointsSyncRequested: // the balance counts as unsent
-		_, err := s.store.changed(ctx, nil, "UPDATE members SET sent = -1 WHERE card_id = ?1 AND user_card_code = ?2", event.CardID, event.UserCardCode)
+		_, err := s.store.changed(ctx, nil, "UPDATE members SET points_sent = -1 WHERE card_id = ?1 AND user_card_code = ?2", event.CardID, event.UserCardCode)
 		if err != nil {
 			return err
 		}
@@ -193,18 +222,18 @@ func (s *service) confirm(ctx context.Context, card membercard.UserCard, again b
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if !again {
-		_, err := s.client.ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
+		_, err := s.keys.client().ConfirmUserCard(ctx, membercard.ConfirmUserCardRequest{
 			UserCardCode: card.UserCardCode, CardID: card.CardID, BrandID: card.BrandID, OpenID: card.OpenID,
 			UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 		})
 		if err == nil {
-			return s.store.addMember(ctx, card, membercard.UserCardStateEffective)
+			return s.store.addMember(ctx, nil, card, membercard.UserCardStateEffective)
 		}
 		if _, final := errors.AsType[finalError](judged(err)); !final {
 			return err
 		}
 	}
-	now, err := s.client.GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: card.BrandID, CardID: card.CardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID})
+	now, err := s.keys.client().GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: card.BrandID, CardID: card.CardID, UserCardCode: card.UserCardCode, OpenID: card.OpenID})
 	switch {
 	case err == nil && now.UserCardState == membercard.UserCardStateUnactivated, errors.Is(err, membercard.ErrNotFound) && again: // it was not carried out
 		if again {
@@ -214,13 +243,7 @@ func (s *service) confirm(ctx context.Context, card membercard.UserCard, again b
 	case err != nil:
 		return judged(err)
 	}
-	return s.store.addMember(ctx, card, now.UserCardState)
-}
-
-// cardName names a card.
-type cardName struct {
-	CardID       string `json:"card_id"`
-	UserCardCode string `json:"user_card_code"`
+	return s.store.addMember(ctx, nil, card, now.UserCardState)
 }
 
 // balanceJob sends the balance of a card, as it then is.
@@ -234,7 +257,7 @@ var errLeased = errors.New("another request about this card is under way")
 // addPoints books points once for each id, and has the new balance sent.
 func (s *service) addPoints(ctx context.Context, id string, card cardName, points int64) error {
 	err := s.store.inTx(ctx, func(tx *sql.Tx) error {
-		_, added, err := s.store.book(ctx, tx, id, card.CardID, card.UserCardCode, points)
+		_, added, err := s.store.book(ctx, tx, id, card, points)
 		if err == nil && !added {
 			err = errBooked
 		}
@@ -251,12 +274,12 @@ func (s *service) addPoints(ctx context.Context, id string, card cardName, point
 
 var errBooked = errors.New("it was booked before")
 
-// sendBalance sends the balance where WeChat Pay does not have it. One request about a card is under way at a time, so that an older
-// balance cannot overtake a newer one; after doubt the card waits until the request must be over.
-func (s *service) sendBalance(ctx context.Context, job balanceJob, _ bool) error {
-	m, err := s.store.claim(ctx, job.CardID, job.UserCardCode)
+// claimed keeps a card to do, which sends a part of it. One request about a card is under way at a time, so that an older state cannot
+// overtake a newer one; after doubt the card waits until the request must be over.
+func (s *service) claimed(ctx context.Context, card cardName, do func(context.Context, member) error, release func(ctx context.Context, m member, sent bool) error) error {
+	m, err := s.store.claim(ctx, card)
 	if errors.Is(err, errNoMember) {
-		if _, err := s.store.member(ctx, nil, job.CardID, job.UserCardCode); err != nil {
+		if _, err := s.store.member(ctx, nil, card); err != nil {
 			return err
 		}
 		return errLeased
@@ -264,22 +287,73 @@ func (s *service) sendBalance(ctx context.Context, job balanceJob, _ bool) error
 	if err != nil {
 		return err
 	}
-	if m.sent >= m.version {
-		return s.store.release(ctx, m, m.sent)
-	}
 	callCtx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err = s.client.SyncUserPoints(callCtx, membercard.SyncUserPointsRequest{
-		OutRequestNo: fmt.Sprintf("%s-%d", m.code, m.version), BrandID: m.brandID, CardID: m.cardID, OpenID: m.openID,
-		UserCardCode: m.code, PointBalance: m.balance,
-	})
-	switch {
-	case err == nil:
-		return s.store.release(ctx, m, m.version)
-	case errors.Is(err, membercard.ErrOutcomeUnknown):
+	if err = do(callCtx, m); errors.Is(err, membercard.ErrOutcomeUnknown) {
 		return err
 	}
-	return errors.Join(judged(err), s.store.release(context.WithoutCancel(ctx), m, m.sent))
+	return errors.Join(judged(err), release(context.WithoutCancel(ctx), m, err == nil))
+}
+
+// sendBalance sends the balance where WeChat Pay does not have it.
+func (s *service) sendBalance(ctx context.Context, job balanceJob, _ bool) error {
+	return s.claimed(ctx, job.cardName, func(ctx context.Context, m member) error {
+		if m.pointsSent >= m.pointsVersion {
+			return nil
+		}
+		_, err := s.keys.client().SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
+			OutRequestNo: fmt.Sprintf("%s-%d", m.UserCardCode, m.pointsVersion), BrandID: m.brandID, CardID: m.CardID, OpenID: m.openID,
+			UserCardCode: m.UserCardCode, PointBalance: m.balance,
+		})
+		return err
+	}, func(ctx context.Context, m member, sent bool) error {
+		if sent {
+			m.pointsSent = max(m.pointsSent, m.pointsVersion)
+		}
+		return s.store.releasePoints(ctx, m, m.pointsSent)
+	})
+}
+
+// detailsJob sends the level and the phone number of a card, as they then are.
+type detailsJob struct{ cardName }
+
+// Kind names the job.
+func (detailsJob) Kind() string { return "details" }
+
+// changeDetails notes a level and a phone number, and has them sent; what is empty stays as it is.
+func (s *service) changeDetails(ctx context.Context, tx *sql.Tx, card cardName, level, phone string) error {
+	phone, err := s.keys.seal(phone)
+	if err != nil {
+		return err
+	}
+	if err := s.store.setDetails(ctx, tx, card, level, phone); err != nil {
+		return err
+	}
+	_, err = s.jobs.InsertTx(ctx, tx, detailsJob{card}, nil)
+	return err
+}
+
+// sendDetails sends the level and the phone number where WeChat Pay does not have them; it may be done twice.
+func (s *service) sendDetails(ctx context.Context, job detailsJob, _ bool) error {
+	return s.claimed(ctx, job.cardName, func(ctx context.Context, m member) error {
+		if m.detailsSent >= m.detailsVersion {
+			return nil
+		}
+		request := membercard.UpdateUserCardRequest{BrandID: m.brandID, CardID: m.CardID, UserCardCode: m.UserCardCode, OpenID: m.openID}
+		if m.level != "" {
+			request.Level = &m.level
+		}
+		if err := request.PhoneNumber.Scan(m.phone); err != nil {
+			return err
+		}
+		_, err := s.keys.client().UpdateUserCard(ctx, request)
+		return err
+	}, func(ctx context.Context, m member, sent bool) error {
+		if sent {
+			m.detailsSent = max(m.detailsSent, m.detailsVersion)
+		}
+		return s.store.releaseDetails(ctx, m, m.detailsSent)
+	})
 }
 
 // exchange takes points off and allows an exchange, and gives them back when no coupon was issued.
@@ -297,7 +371,7 @@ func (s *service) exchange(ctx context.Context, event *membercard.PointsExchange
 	if !allowed {
 		request.Result, request.RejectReason = membercard.PointsExchangeResultReject, "积分不足"
 	}
-	answer, err := s.client.ConfirmPointsExchange(ctx, request)
+	answer, err := s.keys.client().ConfirmPointsExchange(ctx, request)
 	if err != nil {
 		return judged(err)
 	}
@@ -315,14 +389,14 @@ func (s *service) takeOff(ctx context.Context, id string, card cardName, points 
 			allowed = decided != 0
 			return err
 		}
-		m, err := s.store.member(ctx, tx, card.CardID, card.UserCardCode)
+		m, err := s.store.member(ctx, tx, card)
 		if err != nil {
 			return err
 		}
 		if allowed = m.balance >= points; !allowed {
 			points = 0
 		}
-		m, added, err := s.store.book(ctx, tx, id, card.CardID, card.UserCardCode, -points)
+		m, added, err := s.store.book(ctx, tx, id, card, -points)
 		if err == nil && (!added || m.balance < 0) {
 			err = errLeased // another came in between: this one is undone
 		}
@@ -341,63 +415,64 @@ type invalidationJob struct{ cardName }
 func (invalidationJob) Kind() string { return "invalidation" }
 
 // requestInvalidation has a card invalidated. consent says who wanted it.
-func (s *service) requestInvalidation(ctx context.Context, card cardName, consent string) error {
-	if _, err := s.store.member(ctx, nil, card.CardID, card.UserCardCode); err != nil {
+func (s *service) requestInvalidation(ctx context.Context, tx *sql.Tx, card cardName, consent string) error {
+	if _, err := s.store.member(ctx, tx, card); err != nil {
 		return err
 	}
-	return s.store.inTx(ctx, func(tx *sql.Tx) error {
-		added, err := s.store.changed(ctx, tx, "INSERT INTO invalidations (card_id, user_card_code, consent, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", card.CardID, card.UserCardCode, consent)
-		if err == nil && added {
-			_, err = s.jobs.InsertTx(ctx, tx, invalidationJob{card}, nil)
-		}
-		return err
-	})
+	added, err := s.store.changed(ctx, tx, "INSERT INTO invalidations (card_id, user_card_code, consent, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", card.CardID, card.UserCardCode, consent)
+	if err == nil && added {
+		_, err = s.jobs.InsertTx(ctx, tx, invalidationJob{card}, nil)
+	}
+	return err
 }
 
 // invalidate invalidates a card once: what may have been done is looked at first.
 func (s *service) invalidate(ctx context.Context, job invalidationJob, again bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	m, err := s.store.member(ctx, nil, job.CardID, job.UserCardCode)
+	m, err := s.store.member(ctx, nil, job.cardName)
 	if err != nil {
 		return err
 	}
-	card := membercard.UserCard{CardID: m.cardID, UserCardCode: m.code, BrandID: m.brandID, OpenID: m.openID}
+	card := membercard.UserCard{CardID: m.CardID, UserCardCode: m.UserCardCode, BrandID: m.brandID, OpenID: m.openID}
 	if again {
-		now, err := s.client.GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: m.brandID, CardID: m.cardID, UserCardCode: m.code, OpenID: m.openID})
+		now, err := s.keys.client().GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: m.brandID, CardID: m.CardID, UserCardCode: m.UserCardCode, OpenID: m.openID})
 		if err != nil {
 			return err
 		}
 		if now.UserCardState == membercard.UserCardStateInvalid {
-			return s.store.addMember(ctx, card, membercard.UserCardStateInvalid)
+			return s.store.addMember(ctx, nil, card, membercard.UserCardStateInvalid)
 		}
 	}
-	_, err = s.client.InvalidateUserCard(ctx, membercard.InvalidateUserCardRequest{
-		BrandID: m.brandID, CardID: m.cardID, UserCardCode: m.code, OpenID: m.openID, InvalidReason: "用户申请注销",
+	_, err = s.keys.client().InvalidateUserCard(ctx, membercard.InvalidateUserCardRequest{
+		BrandID: m.brandID, CardID: m.CardID, UserCardCode: m.UserCardCode, OpenID: m.openID, InvalidReason: "用户申请注销",
 	})
 	if err != nil {
 		return judged(err)
 	}
-	return s.store.addMember(ctx, card, membercard.UserCardStateInvalid)
+	return s.store.addMember(ctx, nil, card, membercard.UserCardStateInvalid)
 }
 
-// levelJob changes a member's level.
-type levelJob struct {
-	cardName
-	Level string `json:"level"`
-}
+// Times for which something is kept.
+const (
+	keepDecisions     = 30 * 24 * time.Hour
+	keepNotifications = 30 * 24 * time.Hour // the ids of those that are done: a copy is known by its id
+)
+
+// cleaningJob deletes what is needed no longer.
+type cleaningJob struct{ cardName }
 
 // Kind names the job.
-func (levelJob) Kind() string { return "level" }
+func (cleaningJob) Kind() string { return "cleaning" }
 
-// changeLevel changes a level; it may be done twice.
-func (s *service) changeLevel(ctx context.Context, job levelJob, _ bool) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	m, err := s.store.member(ctx, nil, job.CardID, job.UserCardCode)
-	if err != nil {
-		return err
+func (s *service) clean(ctx context.Context, _ cleaningJob, _ bool) error {
+	old := keepNotifications.Milliseconds()
+	_, err := s.store.changed(ctx, nil, "DELETE FROM notifications WHERE done = 1 AND at < NOW - ?1", old)
+	if err == nil {
+		_, err = s.store.changed(ctx, nil, "DELETE FROM attention WHERE state <> ?2 AND at < NOW - ?1", old, attentionOpen)
 	}
-	_, err = s.client.UpdateUserCard(ctx, membercard.UpdateUserCardRequest{BrandID: m.brandID, CardID: m.cardID, UserCardCode: m.code, OpenID: m.openID, Level: &job.Level})
-	return judged(err)
+	if err == nil {
+		_, err = s.store.changed(ctx, nil, "DELETE FROM sessions WHERE expires < NOW")
+	}
+	return err
 }

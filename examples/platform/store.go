@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the drivers
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
@@ -27,32 +28,55 @@ type store struct {
 	postgres bool
 	now      string // the database's clock in milliseconds: the machines need not agree
 	greatest string // the function
+	hashCost int    // of bcrypt
 }
 
-// tables are the merchant's books. A balance has a version; sent is the version that WeChat Pay has. lease keeps a card to one
-// request at a time.
-var tables = []string{
-	`CREATE TABLE IF NOT EXISTS notifications (id TEXT PRIMARY KEY, body TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0)`,
-	`CREATE TABLE IF NOT EXISTS members (card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, brand_id TEXT NOT NULL, openid TEXT NOT NULL,
-		state TEXT NOT NULL, balance BIGINT NOT NULL DEFAULT 0, version BIGINT NOT NULL DEFAULT 0, sent BIGINT NOT NULL DEFAULT 0,
-		lease BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (card_id, user_card_code))`,
-	`CREATE TABLE IF NOT EXISTS ledger (id TEXT PRIMARY KEY, card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, points BIGINT NOT NULL,
-		balance BIGINT NOT NULL, at BIGINT NOT NULL)`,
-	`CREATE TABLE IF NOT EXISTS invalidations (card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, consent TEXT NOT NULL, at BIGINT NOT NULL,
-		PRIMARY KEY (card_id, user_card_code))`,
-	`CREATE TABLE IF NOT EXISTS decisions (job BIGINT PRIMARY KEY, kind TEXT NOT NULL, why TEXT NOT NULL, at BIGINT NOT NULL)`,
-	`CREATE TABLE IF NOT EXISTS rates (operation TEXT PRIMARY KEY, turn BIGINT NOT NULL)`,
+// migrations are the steps of the schema, in order; one that was released is never changed. In members each part that WeChat Pay has, points
+// and details, has a version; sent is the version that it has. lease keeps a card to one request at a time.
+var migrations = [][]string{
+	{
+		`CREATE TABLE notifications (id TEXT PRIMARY KEY, body TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0, at BIGINT NOT NULL)`,
+		`CREATE TABLE members (card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, id TEXT NOT NULL UNIQUE, brand_id TEXT NOT NULL,
+			openid TEXT NOT NULL, state TEXT NOT NULL, lease BIGINT NOT NULL DEFAULT 0,
+			balance BIGINT NOT NULL DEFAULT 0, points_version BIGINT NOT NULL DEFAULT 0, points_sent BIGINT NOT NULL DEFAULT 0,
+			level TEXT NOT NULL DEFAULT '', phone TEXT NOT NULL DEFAULT '',
+			details_version BIGINT NOT NULL DEFAULT 0, details_sent BIGINT NOT NULL DEFAULT 0,
+			PRIMARY KEY (card_id, user_card_code))`,
+		`CREATE INDEX members_openid ON members (openid)`,
+		`CREATE INDEX members_code ON members (user_card_code)`,
+		`CREATE TABLE ledger (id TEXT PRIMARY KEY, card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, points BIGINT NOT NULL,
+			balance BIGINT NOT NULL, at BIGINT NOT NULL)`,
+		`CREATE INDEX ledger_card ON ledger (card_id, user_card_code, at)`,
+		`CREATE TABLE invalidations (card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, consent TEXT NOT NULL, at BIGINT NOT NULL,
+			PRIMARY KEY (card_id, user_card_code))`,
+		`CREATE TABLE attention (job BIGINT PRIMARY KEY, kind TEXT NOT NULL, card_id TEXT NOT NULL, user_card_code TEXT NOT NULL,
+			state TEXT NOT NULL, why TEXT NOT NULL, at BIGINT NOT NULL)`,
+		`CREATE TABLE rates (operation TEXT PRIMARY KEY, turn BIGINT NOT NULL)`,
+		`CREATE TABLE imports (id TEXT PRIMARY KEY, name TEXT NOT NULL, brand_id TEXT NOT NULL, card_id TEXT NOT NULL,
+			total BIGINT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL DEFAULT '', at BIGINT NOT NULL)`,
+		`CREATE TABLE import_rows (import_id TEXT NOT NULL, n BIGINT NOT NULL, openid TEXT NOT NULL, user_card_code TEXT NOT NULL,
+			level TEXT NOT NULL, phone TEXT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL DEFAULT '', tries BIGINT NOT NULL DEFAULT 0, lease BIGINT NOT NULL DEFAULT 0, at BIGINT NOT NULL DEFAULT 0,
+			PRIMARY KEY (import_id, n))`,
+		`CREATE INDEX import_rows_openid ON import_rows (openid)`,
+		`CREATE TABLE staff (name TEXT PRIMARY KEY, hash TEXT NOT NULL, role TEXT NOT NULL, version BIGINT NOT NULL DEFAULT 0,
+			must_change INTEGER NOT NULL DEFAULT 1, disabled INTEGER NOT NULL DEFAULT 0, failed BIGINT NOT NULL DEFAULT 0,
+			next_try BIGINT NOT NULL DEFAULT 0)`,
+		`CREATE TABLE sessions (token TEXT PRIMARY KEY, data TEXT NOT NULL, expires BIGINT NOT NULL)`,
+		`CREATE TABLE records (id TEXT PRIMARY KEY, at BIGINT NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, member TEXT NOT NULL)`,
+		`CREATE INDEX records_at ON records (at)`,
+	},
 }
 
 // openStore opens a database, a file of SQLite or an address of PostgreSQL, and makes the tables.
 func openStore(ctx context.Context, address string) (*store, error) {
-	s := &store{}
+	s := &store{hashCost: 12} // a quarter of a second
 	var err error
 	if s.postgres = strings.HasPrefix(address, "postgres"); s.postgres {
 		s.now, s.greatest = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)", "GREATEST"
 		if s.db, err = sql.Open("pgx", address); err == nil {
 			s.db.SetMaxOpenConns(30)
 			s.driver = riverdatabasesql.New(s.db)
+			err = s.reach(ctx)
 		}
 	} else {
 		s.now, s.greatest = "CAST(unixepoch('subsec') * 1000 AS INTEGER)", "MAX"
@@ -71,6 +95,24 @@ func openStore(ctx context.Context, address string) (*store, error) {
 	return s, nil
 }
 
+// reach waits for a database that is being restarted.
+func (s *store) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		err := s.db.PingContext(ctx)
+		refused, answered := errors.AsType[*pgconn.PgError](err)
+		if err == nil || answered && !strings.HasPrefix(refused.Code, "57P") {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 func (s *store) migrate(ctx context.Context) error {
 	if s.postgres { // one machine at a time
 		connection, err := s.db.Conn(ctx)
@@ -86,10 +128,31 @@ func (s *store) migrate(ctx context.Context) error {
 			_, _ = connection.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", lock)
 		}()
 	}
-	for _, table := range tables {
-		if _, err := s.db.ExecContext(ctx, table); err != nil {
+	err := s.inTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations (step INTEGER PRIMARY KEY)"); err != nil {
 			return err
 		}
+		var done int
+		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM migrations").Scan(&done); err != nil {
+			return err
+		}
+		if done > len(migrations) {
+			return errors.New("the database is of a newer version of this program")
+		}
+		for step := done; step < len(migrations); step++ {
+			for _, statement := range migrations[step] {
+				if _, err := tx.ExecContext(ctx, statement); err != nil {
+					return err
+				}
+			}
+			if _, err := s.changed(ctx, tx, "INSERT INTO migrations (step) VALUES (?1)", step); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	migrator, err := rivermigrate.New(s.driver, nil)
 	if err != nil {
@@ -137,65 +200,6 @@ func (s *store) changed(ctx context.Context, tx *sql.Tx, statement string, value
 	return n > 0, err
 }
 
-// addMember adds a card to the books, or notes its state.
-func (s *store) addMember(ctx context.Context, card membercard.UserCard, state membercard.UserCardState) error {
-	_, err := s.changed(ctx, nil, `INSERT INTO members (card_id, user_card_code, brand_id, openid, state) VALUES (?1, ?2, ?3, ?4, ?5)
-		ON CONFLICT (card_id, user_card_code) DO UPDATE SET state = ?5`, card.CardID, card.UserCardCode, card.BrandID, card.OpenID, string(state))
-	return err
-}
-
-// member is a card in the books.
-type member struct {
-	cardID, code, brandID, openID string
-	balance, version, sent, lease int64
-}
-
-const memberColumns = "card_id, user_card_code, brand_id, openid, balance, version, sent, lease"
-
-// errNoMember says that the books have no such card.
-var errNoMember = errors.New("there is no such card in the books")
-
-func scanMember(row *sql.Row) (m member, err error) {
-	err = row.Scan(&m.cardID, &m.code, &m.brandID, &m.openID, &m.balance, &m.version, &m.sent, &m.lease)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = errNoMember
-	}
-	return m, err
-}
-
-// member reads a card, outside of a transaction where tx is nil.
-func (s *store) member(ctx context.Context, tx *sql.Tx, cardID, code string) (member, error) {
-	query := s.db.QueryRowContext
-	if tx != nil {
-		query = tx.QueryRowContext
-	}
-	return scanMember(query(ctx, s.sql("SELECT "+memberColumns+" FROM members WHERE card_id = ?1 AND user_card_code = ?2"), cardID, code))
-}
-
-// book changes a balance once for each id. added: it was not there before.
-func (s *store) book(ctx context.Context, tx *sql.Tx, id, cardID, code string, points int64) (m member, added bool, err error) {
-	m, err = scanMember(tx.QueryRowContext(ctx, s.sql("UPDATE members SET balance = balance + ?3, version = version + 1 WHERE card_id = ?1 AND user_card_code = ?2 RETURNING "+memberColumns), cardID, code, points))
-	if err != nil {
-		return m, false, err
-	}
-	added, err = s.changed(ctx, tx, "INSERT INTO ledger (id, card_id, user_card_code, points, balance, at) VALUES (?1, ?2, ?3, ?4, ?5, NOW) ON CONFLICT DO NOTHING", id, cardID, code, points, m.balance)
-	return m, added, err
-}
-
-// lease is how long a card is kept to one request: longer than a request can be under way.
-const lease = 30 * time.Second
-
-// claim keeps a card to its caller. Without a row somebody else has it.
-func (s *store) claim(ctx context.Context, cardID, code string) (member, error) {
-	return scanMember(s.db.QueryRowContext(ctx, s.sql("UPDATE members SET lease = NOW + ?3 WHERE card_id = ?1 AND user_card_code = ?2 AND lease < NOW RETURNING "+memberColumns), cardID, code, lease.Milliseconds()))
-}
-
-// release ends a claim. sent is the version that WeChat Pay has now.
-func (s *store) release(ctx context.Context, m member, sent int64) error {
-	_, err := s.changed(ctx, nil, "UPDATE members SET lease = 0, sent = ?4 WHERE card_id = ?1 AND user_card_code = ?2 AND lease = ?3", m.cardID, m.code, m.lease, sent)
-	return err
-}
-
 // Turns of the permitted rate.
 const (
 	spacing = 103 * time.Millisecond // below 10 a second, also when two requests arrive closer together than they were sent
@@ -229,13 +233,4 @@ func (s *store) throttle(ctx context.Context, operation membercard.Operation) er
 		}
 	}
 	return errBusy
-}
-
-// booked returns an entry of the ledger, if it is there.
-func (s *store) booked(ctx context.Context, tx *sql.Tx, id string) (points int64, found bool, err error) {
-	err = tx.QueryRowContext(ctx, s.sql("SELECT points FROM ledger WHERE id = ?1"), id).Scan(&points)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
-	}
-	return points, err == nil, err
 }

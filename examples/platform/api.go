@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// handler is what the service answers: WeChat Pay's notifications, the staff, the merchant's own programs, and who watches over it.
+func (s *service) handler(staff http.Handler, metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /notify", func(w http.ResponseWriter, r *http.Request) {
+		s.keys.client().NotificationHandler(s.receive).ServeHTTP(w, r)
+	})
+	mux.Handle("/staff/", staff)
+	mux.Handle("GET /{$}", http.RedirectHandler("/staff/", http.StatusSeeOther))
+	mux.HandleFunc("POST /points", program(s, func(ctx context.Context, in struct {
+		cardName
+		ID     string `json:"id"` // of the sale: it is booked once
+		Points int64  `json:"points"`
+	},
+	) error {
+		if in.ID == "" {
+			return badRequestError("id is required: that of the sale, which is booked once")
+		}
+		return s.addPoints(ctx, "sale-"+in.ID, in.cardName, in.Points)
+	}))
+	mux.HandleFunc("POST /details", program(s, func(ctx context.Context, in struct {
+		cardName
+		Level       string `json:"level"`
+		PhoneNumber string `json:"phone_number"`
+	},
+	) error {
+		if in.Level == "" && in.PhoneNumber == "" {
+			return badRequestError("level or phone_number is required")
+		}
+		return s.store.inTx(ctx, func(tx *sql.Tx) error { return s.changeDetails(ctx, tx, in.cardName, in.Level, in.PhoneNumber) })
+	}))
+	mux.HandleFunc("POST /invalidations", program(s, func(ctx context.Context, in struct {
+		cardName
+		Consent string `json:"consent"` // who wanted it
+	},
+	) error {
+		if in.Consent == "" {
+			return badRequestError("consent is required: who wanted it")
+		}
+		return s.store.inTx(ctx, func(tx *sql.Tx) error { return s.requestInvalidation(ctx, tx, in.cardName, in.Consent) })
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.store.db.PingContext(r.Context()); err != nil {
+			http.Error(w, "the database cannot be reached", http.StatusServiceUnavailable)
+		}
+	})
+	mux.Handle("GET /metrics", metrics)
+	return mux
+}
+
+// badRequestError says what is missing.
+type badRequestError string
+
+func (b badRequestError) Error() string { return string(b) }
+
+// program is the handler of a request in JSON of a program of the merchant's, which shows its token.
+func program[T any](s *service, do func(context.Context, T) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if wanted := s.keys.current.Load().token; wanted == "" || !bearer || !sameToken(token, wanted) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "the token of api_token.txt is required", http.StatusUnauthorized)
+			return
+		}
+		var in T
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&in); err != nil {
+			http.Error(w, "the body is not the expected JSON", http.StatusBadRequest)
+			return
+		}
+		err := do(r.Context(), in)
+		if bad, ok := errors.AsType[badRequestError](err); ok {
+			http.Error(w, bad.Error(), http.StatusBadRequest)
+			return
+		}
+		switch {
+		case errors.Is(err, errNoMember):
+			http.Error(w, err.Error(), http.StatusNotFound)
+		case err != nil:
+			s.logger.LogAttrs(r.Context(), slog.LevelError, "not stored", slog.String("path", r.URL.Path), slog.Any("error", err))
+			http.Error(w, "not stored, send it again", http.StatusServiceUnavailable)
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+}
