@@ -202,7 +202,7 @@ func (s *store) changed(ctx context.Context, tx *sql.Tx, statement string, value
 
 // Turns of the permitted rate.
 const (
-	spacing = 103 * time.Millisecond // below 10 a second, also when two requests arrive closer together than they were sent
+	spacing = 104 * time.Millisecond // below 10 a second, also when two requests arrive closer together than they were sent
 	ahead   = 300 * time.Millisecond // how far ahead a turn is given: what a process that is killed can lose
 	patient = 8 * time.Second        // a job that finds no turn for so long comes again
 )
