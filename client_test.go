@@ -2,10 +2,21 @@ package membercard_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -15,208 +26,35 @@ import (
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
-const base = "/v3/brand/partner/card-member/"
-
-// TestWire pins what goes over the wire: method, path, query and body, each parameter in its place.
-func TestWire(t *testing.T) {
-	t.Parallel()
-	const ids = "brand_id=1004&card_id=pbLatjvWOibDc5-TBnbUk1pD12o0"
-	for name, test := range map[string]struct {
-		request any
-		idsIn   []membercard.Operation
-		method  string
-		uri     string
-		body    string
-	}{
-		"ListCards": {
-			request: listCardsRequest,
-			method:  "GET", uri: base + "cards?brand_id=1004&offset=0&limit=20",
-		},
-		"ListCards, all parameters": {
-			request: membercard.ListCardsRequest{BrandID: brandID, State: membercard.CardStateInvalid, Offset: 5, Limit: 3},
-			method:  "GET", uri: base + "cards?brand_id=1004&state=CARD_INVALID&offset=5&limit=3",
-		},
-		"ListUserCards": {
-			request: listUserCardsRequest,
-			method:  "GET", uri: base + "user-cards?brand_id=1004&openid=" + openID + "&offset=0&limit=20",
-		},
-		"ListUserCards, all parameters": {
-			request: membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID, UserCardState: membercard.UserCardStateEffective, Offset: 20, Limit: 20},
-			method:  "GET", uri: base + "user-cards?brand_id=1004&openid=" + openID + "&user_card_state=EFFECTIVE&offset=20&limit=20",
-		},
-		"GetUserCard": {
-			request: getRequest,
-			method:  "GET", uri: base + "user-cards/478515832665?" + ids + "&openid=" + openID,
-		},
-		"UpdateUserCard": {
-			request: membercard.UpdateUserCardRequest{
-				BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
-				CardColor: new("#FFFF00"), Attach: new("自定义数据说明"),
-				ValidDateInformation: &membercard.DateInfo{Type: membercard.DateTypePermanent},
-				UserInformation:      &membercard.UserInfo{CustomFieldList: []membercard.UserInfoCustomField{}},
-			},
-			method: "PATCH", uri: base + "user-cards/478515832665",
-			body: `{"card_id":"` + cardID + `","brand_id":"1004","openid":"` + openID + `","card_color":"#FFFF00","attach":"自定义数据说明",
-				"valid_date_information":{"type":"PERMANENT"},
-				"user_information":{"custom_field_list":[]}}`,
-		},
-		"UpdateUserCard, ids in the query": {
-			request: membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Level: new("钻石会员")},
-			idsIn:   []membercard.Operation{membercard.OperationUpdateUserCard},
-			method:  "PATCH", uri: base + "user-cards/478515832665?card_id=" + cardID,
-			body: `{"brand_id":"1004","openid":"` + openID + `","level":"钻石会员"}`,
-		},
-		"InvalidateUserCard": {
-			request: membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID},
-			method:  "POST", uri: base + "user-cards/478515832665/invalidate",
-			body: `{"brand_id":"1004","card_id":"` + cardID + `","openid":"` + openID + `"}`,
-		},
-		"InvalidateUserCard, ids in the query": {
-			request: invalidateRequest,
-			idsIn:   []membercard.Operation{membercard.OperationInvalidateUserCard},
-			method:  "POST", uri: base + "user-cards/478515832665/invalidate?" + ids,
-			body: `{"openid":"` + openID + `","invalid_reason":"用户申请注销"}`,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := newServer(t, membercardtest.WithIDsInQuery(test.idsIn...))
-			client := newClient(t, server, func(c *membercard.Config) { c.IDsInQuery = test.idsIn })
-			_, err := do(t.Context(), client, test.request)
-			require.NoError(t, err)
-			sent := server.Requests()[0]
-			assert.Equal(t, test.method, sent.Method)
-			assert.Equal(t, test.uri, sent.RequestURI)
-			if test.body == "" {
-				assert.Empty(t, sent.Body)
-			} else {
-				assert.Equal(t, asJSON(t, []byte(test.body)), asJSON(t, sent.Body))
-			}
-		})
-	}
-}
-
-func TestHeaders(t *testing.T) {
-	t.Parallel()
-	for operation, request := range requests {
-		server := newServer(t)
-		_, err := do(t.Context(), server.Client(), request)
-		require.NoError(t, err)
-		h := server.Requests()[0].Header
-		assert.Equal(t, []string{"application/json"}, h.Values("Accept"), operation)
-		assert.Equal(t, []string{membercardtest.PublicKeyID}, h.Values("Wechatpay-Serial"), operation)
-		assert.Regexp(t, `^wechatpay-cards-membercard/\S+ \(go\S+\)$`, h.Get("User-Agent"))
-		assert.Regexp(t, `^WECHATPAY2-SHA256-RSA2048 mchid="1900009191",nonce_str="[0-9A-Za-z]{32}",signature="[^"]{344}",timestamp="\d+",serial_no="5157F09EFDC096DE15EBE81A47057A7232F1B8E1"$`, h.Get("Authorization"))
-		if operation == membercard.OperationUploadImage {
-			assert.Regexp(t, `^multipart/form-data; boundary=\w+$`, h.Get("Content-Type"))
-		} else if len(server.Requests()[0].Body) > 0 {
-			assert.Equal(t, []string{"application/json"}, h.Values("Content-Type"), operation)
-		} else {
-			assert.Empty(t, h.Values("Content-Type"), operation)
-		}
-		assert.Empty(t, h.Values("Accept-Encoding"), "verification is over what the transport decoded")
-	}
-}
-
-// TestCodesWithPunctuation: a card code may hold any half-width punctuation. It is escaped once, and
-// what is signed is what is sent, in memory and through a socket.
-func TestCodesWithPunctuation(t *testing.T) {
+func TestNewLooksAtTheCertificate(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	overSocket := newClient(t, server, func(c *membercard.Config) {
-		c.BaseURL, c.HTTPClient = server.Start(), nil
-	})
-	codes := []string{"A/B#1", "50%25+&?=", `a"b\c'd`, "~!@$^*()_+-", "{}[]|:;<>,.", "...", "a.", ".a", "`", "%2F", "%", "/", "//", "?", "a b"[:1] + "!"}
-	for b := '!'; b <= '~'; b++ {
-		if b != '.' { // alone it is refused
-			codes = append(codes, string(b))
-		}
-	}
-	for i, code := range codes {
-		cardID := "card-" + string(rune('a'+i%26)) + strings.Repeat("x", i/26)
-		server.AddUserCard(membercard.UserCard{CardID: cardID, BrandID: brandID, UserCardCode: code, OpenID: openID})
-		for _, client := range []*membercard.Client{server.Client(), overSocket} {
-			card, err := client.GetUserCard(t.Context(), membercard.GetUserCardRequest{
-				BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
-			})
-			require.NoError(t, err, code)
-			assert.Equal(t, code, card.UserCardCode)
-		}
-	}
-	assert.NotContains(t, server.Requests()[0].RequestURI, "%25", "A/B#1 was escaped twice")
-	assert.Contains(t, server.Requests()[0].RequestURI, "A%2FB%231")
-}
-
-func TestQueryValuesAreEscaped(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	openID := "a b+c&d=e/f?%#字"
-	server.AddUserCard(membercard.UserCard{UserCardCode: "1", OpenID: openID})
-	page, err := server.Client().ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: brandID, OpenID: openID})
+	config := server.Config()
+	key := config.PrivateKey.(*rsa.PrivateKey)
+	config.Certificate = merchantCertificate(t, key, membercardtest.CertificateSerial, time.Now().AddDate(1, 0, 0))
+	_, err := membercard.New(config)
 	require.NoError(t, err)
-	require.Len(t, page.Data, 1)
-	assert.Equal(t, openID, page.Data[0].OpenID)
-	assert.Contains(t, server.Requests()[0].RequestURI, "openid=a%20b%2Bc%26d%3De%2Ff%3F%25%23%E5%AD%97&")
+	config.Certificate = merchantCertificate(t, newKey(), membercardtest.CertificateSerial, time.Now().AddDate(1, 0, 0))
+	_, err = membercard.New(config)
+	require.ErrorContains(t, err, "PrivateKey and Certificate do not belong together")
+	config.Certificate = merchantCertificate(t, key, "1234", time.Now().AddDate(1, 0, 0))
+	_, err = membercard.New(config)
+	require.ErrorContains(t, err, "CertificateSerial is not that of Certificate, which is 1234")
+	config.Certificate = &x509.Certificate{}
+	_, err = membercard.New(config)
+	require.Error(t, err)
 }
 
-// TestRefusedBeforeSending: only what the client can be sure of, in words that name the field.
-func TestRefusedBeforeSending(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	client := server.Client()
-	for says, request := range map[string]any{
-		"GetUserCard: BrandID (brand_id) is required":            membercard.GetUserCardRequest{CardID: cardID, UserCardCode: code, OpenID: openID},
-		"GetUserCard: CardID (card_id) is required":              membercard.GetUserCardRequest{BrandID: brandID, UserCardCode: code, OpenID: openID},
-		"GetUserCard: UserCardCode (user_card_code) is required": membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, OpenID: openID},
-		"GetUserCard: OpenID (openid) is required":               membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code},
-		`must not be "." or ".."`:                                membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: "..", OpenID: openID},
-		`UserCardCode (user_card_code) must not be "."`:          membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: ".", OpenID: openID},
-		"nor hold control characters":                            membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: "a\nb", OpenID: openID},
-		"ListCards: BrandID (brand_id) is required":              membercard.ListCardsRequest{},
-		"ListUserCards: OpenID (openid) is required":             membercard.ListUserCardsRequest{BrandID: brandID},
-		"UpdateUserCard: nothing to change":                      membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID},
-		"Level holds an emoji":                                   membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Level: new("👑")},
-		"Attach holds an emoji or another character":             membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Attach: new("\xff")},
-		"UserInformation.CustomFieldList[0].Name holds an emoji": membercard.UpdateUserCardRequest{
-			BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
-			UserInformation: &membercard.UserInfo{CustomFieldList: []membercard.UserInfoCustomField{{Name: "🏀"}}},
-		},
-		"ValidDateInformation (valid_date_information)": membercard.UpdateUserCardRequest{
-			BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID,
-			ValidDateInformation: &membercard.DateInfo{AvailableEndTime: membercard.Timestamp{Time: time.Date(10000, 1, 2, 0, 0, 0, 0, time.UTC)}},
-		},
-		"InvalidateUserCard: UserCardCode (user_card_code) is required": membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, OpenID: openID},
-	} {
-		got, err := do(t.Context(), client, request)
-		require.ErrorContains(t, err, says)
-		assert.Nil(t, got)
-		require.ErrorIs(t, err, membercard.ErrInvalidParameter)
-		assert.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
-		assert.NotContains(t, err.Error(), openID)
-	}
-	assert.Empty(t, server.Requests())
-}
-
-// TestNotStricterThanDesigned: lengths, alphabets, enums and page sizes are the service's to refuse.
-func TestNotStricterThanDesigned(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	client := server.Client()
-	long := strings.Repeat("x", 600)
-	for name, request := range map[string]any{
-		"page size": membercard.ListCardsRequest{BrandID: brandID, Limit: 21},
-		"offset":    membercard.ListCardsRequest{BrandID: brandID, Offset: -1},
-		"enum":      membercard.ListCardsRequest{BrandID: brandID, State: "NEW_STATE"},
-		"length":    membercard.GetUserCardRequest{BrandID: long, CardID: long, UserCardCode: long, OpenID: long},
-		"alphabet":  membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: "字", OpenID: openID},
-		"colour":    membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, CardColor: new("red")},
-		"empty":     membercard.UpdateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID, Level: new("")},
-	} {
-		_, err := do(t.Context(), client, request)
-		apiError := (*membercard.APIError)(nil)
-		require.ErrorAs(t, err, &apiError, name)
-		assert.Equal(t, "PARAM_ERROR", apiError.Code, name)
-	}
+func merchantCertificate(t *testing.T, key *rsa.PrivateKey, serial string, notAfter time.Time) *x509.Certificate {
+	t.Helper()
+	number, ok := new(big.Int).SetString(serial, 16)
+	require.True(t, ok)
+	template := &x509.Certificate{SerialNumber: number, NotBefore: notAfter.AddDate(-5, 0, 0), NotAfter: notAfter}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	certificate, err := membercard.ParseCertificate(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	require.NoError(t, err)
+	return certificate
 }
 
 func TestResponseInfo(t *testing.T) {
@@ -234,101 +72,6 @@ func TestResponseInfo(t *testing.T) {
 	require.ErrorIs(t, err, membercard.ErrNotFound)
 	assert.Equal(t, 404, info.StatusCode)
 	assert.Contains(t, err.Error(), info.RequestID)
-}
-
-func TestAllCards(t *testing.T) {
-	t.Parallel()
-	server := membercardtest.NewTestServer(t)
-	var want []string
-	for range 45 {
-		want = append(want, server.AddCard(membercard.Card{BrandID: brandID}).CardID)
-	}
-	client := server.Client()
-	collect := func(request membercard.ListCardsRequest) (ids []string, errs []error) {
-		for card, err := range client.AllCards(t.Context(), request) {
-			if err != nil {
-				assert.Nil(t, card)
-				errs = append(errs, err)
-				continue
-			}
-			ids = append(ids, card.CardID)
-		}
-		return ids, errs
-	}
-	uris := func() (uris []string) {
-		for _, r := range server.Requests() {
-			_, query, _ := strings.Cut(r.RequestURI, "brand_id=1004&")
-			uris = append(uris, query)
-		}
-		return uris
-	}
-	all := client.AllCards(t.Context(), listCardsRequest)
-	assert.Empty(t, server.Requests(), "lazy")
-	var got []string
-	for range 2 { // ranging again starts over
-		got = nil
-		for card, err := range all {
-			require.NoError(t, err)
-			got = append(got, card.CardID)
-		}
-		assert.Equal(t, want, got)
-	}
-	assert.Equal(t, []string{"offset=0&limit=20", "offset=20&limit=20", "offset=40&limit=20", "offset=0&limit=20", "offset=20&limit=20", "offset=40&limit=20"}, uris())
-
-	t.Run("from an offset", func(t *testing.T) {
-		got, errs := collect(membercard.ListCardsRequest{BrandID: brandID, Offset: 30, Limit: 10})
-		assert.Empty(t, errs)
-		assert.Equal(t, want[30:], got)
-	})
-	t.Run("no call after break", func(t *testing.T) {
-		before := len(server.Requests())
-		for range client.AllCards(t.Context(), listCardsRequest) {
-			break
-		}
-		assert.Len(t, server.Requests(), before+1)
-	})
-	t.Run("one error, then stop", func(t *testing.T) {
-		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSlow})
-		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
-		got, errs := collect(listCardsRequest)
-		assert.Equal(t, want[:20], got)
-		require.Len(t, errs, 1)
-		assert.ErrorIs(t, errs[0], membercard.ErrForbidden)
-	})
-	t.Run("an empty page ends it whatever total_count claims", func(t *testing.T) {
-		before := len(server.Requests())
-		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(`{"total_count":1000,"offset":0,"limit":20}`)})
-		got, errs := collect(listCardsRequest)
-		assert.Empty(t, got)
-		assert.Empty(t, errs)
-		assert.Len(t, server.Requests(), before+1)
-	})
-	t.Run("short pages are advanced by what came", func(t *testing.T) {
-		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(`{"data":[{"card_id":"first"}],"total_count":45,"offset":0,"limit":20}`)})
-		got, errs := collect(listCardsRequest)
-		assert.Empty(t, errs)
-		assert.Equal(t, append([]string{"first"}, want[1:]...), got)
-	})
-}
-
-func TestRedirectsAreNotFollowed(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	other := newServer(t)
-	client := newClient(t, server, func(c *membercard.Config) {
-		c.BaseURL, c.HTTPClient = server.Start(), nil
-		c.Retry.MaxAttempts = 1
-	})
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultEmpty, Status: status, Header: http.Header{"Location": {other.Start()}}})
-		_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
-		apiError := (*membercard.APIError)(nil)
-		require.ErrorAs(t, err, &apiError)
-		assert.Equal(t, status, apiError.StatusCode)
-		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
-	}
-	assert.Empty(t, other.Requests())
-	assert.Len(t, server.Requests(), 5)
 }
 
 func TestTheCallersHTTPClientIsCopied(t *testing.T) {
@@ -370,35 +113,274 @@ func TestDefaultTransport(t *testing.T) {
 	assert.Nil(t, proxied, "loopback is never proxied")
 }
 
-func TestContextIsObeyed(t *testing.T) {
+// TestOnAttempt: it is told of every attempt, without personal data.
+func TestOnAttempt(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := server.Client().InvalidateUserCard(ctx, invalidateRequest)
-	require.ErrorIs(t, err, context.Canceled)
-	require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
-	assert.Empty(t, server.Requests())
+	var attempts []membercard.Attempt
+	client := newClient(t, server, func(c *membercard.Config) {
+		c.OnAttempt = func(_ context.Context, a membercard.Attempt) { attempts = append(attempts, a) }
+	})
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR"})
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	require.Len(t, attempts, 2)
+	assert.Equal(t, membercard.OperationGetUserCard, attempts[0].Operation)
+	assert.Equal(t, "GET", attempts[0].Method)
+	assert.Equal(t, "/v3/brand/partner/card-member/user-cards/{user_card_code}", attempts[0].Path)
+	assert.Equal(t, "api.mch.weixin.qq.com", attempts[0].Host)
+	assert.Equal(t, [2]int{500, 200}, [2]int{attempts[0].StatusCode, attempts[1].StatusCode})
+	assert.Equal(t, "SYSTEM_ERROR", attempts[0].Code)
+	require.ErrorIs(t, attempts[0].Err, membercard.ErrSystem)
+	require.NoError(t, attempts[1].Err)
+	for i, a := range attempts {
+		assert.Equal(t, i+1, a.Number)
+		assert.NotEmpty(t, a.RequestID)
+		assert.Positive(t, a.Duration)
+		for _, secret := range []string{openID, userCardCode} {
+			assertHidden(t, secret, fmt.Sprintf("%+v", a), "attempt")
+		}
+	}
 }
 
-func TestThrottle(t *testing.T) {
+// TestOnAttemptSeesDownloads of the platform certificates, with a context of their own.
+func TestOnAttemptSeesDownloads(t *testing.T) {
 	t.Parallel()
-	server := newServer(t)
-	var asked []membercard.Operation
+	server := newServer(t, membercardtest.WithCertificates())
+	var mu sync.Mutex
+	var operations []membercard.Operation
 	client := newClient(t, server, func(c *membercard.Config) {
-		c.Throttle = func(_ context.Context, operation membercard.Operation) error {
-			asked = append(asked, operation)
-			if operation == membercard.OperationInvalidateUserCard {
-				return assert.AnError
-			}
-			return nil
+		c.OnAttempt = func(_ context.Context, a membercard.Attempt) {
+			mu.Lock()
+			defer mu.Unlock()
+			operations = append(operations, a.Operation)
 		}
 	})
 	_, err := client.GetUserCard(t.Context(), getRequest)
 	require.NoError(t, err)
-	_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
-	require.ErrorIs(t, err, assert.AnError)
-	require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
-	assert.Equal(t, []membercard.Operation{membercard.OperationGetUserCard, membercard.OperationInvalidateUserCard}, asked)
+	mu.Lock()
+	defer mu.Unlock()
+	assert.ElementsMatch(t, []membercard.Operation{membercard.OperationDownloadCertificates, membercard.OperationGetUserCard}, operations)
+}
+
+// TestOnAttemptSeesAPanic of the transport's as an error, before it goes on to the caller.
+func TestOnAttemptSeesAPanic(t *testing.T) {
+	t.Parallel()
+	var seen error
+	client := newClient(t, newServer(t), func(c *membercard.Config) {
+		c.OnAttempt = func(_ context.Context, a membercard.Attempt) { seen = a.Err }
+		c.HTTPClient = &http.Client{Transport: roundTripperFunc(func(*http.Request) (*http.Response, error) { panic("broken") })}
+	})
+	assert.PanicsWithValue(t, "broken", func() { _, _ = client.GetUserCard(t.Context(), getRequest) })
+	require.ErrorContains(t, seen, "the transport panicked")
+}
+
+// TestWithRetry: the policy of the context is that of its calls.
+func TestWithRetry(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := server.Client()
+	fault := membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 500, Code: "SYSTEM_ERROR", Times: 10}
+	server.Inject(fault)
+	once := membercard.WithRetry(t.Context(), membercard.RetryPolicy{MaxAttempts: 1})
+	_, err := client.GetUserCard(once, getRequest)
+	require.ErrorIs(t, err, membercard.ErrSystem)
 	assert.Len(t, server.Requests(), 1)
+	_, err = client.GetUserCard(membercard.WithRetry(once, membercard.RetryPolicy{MaxAttempts: 5, MinBackoff: 1, MaxBackoff: 1}), getRequest)
+	require.ErrorIs(t, err, membercard.ErrSystem)
+	assert.Len(t, server.Requests(), 6, "the innermost counts")
+	_, err = client.GetUserCard(membercard.WithRetry(t.Context(), membercard.RetryPolicy{MaxAttempts: -1}), getRequest)
+	require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+	assert.Len(t, server.Requests(), 6, "nothing was sent")
+	_, err = client.InvalidateUserCard(membercard.WithRetry(t.Context(), membercard.RetryPolicy{MaxAttempts: 5}), invalidateRequest)
+	require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	assert.Len(t, server.Requests(), 7, "what is irreversible is not repeated")
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	broken := *newKey()
+	broken.D = big.NewInt(3)
+	var nilPointer *remoteKey
+
+	for name, test := range map[string]struct {
+		change func(*membercard.Config)
+		says   string
+	}{
+		"no merchant number":     {func(c *membercard.Config) { c.MchID = "" }, "MchID is missing"},
+		"no serial":              {func(c *membercard.Config) { c.CertificateSerial = "" }, "CertificateSerial is missing"},
+		"colons in the serial":   {func(c *membercard.Config) { c.CertificateSerial = "51:57:F0" }, "CertificateSerial is not as WeChat Pay writes it"},
+		"both identities":        {func(c *membercard.Config) { c.BrandID = "1004" }, "MchID and BrandID are both given"},
+		"a brand's certificates": {func(c *membercard.Config) { c.MchID, c.BrandID, c.PreferCertificates = "", "1004", true }, "there are no platform certificates for brands"},
+		"a brand without a key":  {func(c *membercard.Config) { c.MchID, c.BrandID, c.PublicKey, c.PublicKeyID = "", "1004", nil, "" }, "a brand has a WeChat Pay public key of its own"},
+		"a brand with a space":   {func(c *membercard.Config) { c.MchID, c.BrandID = "", "1004 " }, "BrandID holds white space"},
+		"a decimal serial":       {func(c *membercard.Config) { c.CertificateSerial = strings.Repeat("4", 47) }, "at most 40 hexadecimal digits"},
+		"0x in the serial":       {func(c *membercard.Config) { c.CertificateSerial = "0x5157F0" }, "at most 40 hexadecimal digits"},
+		"serial= in the serial":  {func(c *membercard.Config) { c.CertificateSerial = "serial=5157F0" }, "at most 40 hexadecimal digits"},
+		"a key id as the serial": {func(c *membercard.Config) { c.CertificateSerial = c.PublicKeyID }, "at most 40 hexadecimal digits"},
+		"a line feed in the key": {func(c *membercard.Config) { c.APIv3Key += "\n" }, "APIv3Key holds white space"},
+		"v3 in the URL":          {func(c *membercard.Config) { c.BaseURL = "https://api.mch.weixin.qq.com/v3/" }, "BaseURL must not end in /v3"},
+		"a line feed":            {func(c *membercard.Config) { c.CertificateSerial += "\n" }, "CertificateSerial holds white space"},
+		"a quote":                {func(c *membercard.Config) { c.MchID += `"` }, "MchID holds white space, a quote"},
+		"no key":                 {func(c *membercard.Config) { c.PrivateKey = nil }, "PrivateKey is nil or empty; it is the merchant API private key, apiclient_key.pem"},
+		"a typed nil":            {func(c *membercard.Config) { c.PrivateKey = (*rsa.PrivateKey)(nil) }, "PrivateKey is nil"},
+		"another typed nil":      {func(c *membercard.Config) { c.PrivateKey = nilPointer }, "PrivateKey is nil"},
+		"an empty key":           {func(c *membercard.Config) { c.PrivateKey = &rsa.PrivateKey{} }, "PrivateKey is nil or empty"},
+		"an empty remote key":    {func(c *membercard.Config) { c.PrivateKey = keyWithPublic{&rsa.PublicKey{}} }, "PrivateKey is empty"},
+		"a remote key of nil":    {func(c *membercard.Config) { c.PrivateKey = keyWithPublic{(*rsa.PublicKey)(nil)} }, "PrivateKey is empty"},
+		"a remote key without":   {func(c *membercard.Config) { c.PrivateKey = keyWithPublic{nil} }, "WeChat Pay uses RSA"},
+		"a wrapped nil":          {func(c *membercard.Config) { c.PrivateKey = signOnly{} }, "PrivateKey is nil or empty"},
+		"an even exponent":       {func(c *membercard.Config) { c.PublicKey = &rsa.PublicKey{N: newKey().N, E: 65536} }, "PublicKey is not a valid RSA key"},
+		"an inconsistent key":    {func(c *membercard.Config) { c.PrivateKey = &broken }, "PrivateKey is not a valid RSA key"},
+		"not RSA":                {func(c *membercard.Config) { c.PrivateKey = curve }, "WeChat Pay uses RSA"},
+		"too short":              {func(c *membercard.Config) { c.PrivateKey = short }, "has 1024 bits, at least 2048 are needed"},
+		"no public key":          {func(c *membercard.Config) { c.PublicKey, c.PublicKeyID, c.APIv3Key = nil, "", "" }, "PublicKey and PublicKeyID are missing"},
+		"a key without an id":    {func(c *membercard.Config) { c.PublicKeyID = "" }, "PublicKey is given without PublicKeyID"},
+		"an id without a key":    {func(c *membercard.Config) { c.PublicKey = nil }, "PublicKeyID is given without PublicKey"},
+		"an id with a line feed": {func(c *membercard.Config) { c.PublicKeyID += "\r\n" }, "PublicKeyID holds white space"},
+		"an empty public key":    {func(c *membercard.Config) { c.PublicKey = &rsa.PublicKey{} }, "PublicKey is empty"},
+		"a short public key":     {func(c *membercard.Config) { c.PublicKey = &short.PublicKey }, "PublicKey has 1024 bits"},
+		"one's own key": {
+			func(c *membercard.Config) { c.PublicKey = c.PrivateKey.Public().(*rsa.PublicKey) },
+			"PublicKey is the merchant's own key",
+		},
+		"one's own serial": {
+			func(c *membercard.Config) { c.PublicKeyID = strings.ToLower(c.CertificateSerial) },
+			"PublicKeyID is the merchant's own CertificateSerial",
+		},
+		"APIv3 key":         {func(c *membercard.Config) { c.APIv3Key = "0123456789abcdef" }, "APIv3Key has 16 bytes, it must have 32"},
+		"previous key":      {func(c *membercard.Config) { c.PreviousKeys = []crypto.Decrypter{newKey(), (*rsa.PrivateKey)(nil)} }, "PreviousKeys[1] is nil"},
+		"base URL":          {func(c *membercard.Config) { c.BaseURL = "api.mch.weixin.qq.com" }, "BaseURL must be a URL"},
+		"base URL query":    {func(c *membercard.Config) { c.BaseURL = "https://example.com?x=y" }, "BaseURL must be a URL"},
+		"base URL hash":     {func(c *membercard.Config) { c.BaseURL = "https://example.com#" }, "BaseURL must be a URL"},
+		"base URL question": {func(c *membercard.Config) { c.BaseURL = "https://example.com?" }, "BaseURL must be a URL"},
+		"backup URL":        {func(c *membercard.Config) { c.BackupURL = "ftp://example.com" }, "BackupURL must be a URL"},
+		"negative timeout":  {func(c *membercard.Config) { c.AttemptTimeout = -1 }, "must not be negative"},
+		"negative attempts": {func(c *membercard.Config) { c.Retry.MaxAttempts = -1 }, "must not be negative"},
+		"ids in query": {
+			func(c *membercard.Config) { c.IDsInQuery = []membercard.Operation{membercard.OperationGetUserCard} },
+			`IDsInQuery: "GetUserCard" is not an operation whose ids can travel in the query`,
+		},
+	} {
+		config := server.Config()
+		test.change(&config)
+		client, err := membercard.New(config)
+		require.Error(t, err, name)
+		assert.Nil(t, client, name)
+		assert.True(t, strings.HasPrefix(err.Error(), "membercard: New: "), name)
+		assert.Contains(t, err.Error(), test.says, name)
+		assert.NotContains(t, err.Error(), membercardtest.APIv3Key, name)
+	}
+}
+
+// TestNewAccepts: what a merchant may have is not refused.
+func TestNewAccepts(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for name, change := range map[string]func(*membercard.Config){
+		"an id without the prefix": func(c *membercard.Config) { c.PublicKeyID = "some-id" },
+		"letters in MchID":         func(c *membercard.Config) { c.MchID = "sp-1900" },
+		"no APIv3 key":             func(c *membercard.Config) { c.APIv3Key = "" },
+		"a trailing slash":         func(c *membercard.Config) { c.BaseURL = "https://api.mch.weixin.qq.com/" },
+		"no HTTP client":           func(c *membercard.Config) { c.HTTPClient = nil },
+	} {
+		config := server.Config()
+		change(&config)
+		_, err := membercard.New(config)
+		assert.NoError(t, err, name)
+	}
+}
+
+func TestChangingTheConfigAfterwardsHasNoEffect(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	config := server.Config()
+	public := *config.PublicKey
+	public.N = new(big.Int).Set(public.N)
+	config.PublicKey = &public
+	config.IDsInQuery = []membercard.Operation{}
+	client, err := membercard.New(config)
+	require.NoError(t, err)
+	public.N.SetInt64(15)
+	public.E = 1
+	_, err = client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	status := func(status int, header http.Header) membercardtest.Fault {
+		return membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: status, Code: "X", Header: header, Times: -1}
+	}
+	for name, test := range map[string]struct {
+		fault    membercardtest.Fault
+		retry    membercard.RetryPolicy
+		attempts int
+		min, max time.Duration
+	}{
+		"default":                {status(500, nil), membercard.RetryPolicy{}, 3, 300 * time.Millisecond, 600 * time.Millisecond},
+		"off":                    {status(500, nil), membercard.RetryPolicy{MaxAttempts: 1}, 1, 0, 0},
+		"doubled up to a limit":  {status(500, nil), membercard.RetryPolicy{MaxAttempts: 6, MinBackoff: time.Second, MaxBackoff: 4 * time.Second}, 6, 7500 * time.Millisecond, 15 * time.Second},
+		"the limit wins":         {status(500, nil), membercard.RetryPolicy{MaxAttempts: 3, MinBackoff: time.Hour, MaxBackoff: time.Second}, 3, time.Second, 2 * time.Second},
+		"many attempts":          {status(500, nil), membercard.RetryPolicy{MaxAttempts: 100, MinBackoff: time.Nanosecond, MaxBackoff: time.Nanosecond}, 100, 0, 99},
+		"Retry-After in seconds": {status(429, http.Header{"Retry-After": {"7"}}), membercard.RetryPolicy{}, 3, 14 * time.Second, 14 * time.Second},
+		"up to a minute":         {status(429, http.Header{"Retry-After": {"86400"}}), membercard.RetryPolicy{}, 3, 2 * time.Minute, 2 * time.Minute},
+		"also a huge one":        {status(429, http.Header{"Retry-After": {"9223372036854775807"}}), membercard.RetryPolicy{}, 3, 2 * time.Minute, 2 * time.Minute},
+		"not a negative one":     {status(429, http.Header{"Retry-After": {"-5"}}), membercard.RetryPolicy{}, 3, 300 * time.Millisecond, 600 * time.Millisecond},
+		"nor nonsense":           {status(429, http.Header{"Retry-After": {"soon"}}), membercard.RetryPolicy{}, 3, 300 * time.Millisecond, 600 * time.Millisecond},
+		"a date":                 {status(503, http.Header{"Retry-After": {"Sat, 01 Jan 2000 00:00:30 GMT"}}), membercard.RetryPolicy{MaxAttempts: 2}, 2, 30 * time.Second, 30 * time.Second},
+		"a date that is over":    {status(503, http.Header{"Retry-After": {"Fri, 31 Dec 1999 00:00:30 GMT"}}), membercard.RetryPolicy{MaxAttempts: 2}, 2, 100 * time.Millisecond, 200 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newServer(t)
+			server.Inject(test.fault)
+			client := newClient(t, server, func(c *membercard.Config) { c.Retry = test.retry })
+			start := time.Now()
+			_, err := client.GetUserCard(t.Context(), getRequest)
+			require.Error(t, err)
+			took := time.Since(start)
+			assert.Len(t, server.Requests(), test.attempts, name)
+			assert.GreaterOrEqual(t, took, test.min, name)
+			assert.LessOrEqual(t, took, test.max, name)
+		})
+	}
+}
+
+// TestBackoffDoesNotOverflow, whatever the policy and the number of attempts.
+func TestBackoffDoesNotOverflow(t *testing.T) {
+	t.Parallel()
+	for _, minimum := range []time.Duration{1, time.Second, 20 * time.Second, 1 << 61, 1<<62 + 1, 1<<63 - 1} {
+		for _, maximum := range []time.Duration{1, time.Minute, 1 << 62, 1<<63 - 1} {
+			for attempt := range 100 {
+				d := membercard.Backoff(membercard.RetryPolicy{MinBackoff: minimum, MaxBackoff: maximum}, attempt+1)
+				assert.Positive(t, d+1)
+				assert.LessOrEqual(t, d, maximum)
+			}
+		}
+	}
+}
+
+func TestNilResponseInfo(t *testing.T) {
+	t.Parallel()
+	_, err := newServer(t).Client().UpdateUserCard(membercard.WithResponseInfo(t.Context(), nil), updateRequest)
+	require.NoError(t, err)
+}
+
+// TestResponseInfoOfNothing: what an earlier call left is gone when nothing was sent.
+func TestResponseInfoOfNothing(t *testing.T) {
+	t.Parallel()
+	client := newServer(t).Client()
+	var info membercard.ResponseInfo
+	ctx := membercard.WithResponseInfo(t.Context(), &info)
+	_, err := client.GetUserCard(ctx, getRequest)
+	require.NoError(t, err)
+	require.NotZero(t, info)
+	_, err = client.GetUserCard(ctx, membercard.GetUserCardRequest{})
+	require.Error(t, err)
+	assert.Zero(t, info)
 }

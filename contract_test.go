@@ -185,7 +185,7 @@ func contractRequests(t *testing.T, edition edition) {
 		sent := &recorder{}
 		server := newServer(t, edition.options...)
 		client := newClient(t, server, withTransport(sent))
-		filled := reflect.New(reflect.TypeOf(requests[page.Operation])).Elem()
+		filled := reflect.New(reflect.TypeOf(table[page.Operation].request)).Elem()
 		fillAll(filled)
 		_, err := do(t.Context(), client, edition.withoutBrand(filled.Interface()))
 		require.Error(t, err)
@@ -234,7 +234,7 @@ func contractRequired(t *testing.T, edition edition) {
 			if !row.Required || strings.Contains(row.Name, ".") || row.Type == "integer" && row.Name != "activity_id" {
 				continue
 			}
-			filled := reflect.New(reflect.TypeOf(requests[page.Operation])).Elem()
+			filled := reflect.New(reflect.TypeOf(table[page.Operation].request)).Elem()
 			fillAll(filled)
 			for field, value := range filled.Fields() {
 				if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name == row.Name {
@@ -297,7 +297,7 @@ func TestContractResponses(t *testing.T) {
 		}
 		data, err := json.Marshal(answer)
 		require.NoError(t, err)
-		result := reflect.New(answers[page.Operation])
+		result := reflect.New(answerOf(page.Operation))
 		require.NoError(t, json.Unmarshal(data, result.Interface()), page.Operation)
 		again, err := json.Marshal(result.Interface())
 		require.NoError(t, err)
@@ -365,7 +365,7 @@ func TestContractSamples(t *testing.T) {
 		if page.Request.URL == "" {
 			continue
 		}
-		request := reflect.New(reflect.TypeOf(requests[page.Operation]))
+		request := reflect.New(reflect.TypeOf(table[page.Operation].request))
 		if page.Request.Body != nil {
 			require.NoError(t, json.Unmarshal(page.Request.Body, request.Interface()), page.Operation)
 		}
@@ -413,24 +413,5 @@ func sealAnew(v reflect.Value) {
 		for _, field := range v.Fields() {
 			sealAnew(field)
 		}
-	}
-}
-
-// TestContractDocs: limit, date and document id in the comments are those of the pages.
-func TestContractDocs(t *testing.T) {
-	t.Parallel()
-	methods, constants := docs(t)
-	for _, page := range contractPages(t) {
-		rate := "none documented"
-		if page.Rate > 0 {
-			rate = fmt.Sprint(page.Rate)
-		}
-		assert.True(t, strings.HasPrefix(constants["Operation"+string(page.Operation)], rate+" ("+page.Date+")"), page.Operation)
-		doc := strings.Join(strings.Fields(methods[string(page.Operation)]), " ")
-		if page.Rate > 0 {
-			rate += " a second for each merchant number"
-		}
-		assert.Contains(t, doc, "Rate limit: "+rate+" ("+page.Date+").", page.Operation)
-		assert.Contains(t, doc, "Document "+page.Doc+".", page.Operation)
 	}
 }

@@ -119,7 +119,7 @@ func throughGateway(t *testing.T, name, address string, service *handmade, act h
 	came, effects := service.counts()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err := do(ctx, client, requests[operation.Name])
+	_, err := do(ctx, client, table[operation.Name].request)
 	came, effects = service.since(came, effects)
 	where := fmt.Sprintf("%s behind %s, %s", operation.Name, name, act.name)
 	// A gateway sends a request on before it has all of it, and again by itself when its own connection dies.

@@ -48,7 +48,7 @@ func TestOfficialClientAgainstTheFake(t *testing.T) {
 			code1 := strings.ReplaceAll(code, " ", "+")
 			server := membercardtest.NewTestServer(t)
 			server.AddCard(membercard.Card{BrandID: brandID, CardID: cardID})
-			server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code1, OpenID: openID, PhoneNumber: membercard.NewSensitive(phone)})
+			server.AddUserCard(membercard.UserCard{CardID: cardID, UserCardCode: code1, OpenID: openID, PhoneNumber: membercard.NewSensitive(phoneNumber)})
 			host, client := "https://api.mch.weixin.qq.com", officialClient(t, server, &http.Client{Transport: server})
 			if overSocket {
 				host, client = server.Start(), officialClient(t, server, &http.Client{})
@@ -106,7 +106,8 @@ func TestOfficialClientAgainstTheFake(t *testing.T) {
 // verifier judge it.
 func TestOfficialVerifierAcceptsOurSignatures(t *testing.T) {
 	t.Parallel()
-	for operation, request := range requests {
+	for operation, known := range table {
+		request := known.request
 		if operation == membercard.OperationUploadImage {
 			continue // signs a part of its body only; TestUploadImage looks at that
 		}
@@ -152,11 +153,11 @@ func TestOfficialToolsAgainstTheFake(t *testing.T) {
 	handler, err := notify.NewRSANotifyHandler(membercardtest.APIv3Key, verifiers.NewSHA256WithRSAVerifier(certificates))
 	require.NoError(t, err)
 	var content map[string]any
-	event := &membercard.PointsSyncRequested{BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code}
+	event := &membercard.PointsSyncRequested{BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: userCardCode}
 	notification, err := handler.ParseNotifyRequest(t.Context(), server.NotificationRequest(event), &content)
 	require.NoError(t, err)
 	assert.Equal(t, "BRAND_MEMBER_CARD_SP.SYNC_USER_POINT", notification.EventType)
-	assert.Equal(t, map[string]any{"brand_id": brandID, "card_id": cardID, "openid": openID, "user_card_code": code}, content)
+	assert.Equal(t, map[string]any{"brand_id": brandID, "card_id": cardID, "openid": openID, "user_card_code": userCardCode}, content)
 	_, err = handler.ParseNotifyRequest(t.Context(),
 		server.NotificationRequest(event, membercardtest.NotificationFault(membercardtest.Fault{Kind: membercardtest.FaultProbe})), &content)
 	require.Error(t, err)

@@ -186,9 +186,9 @@ func TestMigrating(t *testing.T) {
 		level, err := change(server.Config())
 		require.NoError(t, err, name)
 		assert.Equal(t, "钻石会员", level, name)
-		opened, err := server.Client().Decrypt(userCard(server, code).PhoneNumber)
+		opened, err := server.Client().Decrypt(userCard(server, userCardCode).PhoneNumber)
 		require.NoError(t, err)
 		assert.Equal(t, "13900000000", opened, name)
-		assert.Equal(t, 1, server.Effects(membercard.OperationUpdateUserCard, code), name)
+		assert.Equal(t, 1, server.Effects(membercard.OperationUpdateUserCard, userCardCode), name)
 	}
 }

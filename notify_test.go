@@ -34,8 +34,8 @@ import (
 // events are one of each kind, with all fields.
 func events() map[string]membercard.Event {
 	card := membercard.UserCard{
-		UserCardCode: code, CardID: cardID, OpenID: openID, BrandID: brandID, CardType: membercard.CardTypeNormal,
-		CardColor: "#FFFF00", CardPictureURL: pictureURL, Level: "钻石会员", PhoneNumber: membercard.NewSensitive(phone),
+		UserCardCode: userCardCode, CardID: cardID, OpenID: openID, BrandID: brandID, CardType: membercard.CardTypeNormal,
+		CardColor: "#FFFF00", CardPictureURL: pictureURL, Level: "钻石会员", PhoneNumber: membercard.NewSensitive(phoneNumber),
 		ValidDateInformation: membercard.DateInfo{Type: membercard.DateTypePermanent}, Attach: "brand_data",
 		PickupTime: at("2020-05-20T13:29:35.120+08:00"), CreateTime: at("2020-05-20T13:29:35.120+08:00"), ModifyTime: at("2020-05-20T13:29:35.120+08:00"),
 		UserCardState: membercard.UserCardStateUnactivated,
@@ -48,11 +48,11 @@ func events() map[string]membercard.Event {
 		"USER_CARD.CREATE": &membercard.UserCardCreated{UserCard: card},
 		"USER_CARD.DELETE": &membercard.UserCardDeleted{UserCard: card},
 		"POINT_EXCHANGE_COUPON": &membercard.PointsExchangeRequested{
-			RecordID: recordID, BrandID: brandID, CardID: cardID, AppID: "wxea9c30890f48d5ae", OpenID: openID, UserCardCode: code,
+			RecordID: recordID, BrandID: brandID, CardID: cardID, AppID: "wxea9c30890f48d5ae", OpenID: openID, UserCardCode: userCardCode,
 			ExchangeCouponTemplateID: exchangeID, DeductPoints: 1000, ProductCouponID: "200000001",
 			ProductCouponStockType: "PRODUCT_COUPON_STOCK_TYPE_BUSI_FAVOR", StockID: "100232301",
 		},
-		"SYNC_USER_POINT": &membercard.PointsSyncRequested{BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: code},
+		"SYNC_USER_POINT": &membercard.PointsSyncRequested{BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: userCardCode},
 	}
 }
 
@@ -79,7 +79,7 @@ func TestNotifications(t *testing.T) {
 		require.NoError(t, err)
 		created := n.Event.(*membercard.UserCardCreated)
 		for plaintext, value := range map[string]membercard.Sensitive{
-			phone: created.PhoneNumber, "男性用户答案": created.UserInformation.CommonFieldList[0].Value,
+			phoneNumber: created.PhoneNumber, "男性用户答案": created.UserInformation.CommonFieldList[0].Value,
 			"足球比赛现场": created.UserInformation.CustomFieldList[0].UserChosenValues[0],
 		} {
 			text, err := json.Marshal(value)
@@ -195,8 +195,10 @@ type (
 )
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
 func (closedReader) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose }
-func (endless) Read(p []byte) (int, error)    { return len(p), nil }
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func faulty(fault membercardtest.Fault) func(*testing.T, *membercardtest.Server) *http.Request {
 	return func(_ *testing.T, server *membercardtest.Server) *http.Request {
@@ -263,7 +265,7 @@ func TestNotificationsThatAreRefused(t *testing.T) {
 			require.ErrorContains(t, err, refusal.says, name)
 			assert.Nil(t, n, name)
 			assert.Equal(t, refusal.status == 401, errors.Is(err, membercard.ErrSignature), name)
-			assertHidden(t, phone, fmt.Sprintf("%v%+v%#v", err, err, err), name)
+			assertHidden(t, phoneNumber, fmt.Sprintf("%v%+v%#v", err, err, err), name)
 		}
 		called := false
 		recorder := httptest.NewRecorder()
@@ -278,7 +280,7 @@ func TestNotificationsThatAreRefused(t *testing.T) {
 		assert.Equal(t, "FAIL", answer.Code, name)
 		assert.LessOrEqual(t, len(answer.Message), 64)
 		assert.Contains(t, log.String(), "wechatpay notification", name)
-		for _, secret := range []string{phone, openID, code, membercardtest.APIv3Key, "13800000000"} {
+		for _, secret := range []string{phoneNumber, openID, userCardCode, membercardtest.APIv3Key, "13800000000"} {
 			assertHidden(t, secret, log.String()+recorder.Body.String(), name)
 		}
 	}
@@ -374,7 +376,7 @@ func TestNotificationHandler(t *testing.T) {
 			if test.stack {
 				assert.Contains(t, log.String(), "notify_test.go", name)
 			}
-			for _, secret := range []string{phone, openID, code, "男性用户答案"} {
+			for _, secret := range []string{phoneNumber, openID, userCardCode, "男性用户答案"} {
 				assertHidden(t, secret, log.String(), name)
 			}
 		}
@@ -780,26 +782,6 @@ func TestOfficialNotifications(t *testing.T) {
 	}
 }
 
-// countingReader is a body without an end.
-type countingReader struct{ read int }
-
-func (r *countingReader) Read(p []byte) (int, error) {
-	r.read += len(p)
-	return len(p), nil
-}
-
-// TestNotificationsAreReadBounded: no more than a byte beyond the limit is read of a body that does not end.
-func TestNotificationsAreReadBounded(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	body := &countingReader{}
-	request := server.NotificationRequest(events()["USER_CARD.CREATE"])
-	request.Body = io.NopCloser(body)
-	_, err := server.Client().ParseNotification(request)
-	require.ErrorContains(t, err, "longer than 1048576 bytes")
-	assert.LessOrEqual(t, body.read, 1<<20+1)
-}
-
 // TestAKnownEventOfAnotherForm: what is proven and decrypted is not lost when a member has another type than its page says.
 func TestAKnownEventOfAnotherForm(t *testing.T) {
 	t.Parallel()
@@ -834,7 +816,7 @@ func TestAStoredNotificationIsWhole(t *testing.T) {
 	for name, event := range events() {
 		n, err := client.ParseNotification(server.NotificationRequest(event))
 		require.NoError(t, err, name)
-		assertHidden(t, phone, string(n.Body), "still encrypted")
+		assertHidden(t, phoneNumber, string(n.Body), "still encrypted")
 		again, err := client.OpenNotification(n.Body)
 		require.NoError(t, err, name)
 		assert.Equal(t, n.ID, again.ID)
@@ -842,8 +824,8 @@ func TestAStoredNotificationIsWhole(t *testing.T) {
 		if created, ok := again.Event.(*membercard.UserCardCreated); ok {
 			opened, err := client.Decrypt(created.PhoneNumber)
 			require.NoError(t, err)
-			assert.Equal(t, phone, opened)
-			assert.Equal(t, [4]string{brandID, cardID, openID, code}, [4]string{n.BrandID, n.CardID, n.OpenID, n.UserCardCode})
+			assert.Equal(t, phoneNumber, opened)
+			assert.Equal(t, [4]string{brandID, cardID, openID, userCardCode}, [4]string{n.BrandID, n.CardID, n.OpenID, n.UserCardCode})
 		}
 		for _, value := range []any{n, *n, []any{n}} {
 			_, err = json.Marshal(value)

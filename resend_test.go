@@ -511,7 +511,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 		call := func(client *membercard.Client) error {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			_, err := do(ctx, client, requests[operation.Name])
+			_, err := do(ctx, client, table[operation.Name].request)
 			return err
 		}
 		for row, act := range h2Acts() {
@@ -554,3 +554,6 @@ func TestNothingIsSentTwice(t *testing.T) {
 	running.Wait()
 	t.Logf("%d cells", cells)
 }
+
+// told is what a caller was told about a call.
+type told string

@@ -25,9 +25,6 @@ import (
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
-// told is what a caller was told about a call.
-type told string
-
 const (
 	toldDone    told = "done"
 	toldNotDone told = "not done"

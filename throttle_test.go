@@ -2,6 +2,7 @@ package membercard_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"testing"
@@ -12,7 +13,76 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatpay-cards/membercard"
+	"github.com/wechatpay-cards/membercard/membercardtest"
 )
+
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var asked []membercard.Operation
+	client := newClient(t, server, func(c *membercard.Config) {
+		c.Throttle = func(_ context.Context, operation membercard.Operation) error {
+			asked = append(asked, operation)
+			if operation == membercard.OperationInvalidateUserCard {
+				return assert.AnError
+			}
+			return nil
+		}
+	})
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
+	require.ErrorIs(t, err, assert.AnError)
+	require.NotErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	assert.Equal(t, []membercard.Operation{membercard.OperationGetUserCard, membercard.OperationInvalidateUserCard}, asked)
+	assert.Len(t, server.Requests(), 1)
+}
+
+func TestTheThrottleIsAskedBeforeEveryAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, Times: 2, AfterEffect: true})
+		asked := 0
+		client := newClient(t, server, func(c *membercard.Config) {
+			c.Throttle = func(ctx context.Context, operation membercard.Operation) error {
+				asked++
+				assert.Equal(t, membercard.OperationUpdateUserCard, operation)
+				time.Sleep(10 * time.Minute) // longer than a signature lives
+				return nil
+			}
+		})
+		_, err := client.UpdateUserCard(t.Context(), updateRequest)
+		require.NoError(t, err, "the request is signed after the wait")
+		assert.Equal(t, 3, asked)
+
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, AfterEffect: true})
+		client = newClient(t, server, func(c *membercard.Config) {
+			asked = 0
+			c.Throttle = func(context.Context, membercard.Operation) error {
+				if asked++; asked == 2 {
+					return assert.AnError
+				}
+				return nil
+			}
+		})
+		_, err = client.UpdateUserCard(t.Context(), updateRequest)
+		require.ErrorIs(t, err, assert.AnError)
+		assertMatches(t, err, []error{membercard.ErrOutcomeUnknown}, "what was sent before stays in doubt")
+	})
+}
+
+func TestAForeignDeadlineInTheThrottle(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, newServer(t), func(c *membercard.Config) {
+		c.Throttle = func(context.Context, membercard.Operation) error {
+			return fmt.Errorf("redis: %w", context.DeadlineExceeded)
+		}
+	})
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "GetUserCard: not sent: Config.Throttle: redis: context deadline exceeded")
+	assert.NotErrorIs(t, err, context.DeadlineExceeded)
+}
 
 // TestNewThrottle: the first never waits, the others pass in order and evenly spaced, each operation for itself.
 func TestNewThrottle(t *testing.T) {

@@ -22,7 +22,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/wechatpay-cards/membercard"

@@ -129,23 +129,3 @@ func TestOpenCertificates(t *testing.T) {
 	require.NoError(t, err, "one that cannot be used does not make the others unusable")
 	assert.Len(t, list, 1)
 }
-
-func TestCheckPublicKey(t *testing.T) {
-	even := *testKey()
-	odd := rsa.PublicKey{N: testKey().N, E: 4}
-	even.N = new(big.Int).Add(testKey().N, big.NewInt(1))
-	for says, key := range map[string]any{
-		"is empty":               &rsa.PublicKey{},
-		"is a string":            "x",
-		"is not a valid RSA key": &even.PublicKey,
-		"is not a valid RSA":     &odd,
-	} {
-		_, err := CheckPublicKey(key)
-		require.ErrorContains(t, err, says)
-	}
-	_, err := CheckPublicKey((*rsa.PublicKey)(nil))
-	require.ErrorContains(t, err, "is empty")
-	key, err := CheckPublicKey(&testKey().PublicKey)
-	require.NoError(t, err)
-	assert.Equal(t, &testKey().PublicKey, key)
-}

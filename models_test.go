@@ -14,41 +14,13 @@ import (
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
-// answers holds the type of each operation's answer.
-var answers = map[membercard.Operation]reflect.Type{
-	membercard.OperationCreateCard:             reflect.TypeFor[membercard.Card](),
-	membercard.OperationListCards:              reflect.TypeFor[membercard.ListCardsResponse](),
-	membercard.OperationGetCard:                reflect.TypeFor[membercard.Card](),
-	membercard.OperationUpdateCard:             reflect.TypeFor[membercard.Card](),
-	membercard.OperationInvalidateCard:         reflect.TypeFor[membercard.Card](),
-	membercard.OperationListUserCards:          reflect.TypeFor[membercard.ListUserCardsResponse](),
-	membercard.OperationGetUserCard:            reflect.TypeFor[membercard.UserCard](),
-	membercard.OperationUpdateUserCard:         reflect.TypeFor[membercard.UserCard](),
-	membercard.OperationInvalidateUserCard:     reflect.TypeFor[membercard.UserCard](),
-	membercard.OperationConfirmUserCard:        reflect.TypeFor[membercard.UserCard](),
-	membercard.OperationImportUserCardByOpenID: reflect.TypeFor[membercard.UserCard](),
-	membercard.OperationImportUserCardByPhone:  reflect.TypeFor[membercard.UserCard](),
-	membercard.OperationSyncUserPoints:         reflect.TypeFor[membercard.UserPoints](),
-	membercard.OperationConfirmPointsExchange:  reflect.TypeFor[membercard.PointsExchange](),
-	membercard.OperationCreateUserFeed:         reflect.TypeFor[membercard.UserFeed](),
-	membercard.OperationCreatePreAuthToken:     reflect.TypeFor[membercard.Token](),
-	membercard.OperationCreatePayViewToken:     reflect.TypeFor[membercard.Token](),
-	membercard.OperationCreateActivity:         reflect.TypeFor[membercard.Activity](),
-	membercard.OperationListActivities:         reflect.TypeFor[membercard.ListActivitiesResponse](),
-	membercard.OperationGetActivity:            reflect.TypeFor[membercard.Activity](),
-	membercard.OperationUpdateActivity:         reflect.TypeFor[membercard.Activity](),
-	membercard.OperationTerminateActivity:      reflect.TypeFor[membercard.Activity](),
-	membercard.OperationUploadImage:            reflect.TypeFor[membercard.UploadImageResponse](),
-	membercard.OperationSecurityEcho:           reflect.TypeFor[membercard.SecurityEchoResponse](),
-}
-
 // TestOfficialAnswers: the example of each page is decoded without an unknown field, and encoded again
 // it is the same.
 func TestOfficialAnswers(t *testing.T) {
 	t.Parallel()
 	for _, operation := range membercard.Operations() {
 		data := sampleAnswer(t, operation.Name)
-		value := reflect.New(answers[operation.Name])
+		value := reflect.New(answerOf(operation.Name))
 		decoder := json.NewDecoder(bytes.NewReader(data))
 		decoder.DisallowUnknownFields()
 		require.NoError(t, decoder.Decode(value.Interface()), operation.Name)
@@ -61,11 +33,11 @@ func TestOfficialAnswers(t *testing.T) {
 // TestOfficialAnswersThroughTheClient: the client believes and returns them.
 func TestOfficialAnswersThroughTheClient(t *testing.T) {
 	t.Parallel()
-	for operation := range answers {
+	for operation := range table {
 		server := newServer(t)
 		data := identified(operation, sampleAnswer(t, operation))
 		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: data})
-		got, err := do(t.Context(), server.Client(), requests[operation])
+		got, err := do(t.Context(), server.Client(), table[operation].request)
 		require.NoError(t, err, operation)
 		again, err := json.Marshal(got)
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package membercard_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rsa"
 	"encoding/base64"
@@ -10,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +26,216 @@ import (
 	"github.com/wechatpay-cards/membercard"
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
+
+// TestErrorsDoNotQuote: what net/http says of a malformed answer, which may echo the request, and of a proxy, whose URL has a
+// password, is told without the values.
+func TestErrorsDoNotQuote(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2"
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\nSet-Cookie session=" + secret + "\r\n\r\n", "HTTP/1.1 200 OK\r\nProxy-Authorization\x00: Basic " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + secret + "\r\n\r\n", "HTTP/1.1 /" + secret + " HTTP/1.1\r\n\r\n", secret + " 200 OK\r\n\r\n",
+		"HTTP/1.1 302 Found\r\nLocation: https://a\x01" + secret + "/\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + secret + "\r\n\r\n", " " + secret + "\r\n\r\n",
+	} {
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for {
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = http.ReadRequest(bufio.NewReader(connection))
+				_, _ = io.WriteString(connection, answer)
+				_ = connection.Close()
+			}
+		}()
+		client := newClient(t, membercardtest.NewServer(), func(c *membercard.Config) {
+			c.HTTPClient, c.BaseURL, c.Retry.MaxAttempts = nil, "http://"+listener.Addr().String(), 1
+		})
+		_, err = client.GetUserCard(t.Context(), getRequest)
+		require.Error(t, err, answer)
+		assertHidden(t, secret, err.Error(), answer)
+	}
+	for _, proxy := range []string{"http://alice:p@" + secret + ".invalid/x@h:9", "http://alice:" + secret + "#x@h", "http://alice:" + secret + "@h:x", "http://alice:%er" + secret + "@h"} {
+		client := newClient(t, membercardtest.NewServer(), func(c *membercard.Config) {
+			transport := membercard.NewTransport()
+			transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy) }
+			c.HTTPClient, c.Retry.MaxAttempts = &http.Client{Transport: transport}, 1
+		})
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.Error(t, err, proxy)
+		assertHidden(t, secret, err.Error(), proxy)
+	}
+}
+
+func TestErrorTextIsOneRedactedLine(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server, noRepeats)
+	message := "line one\nopenid " + openID + "\r\ncode " + userCardCode + "\x00\u2028 end"
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "INVALID_REQUEST", Message: message})
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	apiError, ok := errors.AsType[*membercard.APIError](err)
+	require.True(t, ok)
+	assert.Equal(t, message, apiError.Message, "the field keeps it")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		for _, value := range []any{err, apiError} {
+			text := fmt.Sprintf(verb, value)
+			assert.NotContains(t, text, openID, verb)
+			assert.NotContains(t, text, userCardCode, verb)
+			assert.NotContains(t, text, "\n", verb)
+		}
+	}
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBadSignature})
+	_, untrusted := client.GetUserCard(t.Context(), getRequest)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "INVALID_REQUEST", Message: "m"})
+	_, refused := client.GetUserCard(t.Context(), getRequest)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		unverified, _ := errors.AsType[*membercard.SignatureError](untrusted)
+		answered, _ := errors.AsType[*membercard.APIError](refused)
+
+		unverified.Body, answered.Body = nil, nil // which are there to be looked at
+		for _, value := range []any{              // fmt may call no method of what is in such a field
+			struct{ err error }{untrusted},
+			struct{ err error }{refused},
+			struct{ err membercard.SignatureError }{*unverified},
+			struct{ err membercard.APIError }{*answered},
+		} {
+			text := fmt.Sprintf(verb, value)
+			assert.NotContains(t, text, openID, verb)
+			assert.NotContains(t, text, hex.EncodeToString([]byte(openID)), verb)
+		}
+	}
+	assert.True(t, strings.HasPrefix(err.Error(), "GetUserCard: 400 INVALID_REQUEST: line one openid […]  code […]"), err.Error())
+	assert.Contains(t, err.Error(), "Request-ID "+apiError.RequestID)
+}
+
+// TestWhatIsCutOut: every form of a value that may be in the text of somebody else, and values that overlap.
+func TestWhatIsCutOut(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ openID, code, message, says string }{
+		{"用户一二三四", "478515832665", `a "\u7528\u6237\u4e00\u4e8c\u4e09\u56db" b`, `a "[…]" b`},
+		{"用户一二三四", "478515832665", "a %E7%94%A8%E6%88%B7%E4%B8%80%E4%BA%8C%E4%B8%89%E5%9B%9B %e7%94%a8%e6%88%b7%e4%b8%80%e4%ba%8c%e4%b8%89%e5%9b%9b b", "a […] […] b"},
+		{"o-1 <&>x", "478515832665", "a o-1 <&>x o-1%20%3C&%3Ex o-1+%3C%26%3Ex o-1 \\u003c\\u0026\\u003ex b", "a […] […] […] […] b"},
+		{"abc-code:4785", "code:478515832665", "a abc-code:478515832665 b", "a […] b"},
+		{"aaaaaa", "478515832665", "a aaaaaaaaaaaaaaa b", "a […] b"},
+		{"[…][…]", "478515832665", "a [478515832665] […][…] b", "a [[…]] […] b"},
+		{"obLatj", "478515832665", "a \u202e\u2066 b\u2029c", "a    b c"},
+	} {
+		server := newServer(t)
+		client := newClient(t, server, noRepeats)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "X", Message: test.message})
+		request := getRequest
+		request.OpenID, request.UserCardCode = test.openID, test.code
+		_, err := client.GetUserCard(t.Context(), request)
+		text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "GetUserCard: 400 X: "), " [Request-ID")
+		assert.Equal(t, test.says, text, "%q", test.message)
+	}
+}
+
+// TestForeignIdentifiersAreCleaned: a Request-ID and a serial come from whoever answers.
+func TestForeignIdentifiersAreCleaned(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("9", 65) + openID
+	for _, header := range []http.Header{
+		{"Request-Id": {long}},
+		{"Wechatpay-Timestamp": {fmt.Sprint(time.Now().Unix())}, "Wechatpay-Nonce": {"n"}, "Wechatpay-Signature": {"s"}, "Wechatpay-Serial": {long}},
+	} {
+		client := newClient(t, membercardtest.NewTestServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 404, Header: header, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+		})))
+		_, err := client.GetUserCard(t.Context(), getRequest)
+		require.ErrorContains(t, err, "999")
+		assert.NotContains(t, err.Error(), openID[:8])
+	}
+}
+
+// TestNoSignatureIsQuoted: neither that of an earlier attempt, which a cache may answer with, nor what stands in a
+// Location that is no address, nor anything of an error that is printed as a value.
+func TestNoSignatureIsQuoted(t *testing.T) {
+	t.Parallel()
+	var signatures []string
+	status, header := 503, http.Header{}
+	client := newClient(t, newServer(t), withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		_, signature, _ := strings.Cut(r.Header.Get("Authorization"), `signature="`)
+		signature, _, _ = strings.Cut(signature, `"`)
+		signatures = append(signatures, signature)
+		body := fmt.Sprintf(`{"code":%q,"message":"refused %s"}`, signatures[0], signatures[0])
+		return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	})))
+	_, err := client.GetUserCard(t.Context(), getRequest)
+	require.Len(t, signatures, 3)
+	apiError, ok := errors.AsType[*membercard.APIError](err)
+	require.True(t, ok)
+	data, jsonErr := json.Marshal(*apiError)
+	require.NoError(t, jsonErr)
+	for _, text := range []string{err.Error(), apiError.Code, fmt.Sprintf("%+v %#v", *apiError, *apiError), string(data)} {
+		assert.NotContains(t, text, signatures[0])
+	}
+
+	status, header = 302, http.Header{"Location": {"https://x/%zz?secret=value"}}
+	_, err = client.GetUserCard(t.Context(), getRequest)
+	require.ErrorContains(t, err, "a redirect whose Location is no address")
+	assert.NotContains(t, err.Error(), "secret=value")
+}
+
+// TestTheSignatureIsNeverQuoted, though a gateway quotes the Authorization header, whole or in part.
+func TestTheSignatureIsNeverQuoted(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for _, status := range []int{200, 403, 502} {
+		for _, length := range []int{40, 100, 1000} {
+			var log bytes.Buffer
+			signature := ""
+			client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) },
+				withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+					authorization := r.Header.Get("Authorization")
+					signature = regexp.MustCompile(`signature="([^"]+)"`).FindStringSubmatch(authorization)[1]
+					quoted := "in Authorization header: 'signature=\"" + signature[:min(length, len(signature))] + "'"
+					body, err := json.Marshal(map[string]string{"code": signature, "message": quoted})
+					require.NoError(t, err)
+					header := http.Header{"Request-Id": {signature}, "Wechatpay-Serial": {signature}, "Content-Type": {signature}}
+					if status != 200 {
+						header.Del("Wechatpay-Serial")
+					}
+					return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(body))}, nil
+				})))
+			_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
+			require.Error(t, err)
+			for _, text := range []string{err.Error(), log.String()} {
+				assert.NotContains(t, text, signature[:16], "%d %d", status, length)
+				assert.NotContains(t, text, signature[16:32], "%d %d", status, length)
+			}
+		}
+	}
+}
+
+func TestConfigAndClientShowNoKey(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	config := server.Config()
+	client, err := membercard.New(config)
+	require.NoError(t, err)
+	private := config.PrivateKey.(*rsa.PrivateKey)
+	var out strings.Builder
+	logger := slog.New(slog.NewJSONHandler(&out, nil))
+	for _, value := range []any{config, &config, client, []membercard.Config{config}, struct{ C *membercard.Client }{client}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+			fmt.Fprintf(&out, verb, value)
+		}
+		logger.Info("message", "value", value)
+		data, err := json.Marshal(value)
+		require.Error(t, err)
+		assert.Nil(t, data)
+	}
+	for _, secret := range []string{membercardtest.APIv3Key, private.D.String(), private.D.Text(16), private.Primes[0].String()} {
+		assertHidden(t, secret, out.String(), "printed")
+	}
+	assert.Contains(t, out.String(), membercardtest.MchID)
+}
 
 // canaries are planted values that must show nowhere.
 type canaries struct {
@@ -120,7 +333,8 @@ func spray(t *testing.T, edition edition) {
 	private := config.PrivateKey.(*rsa.PrivateKey)
 	keys := &canaries{secrets: []string{config.APIv3Key, private.D.String(), private.D.Text(16), private.Primes[0].String()}}
 	searched := 0
-	for operation, request := range requests {
+	for operation, known := range table {
+		request := known.request
 		if !edition.has(operation) {
 			continue
 		}

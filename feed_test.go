@@ -1,0 +1,32 @@
+package membercard_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatpay-cards/membercard"
+)
+
+func TestCells(t *testing.T) {
+	t.Parallel()
+	for want, cell := range map[string]struct {
+		template membercard.CellTemplate
+		values   []string
+	}{
+		"15_8_1200_SUB1":                     {membercard.CellTemplateBuyDiscounted, []string{"8", "1200", "SUB1"}},
+		"16_SUB1_30":                         {membercard.CellTemplateBenefitExpires, []string{"SUB1", "30"}},
+		"0":                                  {membercard.CellTemplateOpenMembership, nil},
+		"has 3 places, not 2":                {membercard.CellTemplateBuyDiscounted, []string{"1200", "1"}},
+		"there is no documented template 18": {18, nil},
+		"value 2 is empty":                   {membercard.CellTemplatePointsWorthMoney, []string{"1", ""}},
+		"value 1 holds one of the characters _ [ ]": {membercard.CellTemplatePointsEarned, []string{"1_2"}},
+		"value 1 is the id of a text":               {membercard.CellTemplateBenefitExpires, []string{"12345678", "1"}},
+	} {
+		got, err := cell.template.Cell(cell.values...)
+		if err != nil {
+			got = err.Error()
+		}
+		assert.Contains(t, got, want)
+	}
+}

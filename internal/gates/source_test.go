@@ -1,0 +1,184 @@
+package gates
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain runs the tests where the sources are.
+func TestMain(m *testing.M) {
+	if err := os.Chdir("../.."); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+func readFile(tb testing.TB, name string) string {
+	tb.Helper()
+	data, err := os.ReadFile(name)
+	require.NoError(tb, err)
+	return string(data)
+}
+
+// glob returns the files of some patterns, of which there must be any.
+func glob(tb testing.TB, patterns ...string) (all []string) {
+	tb.Helper()
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(pattern)
+		require.NoError(tb, err)
+		require.NotEmpty(tb, files, pattern)
+		all = append(all, files...)
+	}
+	return all
+}
+
+// sources returns the files of some patterns that are no tests.
+func sources(tb testing.TB, patterns ...string) []string {
+	tb.Helper()
+	return slices.DeleteFunc(glob(tb, patterns...), func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+}
+
+// TestTheSourceStartsOneGoroutine, for a download of certificates: leaks are impossible where nothing is started. It also
+// keeps out what would be deaf to a context or weaken TLS.
+func TestTheSourceStartsOneGoroutine(t *testing.T) {
+	t.Parallel()
+	read := 0
+	var started []string
+	for _, file := range sources(t, "*.go", "internal/*/*.go") {
+		read++
+		positions := token.NewFileSet()
+		parsed, err := parser.ParseFile(positions, file, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				started = append(started, file)
+			case *ast.Ident:
+				assert.NotEqual(t, "InsecureSkipVerify", n.Name, positions.Position(n.Pos()))
+				if n.Name == "AfterFunc" { // it starts one, too
+					started = append(started, file+" later")
+				}
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" {
+					assert.NotEqual(t, "Sleep", n.Sel.Name, positions.Position(n.Pos()))
+				}
+			case *ast.FuncDecl:
+				assert.NotEqual(t, "init", n.Name.Name, file)
+			}
+			return true
+		})
+	}
+	require.Greater(t, read, 8)
+	assert.Equal(t, []string{"keyring.go later", "keyring.go"}, started)
+}
+
+// TestNoPathIsBuiltAnotherWay: paths with values are made in one place, which escapes them.
+func TestNoPathIsBuiltAnotherWay(t *testing.T) {
+	t.Parallel()
+	literal := regexp.MustCompile(`"/v3/|"/brand/|\bbase\b *\+`)
+	found := 0
+	for _, file := range sources(t, "*.go") {
+		for line := range strings.SplitSeq(readFile(t, file), "\n") {
+			if literal.MatchString(line) {
+				found++
+				if file == "edition.go" {
+					assert.Regexp(t, `^const base = "/v3/[a-z0-9/-]+"$|OperationUploadImage: "/brand/card-member/media/image-upload"|= "/brand/card-member" \+ path$`, line)
+					continue
+				}
+				assert.Equal(t, "operations.go", file)
+				assert.Regexp(t, `^(\s+\w+ += define\[.+\]\(Operation\w+, http\.Method\w+, (base\+)?"/[a-z0-9/{}_-]+", \w+\))$`, line)
+			}
+		}
+	}
+	assert.Equal(t, 28, found, "the operations, the download of certificates and what most paths begin with in each edition")
+}
+
+// TestATestBesideEachSource: the test of a file stands beside it.
+func TestATestBesideEachSource(t *testing.T) {
+	t.Parallel()
+	for _, file := range sources(t, "*.go", "internal/*/*.go") {
+		if base := filepath.Base(file); base != "doc.go" {
+			assert.FileExists(t, strings.TrimSuffix(file, ".go")+"_test.go")
+		}
+	}
+}
+
+// TestNoLocalShadows: in the tests of the root no local has the name of a variable or constant of the package.
+func TestNoLocalShadows(t *testing.T) {
+	t.Parallel()
+	positions := token.NewFileSet()
+	var files []*ast.File
+	shared := map[string]bool{}
+	for _, file := range glob(t, "*_test.go") {
+		parsed, err := parser.ParseFile(positions, file, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		if parsed.Name.Name != "membercard_test" {
+			continue
+		}
+		files = append(files, parsed)
+		for _, declaration := range parsed.Decls {
+			if d, ok := declaration.(*ast.GenDecl); ok {
+				for _, spec := range d.Specs {
+					if value, ok := spec.(*ast.ValueSpec); ok {
+						for _, name := range value.Names {
+							shared[name.Name] = true
+						}
+					}
+				}
+			}
+		}
+	}
+	delete(shared, "_")
+	check := func(names ...*ast.Ident) {
+		for _, name := range names {
+			assert.False(t, shared[name.Name], "%s: %s is a name of the package", positions.Position(name.Pos()), name.Name)
+		}
+	}
+	for _, file := range files {
+		for _, declaration := range file.Decls {
+			function, ok := declaration.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(function, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.AssignStmt:
+					if n.Tok == token.DEFINE {
+						for _, left := range n.Lhs {
+							check(left.(*ast.Ident))
+						}
+					}
+				case *ast.RangeStmt:
+					if n.Tok == token.DEFINE {
+						for _, left := range []ast.Expr{n.Key, n.Value} {
+							if name, ok := left.(*ast.Ident); ok {
+								check(name)
+							}
+						}
+					}
+				case *ast.ValueSpec:
+					check(n.Names...)
+				case *ast.FuncType:
+					for _, list := range []*ast.FieldList{n.Params, n.Results} {
+						if list != nil {
+							for _, field := range list.List {
+								check(field.Names...)
+							}
+						}
+					}
+				}
+				return true
+			})
+		}
+	}
+}
