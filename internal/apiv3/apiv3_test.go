@@ -1,6 +1,7 @@
 package apiv3
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -73,6 +74,15 @@ func TestVerifyVectors(t *testing.T) {
 		assert.False(t, verify(key, v.Timestamp, v.Nonce, v.Body, "WECHATPAY/SIGNTEST/"+v.Signature), v.Name)
 		assert.False(t, verify(key, v.Timestamp, v.Nonce, v.Body, strings.Repeat("A", 2000)), v.Name)
 		assert.False(t, verify(&testKey().PublicKey, v.Timestamp, v.Nonce, v.Body, v.Signature), v.Name)
+	}
+}
+
+// TestRequestMessageIsMadeInOnePiece: the space for it is known.
+func TestRequestMessageIsMadeInOnePiece(t *testing.T) {
+	body := bytes.Repeat([]byte("x"), 1000)
+	for _, part := range []string{"", strings.Repeat("y", 500)} {
+		assert.InDelta(t, 1, testing.AllocsPerRun(10, func() { RequestMessage("POST", part, 1624523846, part, body) }), 0)
+		assert.InDelta(t, 1, testing.AllocsPerRun(10, func() { RequestMessage(part, "/", 1624523846, "n", body) }), 0)
 	}
 }
 
@@ -232,6 +242,11 @@ func TestIsDamaged(t *testing.T) {
 		"Flat 12 Block 7 Room 1203 Building 5 " + strings.Repeat("Long Road ", 20):               false,
 		"550e8400-e29b-41d4-a716-446655440000":                                                   false, "d41d8cd98f00b204e9800998ecf8427ed41d8cd98f00b204e9800998ecf8427e": false,
 		"https://example.com/profile/ZhangSan1990?from=MiniProgram": false,
+		strings.Repeat("Aa1", 10) + "Aa":                            true,  // 32 characters, the shortest
+		strings.Repeat("Aa1", 10) + "A":                             false, // 31
+		"Aa1Aa1Aa1Aa1Aa1Aaaaaaaaaaaaaaaaaaaaaaaaa":                  true,  // 16 changes in 40 characters, the fewest
+		"AA1Aa1Aa1Aa1Aa1Aaaaaaaaaaaaaaaaaaaaaaaaa":                  false, // 15
+		strings.Repeat("A1+", 14):                                   false, // no small letter
 	} {
 		assert.Equal(t, damaged, IsDamaged(text), text)
 		assert.Equal(t, !strings.ContainsAny(text, ".:\"\\%!深[]?,\x00"), IsBase64Like(text), text)

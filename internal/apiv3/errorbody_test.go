@@ -66,6 +66,7 @@ func TestDiagnose(t *testing.T) {
 		`{"sign_information":[]}`: "",
 		`{"sign_information":{"truncated_sign_message":""}}`:                                                            "",
 		`{"sign_information":{"truncated_sign_message":"POST\n/v3/x?openid=o\n1\nn\n{","sign_message_length":27}}`:      "nothing",
+		`{"sign_information":{"truncated_sign_message":"GET"}}`:                                                         "method",
 		`{"detail":{"sign_information":{"truncated_sign_message":"GET\\n/v3/x?openid=o\\n1\\nn\\n"}}}`:                  "method",
 		`{"sign_information":{"truncated_sign_message":"POST\n/v3/x\n1\nn\n{","sign_message_length":7}}`:                "URI, length (7 bytes instead of 27)",
 		`{"sign_information":{"truncated_sign_message":"POST\n/v3/x?openid=o\n1\nn\n{\"a","sign_message_length":"29"}}`: "body",

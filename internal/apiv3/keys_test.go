@@ -142,6 +142,14 @@ func parse[T any](f func([]byte) (*T, error)) func([]byte) error {
 	}
 }
 
+// TestTheLargestFile is looked at, and a larger one is not.
+func TestTheLargestFile(t *testing.T) {
+	_, err := ParsePrivateKey(bytes.Repeat([]byte("x"), maxFile))
+	require.ErrorContains(t, err, "no PEM file")
+	_, err = ParsePrivateKey(bytes.Repeat([]byte("x"), maxFile+1))
+	require.ErrorContains(t, err, "more than 64 KiB")
+}
+
 func TestCheckPublicKey(t *testing.T) {
 	even := *testKey()
 	odd := rsa.PublicKey{N: testKey().N, E: 4}

@@ -40,6 +40,9 @@ func TestFlaw(t *testing.T) {
 		proof.Nonce = nonce
 		assert.Equal(t, &Flaw{Kind: Incomplete, Header: "Wechatpay-Nonce"}, proof.Flaw(now), "%q", nonce)
 	}
+	spaced := good
+	spaced.Nonce = "a b"
+	assert.Nil(t, spaced.Flaw(now))
 	for header, proof := range map[string]Proof{
 		"Wechatpay-Signature": {Timestamp: good.Timestamp, Nonce: "n", Serial: "K"},
 		"Wechatpay-Serial":    {Timestamp: good.Timestamp, Nonce: "n", Signature: "s"},

@@ -60,6 +60,24 @@ func BenchmarkLine(b *testing.B) {
 	}
 }
 
+// TestLineOfTheLongestText: nothing is taken from its end.
+func TestLineOfTheLongestText(t *testing.T) {
+	text := strings.Repeat("secret", maxText/6) + "END!"
+	require.Len(t, text, maxText)
+	assert.Equal(t, "[…]END!", Secrets{"secret"}.Line(text))
+	assert.Equal(t, "[…]", Secrets{"secret"}.Line(text+"?"), "there the end may be the beginning of one")
+}
+
+// TestLineOfParts: the parts of a long value are cut out, the last too, and not those of a shorter one.
+func TestLineOfParts(t *testing.T) {
+	long := "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/"
+	require.Len(t, long, 4*part)
+	for at := 0; at < len(long); at += part {
+		assert.Equal(t, "-[…]-", Secrets{long}.Line("-"+long[at:at+part]+"-"))
+	}
+	assert.Equal(t, long[:part], Secrets{long[:4*part-1]}.Line(long[:part]))
+}
+
 func TestCut(t *testing.T) {
 	assert.Equal(t, "字字…", Cut("字字字", 2))
 	assert.Equal(t, "字字", Cut("字字", 2))

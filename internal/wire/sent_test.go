@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -117,6 +118,16 @@ type closer struct {
 }
 
 func (c closer) CloseIdleConnections() { *c.closed = true }
+
+// TestNothingIsNoSign: a Read that brings no byte is no sign of life.
+func TestNothingIsNoSign(t *testing.T) {
+	near, far := net.Pipe()
+	require.NoError(t, far.Close())
+	conn := &watchedConn{Conn: near}
+	_, err := conn.Read(make([]byte, 1))
+	require.Error(t, err)
+	assert.True(t, conn.leaveIfSilent(time.Now().Add(-time.Hour)))
+}
 
 // TestLeave closes a connection over which nothing came, and no other.
 func TestLeave(t *testing.T) {

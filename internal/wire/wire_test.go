@@ -31,6 +31,16 @@ func TestReadAll(t *testing.T) {
 	assert.Equal(t, "half", string(read))
 }
 
+// TestReadAllInOnePiece: a body of the announced length needs no more space than it has.
+func TestReadAllInOnePiece(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), 5000)
+	for _, limit := range []int{5000, 6000} {
+		read, err := ReadAll(bytes.NewReader(data), int64(len(data)), limit)
+		require.NoError(t, err)
+		assert.Less(t, cap(read), 6000)
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
