@@ -109,9 +109,9 @@ func (c *Client) ListActivities(ctx context.Context, request ListActivitiesReque
 	return listActivities.call(ctx, c, request)
 }
 
-// AllActivities iterates over the activities of a brand (查询会员有礼活动列表) from request.Offset on, making one
-// [Client.ListActivities] call a page when it is needed, with its limit and repeats. The first error ends it.
-// Ranging again starts over. What is added or removed meanwhile can shift the pages. Document 4016588039.
+// AllActivities iterates over the activities of a brand (查询会员有礼活动列表) from request.Offset on. It makes one [Client.ListActivities]
+// call for each page when it is needed, with its limit and repeats. The first error ends it. Ranging again starts over. What is
+// added or removed meanwhile can shift the pages. Document 4016588039.
 func (c *Client) AllActivities(ctx context.Context, request ListActivitiesRequest) iter.Seq2[*Activity, error] {
 	return all(request.Offset, request.Limit, func(offset int) ([]Activity, int, error) {
 		request := request

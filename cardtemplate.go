@@ -39,10 +39,10 @@ type CreateCardRequest struct {
 // [ErrOutcomeUnknown] look for the number with [Client.AllCards] before anything else: the refusal may mean that the
 // template was made.
 //
-// A brand has at most two templates of a type ([ErrInvalidRequest]). [ErrInvalidParameter] is also the answer to a
-// conditional field that is missing or too much (InitLevel, CodeJumpInformation, members of ValidDateInformation), to
-// an AppID that is not bound to the brand, and to texts or a picture that do not pass the content check; the message
-// tells them apart. [ErrInvalidRequest] is also the answer for a brand without the membership function.
+// A brand has at most two templates of a type ([ErrInvalidRequest]). [ErrInvalidParameter] is also the answer to a conditional
+// field that is missing or too much (InitLevel, CodeJumpInformation, members of ValidDateInformation). So it is to an AppID that is
+// not bound to the brand, and to texts or a picture that fail the content check; the message tells them apart.
+// [ErrInvalidRequest] is also the answer for a brand without the membership function.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.01). Repeated automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4015336970.
@@ -78,9 +78,9 @@ func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*List
 	return listCards.call(ctx, c, request)
 }
 
-// AllCards iterates over the card templates of a brand (查询会员卡模板列表) from request.Offset on, making one
-// [Client.ListCards] call a page when it is needed, with its limit and repeats. The first error ends it. Ranging
-// again starts over. What is added or removed meanwhile can shift the pages. Document 4015336976.
+// AllCards iterates over the card templates of a brand (查询会员卡模板列表) from request.Offset on. It makes one [Client.ListCards] call for
+// each page when it is needed, with its limit and repeats. The first error ends it. Ranging again starts over. What is added or
+// removed meanwhile can shift the pages. Document 4015336976.
 func (c *Client) AllCards(ctx context.Context, request ListCardsRequest) iter.Seq2[*Card, error] {
 	return all(request.Offset, request.Limit, func(offset int) ([]Card, int, error) {
 		request := request
@@ -134,8 +134,8 @@ type UpdateCardRequest struct {
 // UpdateCard changes a card template (修改会员卡模板信息) and returns it as it is afterwards. Code mode, code type, AppID,
 // card type, initial level, legal agreement and the type of the validity cannot be changed.
 //
-// [ErrNotFound] means that there is no such template. [ErrInvalidParameter] means that a jump has not both members,
-// that a member of ValidDateInformation is missing or too much, or that texts or the picture do not pass the content
+// [ErrNotFound] means that there is no such template. [ErrInvalidParameter] means that a jump has not both members, or that a
+// member of ValidDateInformation is missing or too much. It is also the answer to texts or a picture that do not pass the content
 // check. After [ErrOutcomeUnknown] read the template, or send the same request again.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.01). Repeated automatically with identical bytes.

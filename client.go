@@ -54,16 +54,15 @@ type Config struct {
 	// that PrivateKey and CertificateSerial belong to it, and Client.Check reports when it expires.
 	Certificate *x509.Certificate
 
-	// PublicKeyID and PublicKey are the WeChat Pay public key (微信支付公钥), pub_key.pem, read by
-	// ParsePublicKey, and its id, PUB_KEY_ID_ and digits, from the same page of the merchant platform.
-	// They verify answers and notifications and encrypt sensitive values. Required, unless the merchant number
-	// still uses platform certificates (平台证书).
+	// PublicKey is the WeChat Pay public key (微信支付公钥), pub_key.pem, read by ParsePublicKey. PublicKeyID is its id, PUB_KEY_ID_ and
+	// digits, from the same page of the merchant platform. They verify answers and notifications and encrypt sensitive values.
+	// Required, unless the merchant number still uses platform certificates (平台证书).
 	PublicKeyID string
 	PublicKey   *rsa.PublicKey
-	// APIv3Key (APIv3密钥), 32 characters, decrypts notifications and platform certificates. With it the client
-	// downloads the certificates by itself: before the first call when it cannot do without, when an answer or a
-	// notification is signed with one it does not have, and again when they are older than 12 hours. As a plain string it
-	// shows when a Config in an unexported field is printed.
+	// APIv3Key (APIv3密钥), 32 characters, decrypts notifications and platform certificates. With it the client downloads the
+	// certificates by itself: before the first call when it cannot do without, and again when they are older than 12 hours. It also
+	// does so when an answer or a notification is signed with one it does not have. As a plain string it shows when a Config in an
+	// unexported field is printed.
 	APIv3Key string
 	// PreferCertificates encrypts with the newest platform certificate and asks for answers signed with one,
 	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun
@@ -92,8 +91,8 @@ type Config struct {
 	Throttle func(context.Context, Operation) error
 	// IDsInQuery names operations whose card_id (and for InvalidateUserCard brand_id) go into the query, as the official
 	// pages of 2025.06.22 had it. Those of 2026-08-08 have them in the body, which is the default. UpdateUserCard,
-	// InvalidateUserCard and ConfirmUserCard have the choice. When WeChat Pay's signed answer refuses one place, the
-	// client makes the call once more in the other, keeps to it, and logs a warning that says what to configure.
+	// InvalidateUserCard and ConfirmUserCard have the choice. When WeChat Pay's signed answer refuses one place, the client makes
+	// the call once more in the other. It keeps to that place, and logs a warning that says what to configure.
 	IDsInQuery []Operation
 	// OnAttempt, when set, is called after each attempt, those of the download of platform certificates included: for metrics.
 	// It is called in the middle of the call, of several calls at the same time: it must be quick, and make no call with the client.
@@ -134,9 +133,9 @@ func (p RetryPolicy) complete() (RetryPolicy, error) {
 
 type retryPolicyKey struct{}
 
-// WithRetry returns a context whose calls are repeated by this policy instead of [Config].Retry, such as a MaxAttempts of 1
-// for one call that a user waits for. A field of 0 is the default, not that of Config.Retry; a negative one fails the call before
-// anything is sent. It cannot make a call be repeated that may not be.
+// WithRetry returns a context whose calls are repeated by this policy instead of [Config].Retry. A call that a user waits for may
+// have a MaxAttempts of 1. A field of 0 is the default, not that of Config.Retry; a negative one fails the call before anything is
+// sent. It cannot make a call be repeated that may not be.
 func WithRetry(ctx context.Context, policy RetryPolicy) context.Context {
 	return context.WithValue(ctx, retryPolicyKey{}, policy)
 }
@@ -332,10 +331,10 @@ func (h *hosts) failed(failed *host) {
 	h.backupUntil.Store(until)
 }
 
-// NewTransport returns the transport of a [Config] without an HTTPClient: enough kept connections for
-// many concurrent calls to one host, HTTP/2 with pings, time limits on connecting, at most 64 KiB of response headers,
-// the environment's proxy. Use it to share connections between clients, or below a RoundTripper of your own. A
-// connection of it that has gone silent costs one attempt: it is closed after [Config].AttemptTimeout.
+// NewTransport returns the transport of a [Config] without an HTTPClient: enough kept connections for many concurrent calls to one
+// host, HTTP/2 with pings, and time limits on connecting. It reads at most 64 KiB of response headers, and uses the environment's
+// proxy. Use it to share connections between clients, or below a RoundTripper of your own. A connection of it that has gone silent
+// costs one attempt: it is closed after [Config].AttemptTimeout.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

@@ -173,8 +173,8 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{}, Body: http.NoBody, Request: request}, nil
 }
 
-// TestContractRequests: a request with all its fields is what the page describes, each parameter under its name, in its
-// place, of its JSON type, and encrypted where the sheets say so.
+// TestContractRequests: a request with all its fields is what the page describes. Each parameter has its name, its place and its
+// JSON type, and is encrypted where the sheets say so.
 func TestContractRequests(t *testing.T) {
 	t.Parallel()
 	inEditions(t, contractRequests)

@@ -14,8 +14,8 @@ import (
 )
 
 // ParsePrivateKey reads the merchant API private key (商户API私钥), apiclient_key.pem: RSA, PKCS#8 or PKCS#1. It goes by the
-// content, in whatever form the file arrives: PEM with any label, among other blocks, on one line, indented, in quotes, in
-// UTF-16, without its BEGIN and END lines, or in Base64 once more. Otherwise the error says what was found.
+// content, in whatever form the file arrives: PEM with any label, among other blocks, on one line, indented, in quotes or in
+// UTF-16. It may lack its BEGIN and END lines, or be in Base64 once more. Otherwise the error says what was found.
 func ParsePrivateKey(pem []byte) (*rsa.PrivateKey, error) {
 	key, err := apiv3.ParsePrivateKey(pem)
 	if err != nil {
@@ -119,7 +119,7 @@ func LoadConfig(dir fs.FS) (Config, error) {
 // one private-key operation per key tried, and none when the same value was opened before, by whichever
 // client.
 //
-// It fails when the value was damaged on its way, when it was encrypted for another key (the error says so), and when the
+// It fails when the value was damaged on its way or encrypted for another key, which the error says. It also fails when the
 // configured key can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
 func (c *Client) Decrypt(s Sensitive) (string, error) {
 	plaintext, err := c.open(s)

@@ -1,5 +1,5 @@
-// Package membercard is a client of WeChat Pay's brand membership cards (微信支付 商家名片会员, 品牌会员卡) for
-// service providers (服务商), and for brands (品牌商户) that call for themselves.
+// Package membercard is a client of WeChat Pay's brand membership cards (微信支付 商家名片会员, 品牌会员卡). It is for service providers (服务商),
+// and for brands (品牌商户) that call for themselves.
 //
 // A brand offers card templates ([Card]); a user who joins holds a [UserCard]. One [Client], made by
 // [New], serves one merchant number:
@@ -48,9 +48,8 @@
 //	keys         SecurityEcho            4015139289
 //
 // A user who joins through a component opens a card that is unactivated until the merchant answers the
-// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. A
-// creation that is repeated is refused, also under the same request number (OutRequestNo), and the refusal can mean that
-// the first call was carried out.
+// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. A creation that is repeated is
+// refused, also under the same request number (OutRequestNo). The refusal can mean that the first call was carried out.
 //
 // The identifiers are text, also where they are digits, but for the ActivityID, a number: BrandID (品牌ID), at most 32 characters;
 // CardID (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits, Latin
@@ -82,28 +81,25 @@
 // # Keys
 //
 // Two pairs of keys are at work. The merchant API certificate's private key signs requests and opens
-// sensitive values; when it changes, make a new client, with the old key among [Config].PreviousKeys, and
-// keep the client in an atomic.Pointer to change it in a running program; a NotificationHandler belongs to one client, so look
-// it up for each request. WeChat Pay's keys verify answers
-// and notifications and encrypt sensitive values: the WeChat Pay public key, which stays, or platform
-// certificates, which the client downloads and replaces by itself. While a merchant number is switched from
-// these to that, configure PublicKey and APIv3Key: each answer and notification is verified with the key it
-// names, and [Config].PreferCertificates says which kind the requests ask for. [Client.Check] says in words
-// what is wrong with a configuration.
+// sensitive values; when it changes, make a new client with the old key among [Config].PreviousKeys. A running program keeps its
+// client in an atomic.Pointer; a NotificationHandler belongs to one client, so look it up for each request. WeChat Pay's keys
+// verify answers and notifications and encrypt sensitive values: the WeChat Pay public key, which stays, or platform certificates,
+// which the client downloads and replaces by itself. While a merchant number is switched from these to that, configure PublicKey
+// and APIv3Key: each answer and notification is verified with the key it names, and [Config].PreferCertificates says which kind the
+// requests ask for. [Client.Check] says in words what is wrong with a configuration.
 //
 // # What a call does
 //
-// It validates the request, encrypts the sensitive values, encodes the request once, and then, for each
-// attempt: waits for [Config].Throttle, signs with a fresh time and nonce exactly the bytes it sends,
-// sends, reads at most 4 MiB of a success and 64 KiB of anything else, verifies the signature over the bytes as they
-// came, and only then looks at them. The answer must be to this request: the identifiers that it repeats are compared.
+// It validates the request, encrypts the sensitive values, and encodes the request once. Each attempt then waits for
+// [Config].Throttle, and signs with a fresh time and nonce exactly the bytes it sends. At most 4 MiB of a success are read,
+// and 64 KiB of anything else. The signature is verified over the bytes as they came, before anything looks at them.
+// The answer must be to this request: the identifiers that it repeats are compared.
 // Redirects are not followed. A client starts no goroutine but that of a download of platform certificates, which ends
 // within 5 s.
 //
-// The client refuses before sending only what it can be sure of: a required text, time or list that is
-// empty, a path value that would change the route, text the service cannot read, a change without any
-// field, a sensitive value too long to be encrypted. Lengths, enums and page sizes are the service's to refuse,
-// since its pages change.
+// The client refuses before sending only what it can be sure of. A required text, time or list must not be empty, and a
+// change needs a field. A path value must not change the route. Text must be readable for the service, and a sensitive
+// value short enough to be encrypted. Lengths, enums and page sizes are the service's to refuse, since its pages change.
 //
 // # Personal data
 //

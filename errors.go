@@ -409,8 +409,8 @@ func statusOf(err error) (status int, found bool) {
 	return 0, false
 }
 
-// printable drops the URL that net/http puts around an error, which holds the openid, and keeps the end of the caller's
-// context apart from the end of somebody else's.
+// printable drops the URL that net/http puts around an error, for it holds the openid. It keeps the end of the caller's context
+// apart from the end of somebody else's.
 func printable(ctx context.Context, err error) error {
 	for urlError := (*url.Error)(nil); errors.As(err, &urlError); {
 		err = urlError.Err

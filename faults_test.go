@@ -302,9 +302,9 @@ func cells(operation membercard.Operation) []cell {
 	return all
 }
 
-// TestFaultMatrix ranges over the operation table and the faults. For a fault that lasts and for one
-// that strikes once it requires which errors match, how many attempts were made, how often the service
-// carried the request out, and the state it is left in.
+// TestFaultMatrix ranges over the operation table and the faults. For a fault that lasts and for one that strikes once it requires
+// which errors match and how many attempts were made. It also requires how often the service carried the request out, and the state
+// it is left in.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
 	counted := 0

@@ -37,8 +37,8 @@ func officialClient(t *testing.T, server *membercardtest.Server, httpClient *htt
 	return client
 }
 
-// TestOfficialClientAgainstTheFake has the official client perform the core operations, in memory and
-// through a socket, with punctuation in the code, with a body that ends in a line feed, and with gzip.
+// TestOfficialClientAgainstTheFake has the official client perform the core operations, in memory and through a socket. The code
+// has punctuation, the body ends in a line feed, and answers are compressed.
 func TestOfficialClientAgainstTheFake(t *testing.T) {
 	t.Parallel()
 	for name, overSocket := range map[string]bool{"memory": false, "socket": true} {

@@ -146,10 +146,9 @@ func newEvent(eventType string) Event {
 // answers. The body is read once, up to 1 MiB; no middleware may read or change it before. How long it may take
 // to come is up to the server's ReadTimeout, and how long to look for a certificate to the request's context.
 //
-// The error is a [*SignatureError] when the request does not prove to come from WeChat Pay, and so for the
-// probes that WeChat Pay sends to see who verifies. On any error answer with a status of 400 or more: what
-// is genuine comes again. A notification that was answered within five minutes can be repeated by anybody
-// who saw it: key on Notification.ID.
+// The error is a [*SignatureError] when the request does not prove to come from WeChat Pay. So it is for the probes that WeChat Pay
+// sends to see who verifies. On any error answer with a status of 400 or more: what is genuine comes again. A notification that was
+// answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
 func (c *Client) ParseNotification(request *http.Request) (*Notification, error) {
 	n, err := c.parseNotification(request)
 	if err != nil {
@@ -320,9 +319,9 @@ func withoutValue(err error) error {
 
 // NotificationHandler returns a handler for a template's NotifyURL. It parses each notification, calls
 // handle, and answers as WeChat Pay expects: 204 when handle returns nil, 500 when it returns an error or
-// panics, 401 to what does not prove to come from WeChat Pay, 400 to what cannot be read, 405 to what is no
-// POST. After any status but 200 and 204, and after 5 s without an answer, WeChat Pay sends the notification
-// again, every 60 s and at most 11 times; a points question comes once.
+// panics. It answers 401 to what is not proven to be WeChat Pay's, 400 to what cannot be read, and 405 to what is no
+// POST. WeChat Pay sends the notification again after any status but 200 and 204, and after 5 s without an answer: every 60 s, at
+// most 11 times; a points question comes once.
 //
 // The context given to handle ends 4.5 s after the request came, and not before, even if the other side hangs up.
 // handle must obey it, since nothing answers before it returns; work that takes longer is to be stored and done

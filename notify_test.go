@@ -251,9 +251,8 @@ func numbers(_ *testing.T, server *membercardtest.Server) *http.Request {
 		membercardtest.NotificationEventType("BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON"))
 }
 
-// TestNotificationsThatAreRefused: each by ParseNotification with an error that says what to look for, and by
-// the handler with a status of 400 or more, never reaching the merchant's code, and without a word of the
-// content.
+// TestNotificationsThatAreRefused: each by ParseNotification with an error that says what to look for, and by the handler with a
+// status of 400 or more. None reaches the merchant's code, and no word of the content is told.
 func TestNotificationsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range refusals {

@@ -95,8 +95,8 @@ type operationCase struct {
 // brandCase is the method, the path, the names in the query, and the names that the body must have.
 type brandCase struct{ method, path, query, members string }
 
-// effect says under what the fake counts an effect, whether a request number makes a repeat have no further one, and how to see
-// that the request was carried out.
+// effect says under what the fake counts an effect, and whether a request number makes a repeat have no further one. done tells
+// whether the request was carried out.
 type effect struct {
 	key      string
 	numbered bool

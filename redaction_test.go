@@ -153,8 +153,8 @@ func TestForeignIdentifiersAreCleaned(t *testing.T) {
 	}
 }
 
-// TestNoSignatureIsQuoted: neither that of an earlier attempt, which a cache may answer with, nor what stands in a
-// Location that is no address, nor anything of an error that is printed as a value.
+// TestNoSignatureIsQuoted: neither that of an earlier attempt, which a cache may answer with, nor what stands in a Location that is
+// no address. Nothing of it is in an error that is printed as a value.
 func TestNoSignatureIsQuoted(t *testing.T) {
 	t.Parallel()
 	var signatures []string

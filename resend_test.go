@@ -494,8 +494,8 @@ func assertOnce(t *testing.T, operation membercard.OperationInfo, err error, cam
 }
 
 // TestNothingIsSentTwice: net/http sends requests again by itself, over HTTP/2 after RST_STREAM and GOAWAY, over HTTP/1.1
-// on kept connections. Whatever a service does on the wire, a write that may not be repeated is carried out once at
-// most, nobody is told the wrong thing, and reads do not flood.
+// on kept connections. Whatever a service does on the wire, a write that may not be repeated is carried out once at most. Nobody is
+// told the wrong thing, and reads do not flood.
 func TestNothingIsSentTwice(t *testing.T) {
 	t.Parallel()
 	cells := 0

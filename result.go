@@ -94,8 +94,8 @@ func namesOf(typ reflect.Type, names []string) []string {
 type ended interface{ ended() bool }
 
 // decode decodes the body of a success, and makes sure that it is the answer to this request. undecoded names optional
-// members of an odd form. The error is errIsError for the body of an error, matches errOtherRequest for the answer
-// to another request, and is any other when the body cannot be decoded.
+// members of an odd form. The error is errIsError for the body of an error, and matches errOtherRequest for the answer to another
+// request. It is any other when the body cannot be decoded.
 func (r *request) decode(body []byte) (decoded any, undecoded string, err error) {
 	value := reflect.New(r.result.typ)
 	body = exactNames(body, r.result.names)

@@ -108,14 +108,14 @@ func parseColumn(text string) (time.Time, bool) {
 // Sensitive is a value the service wants encrypted on its way (敏感字段): a phone number, an answer of
 // a user's. Make one with [NewSensitive], read one with [Client.Decrypt]. The zero value is absent.
 //
-// In an answer it keeps the ciphertext until it is opened, so that personal data is in memory only
-// where it was asked for, and an unread field costs no private-key operation. In a request the
-// client encrypts it; a value that came in an answer may be sent back, it is opened and encrypted again.
+// In an answer it keeps the ciphertext until it is decrypted. So personal data is in memory only where it was asked for, and an
+// unread field costs no private-key operation. In a request the client encrypts it; a value that came in an answer may be sent
+// back, it is opened and encrypted again.
 //
 // It prints as [sensitive] through fmt, log and slog. In JSON an encrypted value is its ciphertext, safe
 // to store and to read back; one made by NewSensitive is "[redacted]", whose reading back gives a
-// value that cannot be opened or sent. Tools that read memory past the methods (testify's diff, spew)
-// can show a value that the program made or decrypted itself, never one that is still encrypted.
+// value that cannot be opened or sent. Tools that read memory past the methods (testify's diff, spew) can show a value that the
+// program made or decrypted itself. They never show one that is still encrypted.
 //
 // Encryption is randomised: to compare two values, compare what Decrypt returns. A Sensitive cannot
 // be compared with == nor be the key of a map.

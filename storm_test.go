@@ -31,8 +31,8 @@ const (
 	toldUnknown told = "unknown"
 )
 
-// TestStorm sends calls from many goroutines over a real socket while faults strike at random, and
-// compares what the callers were told with what the service carried out.
+// TestStorm sends calls from many goroutines over a real socket while faults strike at random. What the callers were told is
+// compared with what the service carried out.
 func TestStorm(t *testing.T) {
 	for row, http2 := range []bool{false, true} {
 		for column, e := range editions {

@@ -27,9 +27,9 @@ func (t *Token) QueryString() string {
 // CreatePreAuthToken makes the token with which a mini program or an H5 page opens the joining component (入会组件预授权).
 // It lives one hour. Each call may give another.
 //
-// [ErrInvalidRequest] means that the template is invalid or its validity over, that the openid is not one of the
-// template's AppID, or that the user cannot join. Who has an effective card of the template, had one invalidated or
-// deleted one cannot join again that way: look with [Client.ListUserCards] first, and show the card to who has one.
+// [ErrInvalidRequest] means that the template is invalid or its validity over, or that the user cannot join. It is also the answer
+// to an openid that is not one of the template's AppID. Who has an effective card of the template, had one invalidated or deleted
+// one cannot join again that way: look with [Client.ListUserCards] first, and show the card to who has one.
 //
 // Rate limit: 10 a second for each merchant number (2025.11.19). It changes nothing: repeated automatically. Document
 // 4015336986.

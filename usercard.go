@@ -54,9 +54,9 @@ func (c *Client) ListUserCards(ctx context.Context, request ListUserCardsRequest
 	return listUserCards.call(ctx, c, request)
 }
 
-// AllUserCards iterates over the cards of a user under a brand (查询用户在品牌下所有会员卡) from request.Offset on,
-// making one [Client.ListUserCards] call a page when it is needed, with its limit and repeats. The first error
-// ends it. Ranging again starts over. What is added or removed meanwhile can shift the pages. Document 4015336984.
+// AllUserCards iterates over the cards of a user under a brand (查询用户在品牌下所有会员卡) from request.Offset on. It makes one
+// [Client.ListUserCards] call for each page when it is needed, with its limit and repeats. The first error ends it. Ranging again
+// starts over. What is added or removed meanwhile can shift the pages. Document 4015336984.
 func (c *Client) AllUserCards(ctx context.Context, request ListUserCardsRequest) iter.Seq2[*UserCard, error] {
 	return all(request.Offset, request.Limit, func(offset int) ([]UserCard, int, error) {
 		request := request
@@ -89,11 +89,10 @@ type UpdateUserCardRequest struct {
 // returns the card as it is afterwards. The code cannot be changed.
 //
 // Only a card that is effective can be changed: [ErrInvalidRequest] is the answer for another. [ErrNotFound] means
-// that there is no such card or template. [ErrInvalidParameter] means a validity that is not of the template's type
-// or has a member too much, or an answer that the template does not ask for. After [ErrOutcomeUnknown] read the card,
-// or send the same request again: it sets values, so twice is as good as once. A repeat, the automatic one too,
-// overwrites what somebody else set in between; where several programs change one card, set [RetryPolicy].MaxAttempts
-// to 1 and read first.
+// that there is no such card or template. [ErrInvalidParameter] means a validity that is not of the template's type or has a member
+// too much. It is also the answer to an answer that the template does not ask for. After [ErrOutcomeUnknown] read the card, or send
+// the same request again: it sets values, so twice is as good as once. A repeat, the automatic one too, overwrites what somebody
+// else set in between; where several programs change one card, set [RetryPolicy].MaxAttempts to 1 and read first.
 //
 // card_id is in the body; see [Config].IDsInQuery.
 //
@@ -182,10 +181,10 @@ type ImportUserCardByOpenIDRequest struct {
 // ImportUserCardByOpenID gives a card to a member the merchant has already (根据OPENID导入用户会员卡). The card is effective
 // at once, without a confirm. PickupTime is required where the template's validity is of type [DateTypeFixTerm].
 //
-// A user has one card of a template. [ErrInvalidRequest] means that there is one, that it waits for its confirm, that
-// the user deleted one (that user can never be imported again), that the code is taken, that the template is invalid,
-// or that the validity is over. So a refused repeat can mean that the first call was carried out: after
-// [ErrOutcomeUnknown] look with [Client.ListUserCards] before calling again.
+// A user has one card of a template. [ErrInvalidRequest] means that there is one, that it waits for its confirm, or that the code
+// is taken. It also means that the template is invalid, that the validity is over, or that the user deleted a card: that user can
+// never be imported again. So a refused repeat can mean that the first call was carried out: after [ErrOutcomeUnknown] look with
+// [Client.ListUserCards] before calling again.
 //
 // Rate limit: 10 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4015336981.

@@ -1,5 +1,5 @@
-// Bench measures what this SDK adds to a call, beside the floor, wechatpay-go and gopay, in one run on one
-// machine, and prints a table with the targets. Nothing but ratios of the same run is comparable.
+// Bench measures what this SDK adds to a call, in one run on one machine. It prints a table with the floor, wechatpay-go, gopay and
+// the targets. Nothing but ratios of the same run is comparable.
 //
 //	cd bench && go run .        # a few minutes; Linux, for the processor time of a thread
 //
@@ -128,8 +128,8 @@ func (c *checking) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.answer.RoundTrip(r)
 }
 
-// checkAll makes every contender's call once, with its signature checked and its result compared, and with an
-// answer that was tampered with, which all must refuse.
+// checkAll makes every contender's call once, with its signature checked and its result compared. It is made again with an answer
+// that was tampered with, which all must refuse.
 func checkAll(k *keys, a *answer) {
 	transport := &checking{k: k, answer: a}
 	forged := &answer{body: []byte(strings.Replace(string(a.body), "EFFECTIVE", "EFFECTIVF", 1)), header: a.header}

@@ -24,8 +24,8 @@ import (
 // look at. It is for programs in other languages; Go tests have the methods of Server. control.md describes it, and so does its
 // own /openapi.json. It listens on another port than the server, on loopback: whoever reaches it can do everything.
 //
-// A request whose Host is not a loopback name, or that comes from a page of another origin, is refused, so that no web page
-// elsewhere can drive it.
+// A request is refused when its Host is not a loopback name or it comes from a page of another origin. So no web page elsewhere can
+// drive the server.
 type Control struct {
 	Server      *Server
 	Seed        Seed // what the server has after a reset

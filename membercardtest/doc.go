@@ -76,8 +76,8 @@
 //		assert.Equal(t, membercard.UserCardStateEffective, card.UserCardState)
 //	}
 //
-// [Server.LimitRate] refuses what comes too fast, [Server.RotateKey] takes the public key away,
-// [WithCertificates] makes the merchant number one with platform certificates, [WithBrandEdition] the caller a brand.
+// [Server.LimitRate] refuses what comes too fast, and [Server.RotateKey] takes the public key away. [WithCertificates] makes the
+// merchant number one with platform certificates, and [WithBrandEdition] the caller a brand.
 //
 // For other languages there is a program, cmd/membercard-fake. [Control] is its other port: the methods of a Server as JSON over
 // HTTP (control.md), and a page that shows the requests.

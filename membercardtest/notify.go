@@ -76,9 +76,9 @@ func (s *Server) NotificationRequest(event membercard.Event, options ...Notifica
 	return s.notificationRequest(context.Background(), target, n, event, n.fault)
 }
 
-// Notify delivers a notification to the NotifyURL of the event's template, which must be on loopback, and
-// returns the status of each delivery in the order they ended, 0 for one without an answer within 5 s. It
-// fails when no delivery was accepted with 200 or 204.
+// Notify delivers a notification to the NotifyURL of the event's template, which must be on loopback. It returns the status of each
+// delivery in the order they ended, and 0 for one without an answer within 5 s. It fails when no delivery was accepted with 200 or
+// 204.
 func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...NotificationOption) ([]int, error) {
 	n := s.newNotification(event, options)
 	target := cmp.Or(n.url, s.notifyURL(event))

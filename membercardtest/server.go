@@ -152,9 +152,9 @@ func WithUpload(path, digestField string) Option {
 // Option changes a Server.
 type Option func(*Server)
 
-// WithIDsInQuery makes the server expect card_id (and for InvalidateUserCard brand_id) of these operations in the
-// query, as the pages of 2025.06.22 had it, and refuse them in the body. A client of [Server.Config] is not told: it
-// finds out, as one of the service's would.
+// WithIDsInQuery makes the server expect card_id (and for InvalidateUserCard brand_id) of these operations in the query, and refuse
+// them in the body. The pages of 2025.06.22 had it so. A client of [Server.Config] is not told: it finds out, as one of the
+// service's would.
 func WithIDsInQuery(operations ...membercard.Operation) Option {
 	return func(s *Server) { s.idsInQuery = operations }
 }
@@ -398,11 +398,10 @@ func (s *Server) Requests() []Request {
 	return requests
 }
 
-// Effects returns how often an operation was carried out on the user card with this code, or would have
-// been had the card not been in that state already: more than one invalidation is a doubled call, even
-// if the second one is refused. Operations on templates and activities count under the card_id or the
-// activity_id, those that create them under the out_request_no, an upload under its filename. A repeat
-// under the same request number is no further effect.
+// Effects returns how often an operation was carried out on the user card with this code. It counts what would have been carried
+// out had the card not been in that state already: more than one invalidation is a doubled call, even if the second one is refused.
+// Operations on templates and activities count under the card_id or the activity_id, those that create them under the
+// out_request_no, an upload under its filename. A repeat under the same request number is no further effect.
 func (s *Server) Effects(operation membercard.Operation, code string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

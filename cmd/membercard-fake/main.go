@@ -1,6 +1,6 @@
 // Membercard-fake is the fake WeChat Pay of package membercardtest as a program, for tests of clients in any language. It listens
-// on loopback, on one port as WeChat Pay and on another one with a control API and a page to look at, and writes what a client
-// needs into a folder:
+// on loopback, on one port as WeChat Pay and on another one with a control API and a page. It writes what a client needs into a
+// folder:
 //
 //	membercard-fake [-addr 127.0.0.1:0] [-control 127.0.0.1:0] [-dir DIR] [-seed FILE] [-keys DIR] [-tls] [-certificates]
 //		[-switching] [-brand-edition] [-ids-in-query] [-rate N] [-lang zh] [-json] [-keep] [-allow-remote]

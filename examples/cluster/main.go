@@ -1,5 +1,5 @@
-// Cluster is bulk on several machines: each works on its part of the members, and all together stay below
-// the rate that the service permits one merchant number, because they share it through Redis.
+// Cluster is bulk on several machines: each works on its part of the members. All together stay below the rate that the service
+// permits one merchant number, because they share it through Redis.
 //
 //	cd examples/cluster
 //	go run . -redis 127.0.0.1:6379 -rate 10 -keys FOLDER -brand 1004 -card pbLat... part-1.csv

@@ -1,5 +1,5 @@
-// Logging shows the log records of a client: one for each attempt, with operation, host, status, code,
-// Request-ID and duration (nanoseconds, as slog writes one in JSON), and never a value of a request or an answer.
+// Logging shows the log records of a client: one for each attempt, with operation, host, status, code, Request-ID and duration
+// (nanoseconds, as slog writes one in JSON). No value of a request or an answer is in them.
 //
 //	go run ./examples/logging
 //	go run ./examples/logging -keys FOLDER -brand 1004

@@ -86,8 +86,8 @@ type worker[T jobArgs] struct {
 	run     func(ctx context.Context, args T, again bool) error
 }
 
-// Work says what the end of a job means: what the rate did not permit comes again without counting, what is in doubt is looked at
-// when it comes again, and a refusal is shown to a person.
+// Work says what the end of a job means: what the rate did not permit comes again without counting, and what is in doubt is looked
+// at when it comes again. A refusal is shown to a person.
 func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 	err := w.run(ctx, job.Args, job.Attempt > 1)
 	show := func(state string, why error) error {

@@ -182,3 +182,28 @@ func TestNoLocalShadows(t *testing.T) {
 		}
 	}
 }
+
+// TestSentencesAreShort: a sentence of the public documentation has one idea, and at most 25 words. A colon or a semicolon ends one.
+func TestSentencesAreShort(t *testing.T) {
+	t.Parallel()
+	ends := regexp.MustCompile(`[.!?:;]["”)]?\s+`)
+	word := regexp.MustCompile(`\S*\w\S*`)
+	read := 0
+	for _, file := range sources(t, "*.go") {
+		positions := token.NewFileSet()
+		parsed, err := parser.ParseFile(positions, file, nil, parser.ParseComments)
+		require.NoError(t, err)
+		for _, group := range parsed.Comments {
+			for paragraph := range strings.SplitSeq(group.Text(), "\n\n") {
+				if strings.HasPrefix(paragraph, "\t") || strings.HasPrefix(paragraph, "  ") {
+					continue // code, or a list
+				}
+				for _, sentence := range ends.Split(paragraph, -1) {
+					read++
+					assert.LessOrEqual(t, len(word.FindAllString(sentence, -1)), 25, "%s: %s", positions.Position(group.Pos()), sentence)
+				}
+			}
+		}
+	}
+	assert.Greater(t, read, 500)
+}

@@ -1,5 +1,5 @@
-// Package account has the flags of the examples: the client is that of the merchant number whose key files -keys names, or,
-// without that flag, one of the fake WeChat Pay in the same process.
+// Package account has the flags of the examples: the client is that of the merchant number whose key files -keys names. Without
+// that flag it is one of the fake WeChat Pay in the same process.
 package account
 
 import (
