@@ -106,20 +106,11 @@ func (s *store) staffNamed(ctx context.Context, name string) (who staff, err err
 }
 
 // allStaff lists the accounts.
-func (s *store) allStaff(ctx context.Context) (all []staff, err error) {
-	list, err := s.db.QueryContext(ctx, "SELECT name, role, version, must_change = 1, disabled = 1 FROM staff ORDER BY name")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = list.Close() }()
-	for list.Next() {
-		var who staff
-		if err := list.Scan(&who.Name, &who.Role, &who.Version, &who.MustChange, &who.Disabled); err != nil {
-			return nil, err
-		}
-		all = append(all, who)
-	}
-	return all, list.Err()
+func (s *store) allStaff(ctx context.Context) ([]staff, error) {
+	return list(ctx, s, func(row *sql.Rows) (who staff, err error) {
+		err = row.Scan(&who.Name, &who.Role, &who.Version, &who.MustChange, &who.Disabled)
+		return who, err
+	}, "SELECT name, role, version, must_change = 1, disabled = 1 FROM staff ORDER BY name")
 }
 
 // Tries that fail are slowed down: after freeTries the next is possible only after a while, which doubles up to longestWait. The wait

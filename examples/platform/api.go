@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -94,3 +95,6 @@ func program[T any](s *service, do func(context.Context, T) error) http.HandlerF
 		}
 	}
 }
+
+// sameToken compares without telling by its time where they differ.
+func sameToken(a, b string) bool { return sha256.Sum256([]byte(a)) == sha256.Sum256([]byte(b)) }

@@ -240,7 +240,7 @@ func (s *store) endRow(ctx context.Context, row importRow, state, why string) er
 // importProgress is how an import stands.
 type importProgress struct {
 	ID, Name, State, Why string
-	At                   time.Time
+	At                   milliseconds
 	Total, Loaded        int
 	Rows                 map[string]int // by state
 	PerSecond            float64        // in the last minute
@@ -279,24 +279,22 @@ func (s *store) importProgress(ctx context.Context, id string) (p importProgress
 	if err != nil {
 		return p, err
 	}
-	p.At = time.UnixMilli(at)
 	const minute = 60_000
-	list, err := s.db.QueryContext(ctx, s.sql("SELECT state, COUNT(*), COUNT(CASE WHEN at > NOW - ?2 AND at >= ?3 THEN 1 END) FROM import_rows WHERE import_id = ?1 GROUP BY state"), id, minute, at)
-	if err != nil {
-		return p, err
+	p.At = milliseconds(at)
+	type states struct {
+		state     string
+		n, lately int
 	}
-	defer func() { _ = list.Close() }()
-	for list.Next() {
-		var state string
-		var n, lately int
-		if err := list.Scan(&state, &n, &lately); err != nil {
-			return p, err
-		}
-		p.Rows[state] = n
-		p.Loaded += n
-		p.PerSecond += 1000 * float64(lately) / float64(max(min(now-at, minute), 1000))
+	all, err := list(ctx, s, func(row *sql.Rows) (r states, err error) {
+		err = row.Scan(&r.state, &r.n, &r.lately)
+		return r, err
+	}, "SELECT state, COUNT(*), COUNT(CASE WHEN at > NOW - ?2 AND at >= ?3 THEN 1 END) FROM import_rows WHERE import_id = ?1 GROUP BY state", id, minute, at)
+	for _, r := range all {
+		p.Rows[r.state] = r.n
+		p.Loaded += r.n
+		p.PerSecond += 1000 * float64(r.lately) / float64(max(min(now-at, minute), 1000))
 	}
-	return p, list.Err()
+	return p, err
 }
 
 // followImport shows an import in the terminal until it is over.
@@ -309,7 +307,11 @@ func (s *service) followImport(ctx context.Context, id string, out io.Writer) er
 		fmt.Fprintf(out, "\r%-100s", p)
 		if p.Over() {
 			fmt.Fprintln(out)
-			return s.store.listRefused(ctx, id, func(n int, state, why string) { fmt.Fprintf(out, "row %d: %s %s\n", n, state, why) })
+			refused, err := s.store.refusedRows(ctx, id)
+			for _, row := range refused {
+				fmt.Fprintf(out, "row %d: %s %s\n", row.N, row.State, row.Why)
+			}
+			return err
 		}
 		select {
 		case <-time.After(time.Second):
@@ -320,20 +322,16 @@ func (s *service) followImport(ctx context.Context, id string, out io.Writer) er
 	}
 }
 
-// listRefused shows the first rows that were refused or deleted by the user.
-func (s *store) listRefused(ctx context.Context, id string, show func(n int, state, why string)) error {
-	list, err := s.db.QueryContext(ctx, s.sql("SELECT n, state, why FROM import_rows WHERE import_id = ?1 AND state IN ('"+rowRefused+"', '"+rowDeleted+"') ORDER BY n LIMIT 1000"), id)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = list.Close() }()
-	for list.Next() {
-		var n int
-		var state, why string
-		if err := list.Scan(&n, &state, &why); err != nil {
-			return err
-		}
-		show(n, state, why)
-	}
-	return list.Err()
+// refusedRow is a row that was not imported.
+type refusedRow struct {
+	N          int
+	State, Why string
+}
+
+// refusedRows lists the first rows that were refused, or whose user deleted the card.
+func (s *store) refusedRows(ctx context.Context, id string) ([]refusedRow, error) {
+	return list(ctx, s, func(row *sql.Rows) (r refusedRow, err error) {
+		err = row.Scan(&r.N, &r.State, &r.Why)
+		return r, err
+	}, "SELECT n, state, why FROM import_rows WHERE import_id = ?1 AND state IN (?2, ?3) ORDER BY n LIMIT 1000", id, rowRefused, rowDeleted)
 }
