@@ -16,6 +16,8 @@ func TestCells(t *testing.T) {
 	}{
 		"15_8_1200_SUB1":                     {membercard.CellTemplateBuyDiscounted, []string{"8", "1200", "SUB1"}},
 		"16_SUB1_30":                         {membercard.CellTemplateBenefitExpires, []string{"SUB1", "30"}},
+		"9_1_1234567":                        {membercard.CellTemplatePointsEarned + 8, []string{"1", "1234567"}},
+		"there is no documented template -1": {-1, nil},
 		"0":                                  {membercard.CellTemplateOpenMembership, nil},
 		"has 3 places, not 2":                {membercard.CellTemplateBuyDiscounted, []string{"1200", "1"}},
 		"there is no documented template 18": {18, nil},
@@ -25,8 +27,9 @@ func TestCells(t *testing.T) {
 	} {
 		got, err := cell.template.Cell(cell.values...)
 		if err != nil {
-			got = err.Error()
+			assert.ErrorContains(t, err, want)
+			continue
 		}
-		assert.Contains(t, got, want)
+		assert.Equal(t, want, got)
 	}
 }
