@@ -46,8 +46,8 @@ type ActivityState string
 
 // The states of an activity.
 const (
-	ActivityStateCreated    ActivityState = "MEMBERSHIP_ACTIVITY_CREATED"    // not begun
-	ActivityStateEffective  ActivityState = "MEMBERSHIP_ACTIVITY_EFFECTIVE"  // begun
+	ActivityStateCreated    ActivityState = "MEMBERSHIP_ACTIVITY_CREATED"    // not started
+	ActivityStateEffective  ActivityState = "MEMBERSHIP_ACTIVITY_EFFECTIVE"  // started
 	ActivityStateTerminated ActivityState = "MEMBERSHIP_ACTIVITY_TERMINATED" // ended by TerminateActivity
 	ActivityStateExpired    ActivityState = "MEMBERSHIP_ACTIVITY_EXPIRED"    // past its end
 )

@@ -116,8 +116,7 @@ func LoadConfig(dir fs.FS) (Config, error) {
 
 // Decrypt decrypts a sensitive value of an answer with the merchant's private key, or with one of
 // [Config].PreviousKeys. One that is not encrypted is returned as it is, the zero value as "". It makes
-// one private-key operation per key tried, and none when the same value was opened before, by whichever
-// client.
+// one private-key operation per key tried, and none when the same value was decrypted before, by whichever client.
 //
 // It fails when the value was damaged on its way or encrypted for another key, which the error says. It also fails when the
 // configured key can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].

@@ -80,13 +80,13 @@
 //
 // # Keys
 //
-// Two pairs of keys are at work. The merchant API certificate's private key signs requests and opens
-// sensitive values; when it changes, make a new client with the old key among [Config].PreviousKeys. A running program keeps its
-// client in an atomic.Pointer; a NotificationHandler belongs to one client, so look it up for each request. WeChat Pay's keys
-// verify answers and notifications and encrypt sensitive values: the WeChat Pay public key, which stays, or platform certificates,
-// which the client downloads and replaces by itself. While a merchant number is switched from these to that, configure PublicKey
-// and APIv3Key: each answer and notification is verified with the key it names, and [Config].PreferCertificates says which kind the
-// requests ask for. [Client.Check] says in words what is wrong with a configuration.
+// Two pairs of keys are at work. The merchant API certificate's private key signs requests and decrypts sensitive values; when it
+// changes, make a new client with the old key among [Config].PreviousKeys. A running program keeps its client in an atomic.Pointer;
+// a NotificationHandler belongs to one client, so look it up for each request. WeChat Pay's keys verify answers and notifications
+// and encrypt sensitive values: the WeChat Pay public key, which stays, or platform certificates, which the client downloads and
+// replaces by itself. While a merchant number is switched from these to that, configure PublicKey and APIv3Key: each answer and
+// notification is verified with the key it names, and [Config].PreferCertificates says which kind the requests ask for.
+// [Client.Check] says in words what is wrong with a configuration.
 //
 // # What a call does
 //

@@ -146,9 +146,9 @@ func newEvent(eventType string) Event {
 // answers. The body is read once, up to 1 MiB; no middleware may read or change it before. How long it may take
 // to come is up to the server's ReadTimeout, and how long to look for a certificate to the request's context.
 //
-// The error is a [*SignatureError] when the request does not prove to come from WeChat Pay. So it is for the probes that WeChat Pay
-// sends to see who verifies. On any error answer with a status of 400 or more: what is genuine comes again. A notification that was
-// answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
+// The error is a [*SignatureError] when the request does not prove to come from WeChat Pay. It is one, too, for the probes that
+// WeChat Pay sends to see who verifies. Answer any error with a status of 400 or more: what is genuine comes again. A notification
+// that was answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
 func (c *Client) ParseNotification(request *http.Request) (*Notification, error) {
 	n, err := c.parseNotification(request)
 	if err != nil {
