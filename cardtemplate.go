@@ -41,7 +41,7 @@ type CreateCardRequest struct {
 //
 // A brand has at most two templates of a type ([ErrInvalidRequest]). [ErrInvalidParameter] is also the answer to a conditional
 // field that is missing or too much (InitLevel, CodeJumpInformation, members of ValidDateInformation). An AppID that is not bound
-// to the brand is answered with it, too, and so are texts or a picture that fail the content check; the message tells them apart.
+// to the brand is answered with it, too. So are texts or a picture that fail the content check; the message tells them apart.
 // [ErrInvalidRequest] is also the answer for a brand without the membership function.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.01). Repeated automatically after a rate limit, or when

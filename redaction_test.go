@@ -3,6 +3,7 @@ package membercard_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -484,6 +486,36 @@ func TestSprayFindsALeak(t *testing.T) {
 }
 
 // TestLogRecords: one record per attempt, with these members and no others.
+// TestAPhoneNumberInALog: neither a phone number nor an openid nor a card code is logged, at the lowest level, by calls that succeed and
+// calls that fail, nor by a notification.
+func TestAPhoneNumberInALog(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var logged bytes.Buffer
+	client := newClient(t, server, noRepeats, func(c *membercard.Config) {
+		c.Logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug - 4}))
+	})
+	update := updateRequest
+	update.PhoneNumber = membercard.NewSensitive(phoneNumber)
+	_, err := client.UpdateUserCard(t.Context(), update)
+	require.NoError(t, err)
+	card, err := client.GetUserCard(t.Context(), getRequest)
+	require.NoError(t, err)
+	plain, err := client.Decrypt(card.PhoneNumber)
+	require.NoError(t, err)
+	require.Equal(t, phoneNumber, plain)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "PARAM_ERROR", Message: phoneNumber + " " + openID + " " + userCardCode})
+	_, err = client.UpdateUserCard(t.Context(), update)
+	require.ErrorIs(t, err, membercard.ErrInvalidParameter)
+	handler := client.NotificationHandler(func(context.Context, *membercard.Notification) error { return errors.New(phoneNumber) })
+	handler.ServeHTTP(httptest.NewRecorder(), server.NotificationRequest(&membercard.UserCardDeleted{UserCard: *card}))
+
+	require.GreaterOrEqual(t, strings.Count(logged.String(), "\n"), 4)
+	for _, value := range []string{phoneNumber, openID, userCardCode, "obLatj"} {
+		assert.NotContains(t, logged.String(), value)
+	}
+}
+
 func TestLogRecords(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)

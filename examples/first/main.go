@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	config, err := membercard.LoadConfig(os.DirFS("keys")) // the folder with the files above
+	config, err := membercard.LoadConfig(os.DirFS("keys")) // the folder with the merchant's files
 	if err != nil {
 		log.Fatal(err)
 	}
