@@ -25,8 +25,8 @@ func (s *service) handler(staff http.Handler, metrics http.Handler) http.Handler
 		Points int64  `json:"points"`
 	},
 	) error {
-		if in.ID == "" {
-			return badRequestError("id is required: that of the sale, which is booked once")
+		if in.ID == "" || in.Points == 0 {
+			return badRequestError("id, that of the sale, and points other than 0 are required")
 		}
 		return s.addPoints(ctx, "sale-"+in.ID, in.cardName, in.Points)
 	}))
@@ -49,7 +49,7 @@ func (s *service) handler(staff http.Handler, metrics http.Handler) http.Handler
 		if in.Consent == "" {
 			return badRequestError("consent is required: who wanted it")
 		}
-		return s.store.inTx(ctx, func(tx *sql.Tx) error { return s.requestInvalidation(ctx, tx, in.cardName, in.Consent) })
+		return s.store.inTx(ctx, func(tx *sql.Tx) error { return s.requestInvalidation(ctx, tx, in.cardName, in.Consent, "程序") })
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := s.store.db.PingContext(r.Context()); err != nil {
@@ -75,8 +75,10 @@ func program[T any](s *service, do func(context.Context, T) error) http.HandlerF
 			return
 		}
 		var in T
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&in); err != nil {
-			http.Error(w, "the body is not the expected JSON", http.StatusBadRequest)
+		body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
+		body.DisallowUnknownFields() // a misspelt one would be booked as nothing
+		if err := body.Decode(&in); err != nil {
+			http.Error(w, "the body is not the expected JSON: "+err.Error(), http.StatusBadRequest)
 			return
 		}
 		err := do(r.Context(), in)
@@ -87,6 +89,8 @@ func program[T any](s *service, do func(context.Context, T) error) http.HandlerF
 		switch {
 		case errors.Is(err, errNoMember):
 			http.Error(w, err.Error(), http.StatusNotFound)
+		case errors.Is(err, errOther), errors.Is(err, errTooLittle):
+			http.Error(w, err.Error(), http.StatusConflict)
 		case err != nil:
 			s.logger.LogAttrs(r.Context(), slog.LevelError, "not stored", slog.String("path", r.URL.Path), slog.Any("error", err))
 			http.Error(w, "not stored, send it again", http.StatusServiceUnavailable)

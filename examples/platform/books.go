@@ -81,13 +81,19 @@ func (s *store) book(ctx context.Context, tx *sql.Tx, id string, card cardName, 
 	return m, added, err
 }
 
+// booking is an entry of the ledger.
+type booking struct {
+	cardName
+	points int64
+}
+
 // booked returns an entry of the ledger, if it is there.
-func (s *store) booked(ctx context.Context, tx *sql.Tx, id string) (points int64, found bool, err error) {
-	err = s.queryRow(ctx, tx, "SELECT points FROM ledger WHERE id = ?1", id).Scan(&points)
+func (s *store) booked(ctx context.Context, tx *sql.Tx, id string) (b booking, found bool, err error) {
+	err = s.queryRow(ctx, tx, "SELECT card_id, user_card_code, points FROM ledger WHERE id = ?1", id).Scan(&b.CardID, &b.UserCardCode, &b.points)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
+		return b, false, nil
 	}
-	return points, err == nil, err
+	return b, err == nil, err
 }
 
 // setDetails notes what a card's level and phone number are to be; what is empty stays as it is.
@@ -134,6 +140,14 @@ const (
 func (s *store) setAttention(ctx context.Context, job int64, kind string, card cardName, state, why string) error {
 	_, err := s.changed(ctx, nil, `INSERT INTO attention (job, kind, card_id, user_card_code, state, why, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
 		ON CONFLICT (job) DO UPDATE SET state = ?5, why = ?6, at = NOW`, job, kind, card.CardID, card.UserCardCode, state, why)
+	return err
+}
+
+// settle ends that a job is in doubt, now that it was done, and that an earlier job of its kind about the card is before the staff, for
+// what it wanted to send is older.
+func (s *store) settle(ctx context.Context, job int64, kind string, card cardName) error {
+	_, err := s.changed(ctx, nil, `UPDATE attention SET state = ?1 WHERE state <> ?1 AND (job = ?2 OR kind = ?3 AND card_id = ?4 AND user_card_code = ?5
+		AND card_id <> '' AND job < ?2 AND kind IN ('balance', 'details'))`, attentionDecided, job, kind, card.CardID, card.UserCardCode)
 	return err
 }
 

@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string, out io.Writer, test river.TestConfi
 			if err := writeKeys(o.keys, fake.KeyFiles()); err != nil {
 				return err
 			}
-			return serve(ctx, o, out, test, secure, func(url string) { openCards(ctx, fake, url) })
+			return serve(ctx, o, out, test, secure, func(url string, service *service) { openCards(ctx, fake, url, service) })
 		}
 	}
 	return serve(ctx, o, out, test, secure, nil)
@@ -117,8 +117,8 @@ func writeKeys(folder string, files map[string][]byte) error {
 	return nil
 }
 
-// serve serves until ctx is over, or imports a file, or gives a password. demo is told the URL.
-func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig, secure bool, demo func(url string)) error {
+// serve serves until ctx is over, or imports a file, or gives a password. demo is told the URL when it is there.
+func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig, secure bool, demo func(url string, service *service)) error {
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := openStore(ctx, o.database)
 	if err != nil {
@@ -172,7 +172,8 @@ func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig,
 		fmt.Fprintf(out, "sign in as admin with the password %s\n", password)
 	}
 	if demo != nil {
-		go demo(url)
+		fmt.Fprintf(out, "users open cards: look for user-1 there\nprograms show the token %s\n", keys.current.Load().token)
+		go demo(url, service)
 	}
 	select {
 	case err = <-served:
@@ -199,15 +200,16 @@ func (s *service) importFrom(ctx context.Context, o options, out io.Writer) erro
 	return s.followImport(ctx, file.id, out)
 }
 
-// openCards has a user open a card and buy something, again and again.
-func openCards(ctx context.Context, fake *membercardtest.Server, url string) {
+// openCards has users open a card and buy something, one after another.
+func openCards(ctx context.Context, fake *membercardtest.Server, url string, service *service) {
 	template := fake.AddCard(membercard.Card{CardTitle: "咖啡会员卡", NotifyURL: url + "/notify"})
 	for i := 1; ctx.Err() == nil; i++ {
 		opened := fake.OpenUserCard(template.CardID, fmt.Sprint("user-", i))
 		_, _ = fake.Notify(ctx, &membercard.UserCardCreated{UserCard: opened})
 		select {
-		case <-time.After(5 * time.Second):
+		case <-time.After(3 * time.Second):
 		case <-ctx.Done():
 		}
+		_ = service.addPoints(ctx, fmt.Sprint("demo-", i), cardName{opened.CardID, opened.UserCardCode}, int64(10*i))
 	}
 }

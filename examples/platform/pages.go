@@ -145,7 +145,7 @@ func (p *pages) invalidation(w http.ResponseWriter, r *http.Request, who staff) 
 		return p.memberPage(w, r, who, "", "请填写用户同意的依据")
 	}
 	err = p.store.inTx(r.Context(), func(tx *sql.Tx) error {
-		return errors.Join(p.requestInvalidation(r.Context(), tx, m.cardName, consent), p.store.record(r.Context(), tx, who.Name, "申请作废", m.id))
+		return p.requestInvalidation(r.Context(), tx, m.cardName, consent, who.Name)
 	})
 	return p.to(w, r, "/staff/members/"+m.id, err)
 }

@@ -95,10 +95,7 @@ func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 	}
 	switch {
 	case err == nil:
-		if job.Attempt > 1 {
-			_, err = w.service.store.changed(ctx, nil, "DELETE FROM attention WHERE job = ?1 AND state = ?2", job.ID, attentionDoubt)
-		}
-		return err
+		return w.service.store.settle(ctx, job.ID, job.Kind, job.Args.name())
 	case errors.Is(err, membercard.ErrOutcomeUnknown):
 		return errors.Join(err, show(attentionDoubt, err))
 	case errors.Is(err, errBusy), errors.Is(err, errLeased), errors.Is(err, membercard.ErrRateLimited):
@@ -254,25 +251,37 @@ func (balanceJob) Kind() string { return "balance" }
 
 var errLeased = errors.New("another request about this card is under way")
 
-// addPoints books points once for each id, and has the new balance sent.
+// Refusals of a booking.
+var (
+	errBooked    = errors.New("it was booked before")
+	errOther     = errors.New("the id is that of another booking: of another card, or of other points")
+	errTooLittle = errors.New("the card has not so many points")
+)
+
+// addPoints books points once for each id, and has the new balance sent. A balance is never negative.
 func (s *service) addPoints(ctx context.Context, id string, card cardName, points int64) error {
 	err := s.store.inTx(ctx, func(tx *sql.Tx) error {
-		_, added, err := s.store.book(ctx, tx, id, card, points)
-		if err == nil && !added {
-			err = errBooked
+		m, added, err := s.store.book(ctx, tx, id, card, points)
+		switch {
+		case err != nil:
+			return err
+		case !added:
+			return errBooked
+		case m.balance < 0:
+			return errTooLittle
 		}
-		if err == nil {
-			_, err = s.jobs.InsertTx(ctx, tx, balanceJob{card}, nil)
-		}
+		_, err = s.jobs.InsertTx(ctx, tx, balanceJob{card}, nil)
 		return err
 	})
-	if errors.Is(err, errBooked) {
-		return nil
+	if !errors.Is(err, errBooked) {
+		return err
+	}
+	before, _, err := s.store.booked(ctx, nil, id)
+	if err == nil && before != (booking{card, points}) {
+		err = errOther
 	}
 	return err
 }
-
-var errBooked = errors.New("it was booked before")
 
 // claimed keeps a card to do, which sends a part of it. One request about a card is under way at a time, so that an older state cannot
 // overtake a newer one; after doubt the card waits until the request must be over.
@@ -386,7 +395,7 @@ func (s *service) takeOff(ctx context.Context, id string, card cardName, points 
 	err = s.store.inTx(ctx, func(tx *sql.Tx) error {
 		decided, found, err := s.store.booked(ctx, tx, id)
 		if err != nil || found {
-			allowed = decided != 0
+			allowed = decided.points != 0
 			return err
 		}
 		m, err := s.store.member(ctx, tx, card)
@@ -414,16 +423,20 @@ type invalidationJob struct{ cardName }
 // Kind names the job.
 func (invalidationJob) Kind() string { return "invalidation" }
 
-// requestInvalidation has a card invalidated. consent says who wanted it.
-func (s *service) requestInvalidation(ctx context.Context, tx *sql.Tx, card cardName, consent string) error {
-	if _, err := s.store.member(ctx, tx, card); err != nil {
+// requestInvalidation has a card invalidated, once. consent says who wanted it, and who is whose decision it was.
+func (s *service) requestInvalidation(ctx context.Context, tx *sql.Tx, card cardName, consent, who string) error {
+	m, err := s.store.member(ctx, tx, card)
+	if err != nil {
 		return err
 	}
 	added, err := s.store.changed(ctx, tx, "INSERT INTO invalidations (card_id, user_card_code, consent, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", card.CardID, card.UserCardCode, consent)
-	if err == nil && added {
-		_, err = s.jobs.InsertTx(ctx, tx, invalidationJob{card}, nil)
+	if err != nil || !added {
+		return err
 	}
-	return err
+	if _, err := s.jobs.InsertTx(ctx, tx, invalidationJob{card}, nil); err != nil {
+		return err
+	}
+	return s.store.record(ctx, tx, who, "申请作废，依据："+consent, m.id)
 }
 
 // invalidate invalidates a card once: what may have been done is looked at first.

@@ -146,7 +146,16 @@ func TestPoints(t *testing.T) {
 	p.eventually(t, func() bool { return p.fake.Points(card.CardID, card.UserCardCode) == 70 })
 	sale["user_card_code"] = "nobody"
 	assert.Equal(t, http.StatusNotFound, p.post(t, "/points", sale))
-	assert.Equal(t, http.StatusBadRequest, p.post(t, "/points", of(card, map[string]any{"points": 70})), "without an id it could be booked twice")
+	for name, wrong := range map[string]map[string]any{
+		"without an id it could be booked twice": {"points": 70},
+		"misspelt":                               {"id": "2", "point": 70},
+		"nothing":                                {"id": "2", "points": 0},
+	} {
+		assert.Equal(t, http.StatusBadRequest, p.post(t, "/points", of(card, wrong)), name)
+	}
+	assert.Equal(t, http.StatusConflict, p.post(t, "/points", of(card, map[string]any{"id": "1", "points": 71})), "the id is of another booking")
+	assert.Equal(t, http.StatusConflict, p.post(t, "/points", of(card, map[string]any{"id": "2", "points": -71})), "a balance is never negative")
+	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM ledger"))
 
 	before := p.fake.Effects(membercard.OperationSyncUserPoints, card.UserCardCode)
 	_, err := p.fake.Notify(t.Context(), &membercard.PointsSyncRequested{BrandID: card.BrandID, CardID: card.CardID, OpenID: card.OpenID, UserCardCode: card.UserCardCode})
@@ -254,6 +263,20 @@ func TestDoubt(t *testing.T) {
 		return err == nil && m.state == string(membercard.UserCardStateInvalid)
 	})
 	assert.Equal(t, 1, p.fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode))
+}
+
+// TestSettled: what waits for a person about a card's details is settled when later ones were accepted.
+func TestSettled(t *testing.T) {
+	p := newPlatform(t)
+	card := p.member(t, "o-1")
+	waiting := func() int { return p.ask(t, "SELECT COUNT(*) FROM attention WHERE state = 'open'") }
+	require.Equal(t, http.StatusNoContent, p.post(t, "/details", of(card, map[string]any{"level": "👑"})))
+	p.eventually(t, func() bool { return waiting() == 1 })
+	require.Equal(t, http.StatusNoContent, p.post(t, "/points", of(card, map[string]any{"id": "1", "points": 5})))
+	p.eventually(t, func() bool { return p.fake.Points(card.CardID, card.UserCardCode) == 5 })
+	assert.Equal(t, 1, waiting(), "points say nothing of a level")
+	require.Equal(t, http.StatusNoContent, p.post(t, "/details", of(card, map[string]any{"level": "金卡"})))
+	p.eventually(t, func() bool { return waiting() == 0 })
 }
 
 // TestCleaning: what is needed no longer goes, and nothing else.

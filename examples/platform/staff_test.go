@@ -256,7 +256,7 @@ func TestDecisions(t *testing.T) {
 	boss.post(member+"/invalidation", "code", card.UserCardCode, "consent", "signed")
 	p.eventually(t, func() bool { return p.fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode) == 1 })
 	_, page, _ = boss.get("/staff/records")
-	for _, what := range []string{"admin", "查看手机号", "修改等级：金卡", "再试任务", "申请作废", "修改密码"} {
+	for _, what := range []string{"admin", "查看手机号", "修改等级：金卡", "再试任务", "申请作废，依据：signed", "修改密码"} {
 		assert.Contains(t, page, what)
 	}
 	assert.NotContains(t, page, card.UserCardCode)
