@@ -33,24 +33,32 @@ var (
 	errStaffName = errors.New("名称为1至32个字符，且未被使用")
 )
 
-// hashing bounds what can be spent on passwords at the same time.
+// hashing bounds what can be spent on passwords at the same time, and how long somebody waits for it.
 var hashing = make(chan struct{}, 2)
 
-func (s *store) hash(password string) (string, error) {
-	hashing <- struct{}{}
+var errBusySignIn = errors.New("暂时繁忙，请稍后再试")
+
+func whileHashing(ctx context.Context, do func()) error {
+	select {
+	case hashing <- struct{}{}:
+	case <-time.After(5 * time.Second):
+		return errBusySignIn
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	defer func() { <-hashing }()
-	hashed, err := bcrypt.GenerateFromPassword([]byte(password), s.hashCost)
-	return string(hashed), err
+	do()
+	return nil
 }
 
-func matches(hashed, password string) bool {
-	hashing <- struct{}{}
-	defer func() { <-hashing }()
-	return bcrypt.CompareHashAndPassword([]byte(hashed), []byte(password)) == nil
+func (s *store) hash(ctx context.Context, password string) (hashed string, err error) {
+	busy := whileHashing(ctx, func() {
+		var hash []byte
+		hash, err = bcrypt.GenerateFromPassword([]byte(password), s.hashCost)
+		hashed = string(hash)
+	})
+	return hashed, errors.Join(busy, err)
 }
-
-// nobody is compared with where there is no such name, so that it takes as long.
-const nobody = "$2a$12$......................................................"
 
 // firstStaff adds the first account where there is none, and returns its password.
 func (s *store) firstStaff(ctx context.Context) (password string, err error) {
@@ -58,31 +66,39 @@ func (s *store) firstStaff(ctx context.Context) (password string, err error) {
 	if err := s.queryRow(ctx, nil, "SELECT COUNT(*) FROM staff").Scan(&n); err != nil || n > 0 {
 		return "", err
 	}
-	return s.newPassword(ctx, "admin", roleDecide, true)
+	return s.addStaff(ctx, "admin", roleDecide)
 }
 
-// newPassword gives an account a password made by chance, to be changed when it signs in. Where there is no such account it is added.
-// onlyNew: an account that is there stays as it is, and no password is returned.
-func (s *store) newPassword(ctx context.Context, name, role string, onlyNew bool) (password string, err error) {
+// addStaff adds an account with a password made by chance, which is to be changed when it signs in. Without a password there is one of
+// this name already.
+func (s *store) addStaff(ctx context.Context, name, role string) (password string, err error) {
 	if len([]rune(name)) < 1 || len([]rune(name)) > 32 {
 		return "", errStaffName
 	}
 	password = rand.Text()[:16]
-	hashed, err := s.hash(password)
+	hashed, err := s.hash(ctx, password)
 	if err != nil {
 		return "", err
 	}
-	statement := "INSERT INTO staff (name, hash, role) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO "
-	if onlyNew {
-		statement += "NOTHING"
-	} else {
-		statement += "UPDATE SET hash = ?2, role = ?3, version = staff.version + 1, must_change = 1, disabled = 0, failed = 0, next_try = 0"
-	}
-	added, err := s.changed(ctx, nil, statement, name, hashed, role)
+	added, err := s.changed(ctx, nil, "INSERT INTO staff (name, hash, role) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING", name, hashed, role)
 	if err != nil || !added {
 		return "", err
 	}
 	return password, nil
+}
+
+// newPassword gives an account that is there a password made by chance.
+func (s *store) newPassword(ctx context.Context, name string) (password string, err error) {
+	password = rand.Text()[:16]
+	hashed, err := s.hash(ctx, password)
+	if err != nil {
+		return "", err
+	}
+	there, err := s.changed(ctx, nil, "UPDATE staff SET hash = ?2, version = version + 1, must_change = 1, failed = 0, next_try = 0 WHERE name = ?1", name, hashed)
+	if err == nil && !there {
+		err = errors.New("there is no account of this name")
+	}
+	return password, err
 }
 
 // setPassword is what somebody chose.
@@ -90,7 +106,7 @@ func (s *store) setPassword(ctx context.Context, name, password string) error {
 	if len([]rune(password)) < 12 || len(password) > 72 {
 		return errPassword
 	}
-	hashed, err := s.hash(password)
+	hashed, err := s.hash(ctx, password)
 	if err != nil {
 		return err
 	}
@@ -125,19 +141,21 @@ func (s *store) signIn(ctx context.Context, name, password string) (staff, error
 	var hashed string
 	var failed int64
 	err := s.queryRow(ctx, nil, fmt.Sprintf(`UPDATE staff SET failed = failed + 1,
-		next_try = CASE WHEN failed < %d THEN 0 WHEN failed > 16 THEN NOW + %d ELSE NOW + %d * (1 << CAST(failed - %[1]d AS INTEGER)) END
+		next_try = CASE WHEN failed < %d THEN 0 WHEN failed > 12 THEN NOW + %d ELSE NOW + %d * (1 << CAST(failed - %[1]d AS INTEGER)) END
 		WHERE name = ?1 AND next_try <= NOW RETURNING hash, failed`, freeTries, longestWait.Milliseconds(), time.Second.Milliseconds()), name).Scan(&hashed, &failed)
 	if errors.Is(err, sql.ErrNoRows) {
 		if _, err := s.staffNamed(ctx, name); err == nil {
 			return staff{}, errTooSoon
 		}
-		matches(nobody, password)
-		return staff{}, errSignIn
+		return staff{}, errSignIn // at once: names are no secret, and a stranger's try costs nothing
 	}
 	if err != nil {
 		return staff{}, err
 	}
-	right := matches(hashed, password)
+	right := false
+	if err := whileHashing(ctx, func() { right = bcrypt.CompareHashAndPassword([]byte(hashed), []byte(password)) == nil }); err != nil {
+		return staff{}, err
+	}
 	who, err := s.staffNamed(ctx, name)
 	if err != nil {
 		return staff{}, err
@@ -155,7 +173,7 @@ type sessions struct{ *store }
 // FindCtx implements scs.CtxStore.
 func (s sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	var text string
-	err = s.queryRow(ctx, nil, "SELECT data FROM sessions WHERE token = ?1 AND expires > NOW", token).Scan(&text)
+	err = s.queryRow(ctx, nil, "SELECT data FROM sessions WHERE token = ?1 AND expires > NOW AND data <> ''", token).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -167,14 +185,14 @@ func (s sessions) FindCtx(ctx context.Context, token string) (data []byte, found
 
 // CommitCtx implements scs.CtxStore.
 func (s sessions) CommitCtx(ctx context.Context, token string, data []byte, expires time.Time) error {
-	_, err := s.changed(ctx, nil, "INSERT INTO sessions (token, data, expires) VALUES (?1, ?2, ?3) ON CONFLICT (token) DO UPDATE SET data = ?2, expires = ?3",
+	_, err := s.changed(ctx, nil, "INSERT INTO sessions (token, data, expires) VALUES (?1, ?2, ?3) ON CONFLICT (token) DO UPDATE SET data = ?2, expires = ?3 WHERE sessions.data <> ''",
 		token, base64.StdEncoding.EncodeToString(data), expires.UnixMilli())
 	return err
 }
 
-// DeleteCtx implements scs.CtxStore.
+// DeleteCtx implements scs.CtxStore. The token stays until it expires, so that a request under way does not bring the session back.
 func (s sessions) DeleteCtx(ctx context.Context, token string) error {
-	_, err := s.changed(ctx, nil, "DELETE FROM sessions WHERE token = ?1", token)
+	_, err := s.changed(ctx, nil, "UPDATE sessions SET data = '' WHERE token = ?1", token)
 	return err
 }
 

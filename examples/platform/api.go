@@ -15,7 +15,7 @@ import (
 func (s *service) handler(staff http.Handler, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /notify", func(w http.ResponseWriter, r *http.Request) {
-		s.keys.client().NotificationHandler(s.receive).ServeHTTP(w, r)
+		s.keys.notified(r).NotificationHandler(s.receive).ServeHTTP(w, r)
 	})
 	mux.Handle("/staff/", staff)
 	mux.Handle("GET /{$}", http.RedirectHandler("/staff/", http.StatusSeeOther))
@@ -38,6 +38,9 @@ func (s *service) handler(staff http.Handler, metrics http.Handler) http.Handler
 	) error {
 		if in.Level == "" && in.PhoneNumber == "" {
 			return badRequestError("level or phone_number is required")
+		}
+		if len(in.PhoneNumber) > 64 {
+			return badRequestError("phone_number is too long")
 		}
 		return s.store.inTx(ctx, func(tx *sql.Tx) error { return s.changeDetails(ctx, tx, in.cardName, in.Level, in.PhoneNumber) })
 	}))

@@ -70,14 +70,14 @@ func (s *store) addMember(ctx context.Context, tx *sql.Tx, card membercard.UserC
 }
 
 // book changes a balance once for each id. added: it was not there before.
-func (s *store) book(ctx context.Context, tx *sql.Tx, id string, card cardName, points int64) (m member, added bool, err error) {
+func (s *store) book(ctx context.Context, tx *sql.Tx, id string, card cardName, points int64, note string) (m member, added bool, err error) {
 	m, err = scanMember(s.queryRow(ctx, tx, "UPDATE members SET balance = balance + ?3, points_version = points_version + 1 WHERE card_id = ?1 AND user_card_code = ?2 RETURNING "+memberColumns,
 		card.CardID, card.UserCardCode, points))
 	if err != nil {
 		return m, false, err
 	}
-	added, err = s.changed(ctx, tx, "INSERT INTO ledger (id, card_id, user_card_code, points, balance, at) VALUES (?1, ?2, ?3, ?4, ?5, NOW) ON CONFLICT DO NOTHING",
-		id, card.CardID, card.UserCardCode, points, m.balance)
+	added, err = s.changed(ctx, tx, "INSERT INTO ledger (id, card_id, user_card_code, points, balance, note, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW) ON CONFLICT DO NOTHING",
+		id, card.CardID, card.UserCardCode, points, m.balance, note)
 	return m, added, err
 }
 
@@ -85,26 +85,31 @@ func (s *store) book(ctx context.Context, tx *sql.Tx, id string, card cardName, 
 type booking struct {
 	cardName
 	points int64
+	note   string
 }
 
 // booked returns an entry of the ledger, if it is there.
 func (s *store) booked(ctx context.Context, tx *sql.Tx, id string) (b booking, found bool, err error) {
-	err = s.queryRow(ctx, tx, "SELECT card_id, user_card_code, points FROM ledger WHERE id = ?1", id).Scan(&b.CardID, &b.UserCardCode, &b.points)
+	err = s.queryRow(ctx, tx, "SELECT card_id, user_card_code, points, note FROM ledger WHERE id = ?1", id).Scan(&b.CardID, &b.UserCardCode, &b.points, &b.note)
 	if errors.Is(err, sql.ErrNoRows) {
 		return b, false, nil
 	}
 	return b, err == nil, err
 }
 
-// setDetails notes what a card's level and phone number are to be; what is empty stays as it is.
+// setDetails notes what a card's level and phone number are to be; what is empty stays as it is, unless it was refused and waits for a
+// person.
 func (s *store) setDetails(ctx context.Context, tx *sql.Tx, card cardName, level, phone string) error {
-	changed, err := s.changed(ctx, tx, `UPDATE members SET level = CASE WHEN ?3 = '' THEN level ELSE ?3 END, phone = CASE WHEN ?4 = '' THEN phone ELSE ?4 END,
+	changed, err := s.changed(ctx, tx, `UPDATE members SET level = CASE WHEN ?3 <> '' THEN ?3 WHEN `+refusedDetails+` THEN '' ELSE level END,
+		phone = CASE WHEN ?4 <> '' THEN ?4 WHEN `+refusedDetails+` THEN '' ELSE phone END,
 		details_version = details_version + 1 WHERE card_id = ?1 AND user_card_code = ?2`, card.CardID, card.UserCardCode, level, phone)
 	if err == nil && !changed {
 		err = errNoMember
 	}
 	return err
 }
+
+const refusedDetails = `EXISTS (SELECT 1 FROM attention a WHERE a.card_id = ?1 AND a.user_card_code = ?2 AND a.kind = 'details' AND a.state = 'open')`
 
 // lease is how long a card is kept to one request: longer than a request can be under way.
 const lease = 30 * time.Second
@@ -141,6 +146,12 @@ func (s *store) setAttention(ctx context.Context, job int64, kind string, card c
 	_, err := s.changed(ctx, nil, `INSERT INTO attention (job, kind, card_id, user_card_code, state, why, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
 		ON CONFLICT (job) DO UPDATE SET state = ?5, why = ?6, at = NOW`, job, kind, card.CardID, card.UserCardCode, state, why)
 	return err
+}
+
+// isOpen reports whether a job waits for a person.
+func (s *store) isOpen(ctx context.Context, job int64) (open bool, err error) {
+	err = s.queryRow(ctx, nil, "SELECT COUNT(*) > 0 FROM attention WHERE job = ?1 AND state = ?2", job, attentionOpen).Scan(&open)
+	return open, err
 }
 
 // settle ends that a job is in doubt, now that it was done, and that an earlier job of its kind about the card is before the staff, for

@@ -165,7 +165,7 @@ func (s *service) importRow(ctx context.Context, job importJob, _ bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	state, err := s.importOnce(ctx, row)
+	state, card, err := s.importOnce(ctx, row)
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case state != "":
@@ -173,7 +173,7 @@ func (s *service) importRow(ctx context.Context, job importJob, _ bool) error {
 		if err != nil {
 			why = err.Error()
 		}
-		return s.store.endRow(ctx, row, state, why)
+		return s.endRow(ctx, row, state, why, card)
 	case errors.Is(err, membercard.ErrForbidden): // so it will be with the other rows
 		err = errors.Join(err, s.stopImport(ctx, job.Import, err.Error()))
 	}
@@ -184,20 +184,38 @@ func (s *service) importRow(ctx context.Context, job importJob, _ bool) error {
 	return errors.Join(err, notBegun)
 }
 
-// importOnce returns how a row ended, or no state where it has to come again.
-func (s *service) importOnce(ctx context.Context, row importRow) (state string, err error) {
+// known reports whether the books have the card of a row, or another import has the row under way.
+func (s *store) known(ctx context.Context, row importRow) (member, underWay bool, err error) {
+	err = s.queryRow(ctx, nil, `SELECT EXISTS (SELECT 1 FROM members WHERE card_id = ?1 AND user_card_code = ?2 AND openid = ?3),
+		EXISTS (SELECT 1 FROM import_rows r JOIN imports i ON i.id = r.import_id
+			WHERE i.card_id = ?1 AND r.user_card_code = ?2 AND r.openid = ?3 AND r.state = '`+rowBegun+`' AND r.import_id <> ?4)`,
+		row.CardID, row.UserCardCode, row.openID, row.Import).Scan(&member, &underWay)
+	return member, underWay, err
+}
+
+// importOnce returns how a row ended, and the card if it was read, or no state where the row has to come again.
+func (s *service) importOnce(ctx context.Context, row importRow) (state string, card *membercard.UserCard, err error) {
 	client := s.keys.client()
-	there := func() error {
-		_, err := client.GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: row.brandID, CardID: row.CardID, UserCardCode: row.UserCardCode, OpenID: row.openID})
-		return err
+	read := func() (*membercard.UserCard, error) {
+		return client.GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: row.brandID, CardID: row.CardID, UserCardCode: row.UserCardCode, OpenID: row.openID})
 	}
 	if row.tries > 1 {
-		err := there()
+		card, err := read()
 		if err == nil {
-			return rowDone, nil
+			return rowDone, card, nil
 		}
 		if refused, ok := errors.AsType[*membercard.APIError](err); !ok || !refused.Verified || !errors.Is(err, membercard.ErrNotFound) {
-			return "", err
+			return "", nil, err
+		}
+	} else {
+		member, underWay, err := s.store.known(ctx, row)
+		switch {
+		case err != nil:
+			return "", nil, err
+		case member:
+			return rowDone, nil, nil
+		case underWay:
+			return "", nil, errLeased
 		}
 	}
 	request := membercard.ImportUserCardByOpenIDRequest{
@@ -205,36 +223,81 @@ func (s *service) importOnce(ctx context.Context, row importRow) (state string, 
 		PickupTime: membercard.Timestamp{Time: time.Now()},
 	}
 	if err := request.PhoneNumber.Scan(row.phone); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	_, err = client.ImportUserCardByOpenID(ctx, request)
-	refused, _ := errors.AsType[*membercard.APIError](err)
+	if refused, ok := errors.AsType[*membercard.APIError](err); ok && errors.Is(err, membercard.ErrInvalidRequest) && !errors.Is(err, membercard.ErrOutcomeUnknown) {
+		if strings.Contains(refused.Message, "用户主动删除") {
+			return rowDeleted, nil, nil
+		}
+		if card, err := read(); err == nil { // it is the card that was asked for
+			return rowDone, card, nil
+		}
+	}
 	switch {
 	case err == nil:
-		return rowDone, nil
+		return rowDone, nil, nil
 	case errors.Is(err, membercard.ErrOutcomeUnknown):
-		return "", err
-	case errors.Is(err, membercard.ErrInvalidRequest) && refused != nil && strings.Contains(refused.Message, "用户主动删除"):
-		return rowDeleted, nil
-	case errors.Is(err, membercard.ErrInvalidRequest) && there() == nil: // it is the card that was asked for
-		return rowDone, nil
+		return "", nil, err
 	case errors.Is(err, membercard.ErrInvalidRequest), errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrNotFound), errors.Is(err, membercard.ErrAlreadyExists):
-		return rowRefused, err
+		return rowRefused, nil, err
 	}
-	return "", err
+	return "", nil, err
 }
 
-// endRow ends a row, and adds a member that was imported to the books.
-func (s *store) endRow(ctx context.Context, row importRow, state, why string) error {
-	return s.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := s.changed(ctx, tx, "UPDATE import_rows SET state = ?3, why = ?4, phone = '', lease = 0, at = NOW WHERE import_id = ?1 AND n = ?2", row.Import, row.Row, state, why)
-		if err != nil || state != rowDone {
+// endRow ends a row, and adds a member that was imported to the books. A card that was there is taken as it is: where the file has another
+// level or phone number, it is changed.
+func (s *service) endRow(ctx context.Context, row importRow, state, why string, card *membercard.UserCard) error {
+	level, phone := "", ""
+	added := membercard.UserCard{
+		BrandID: row.brandID, CardID: row.CardID, UserCardCode: row.UserCardCode, OpenID: row.openID, Level: row.level, UserCardState: membercard.UserCardStateEffective,
+	}
+	if card != nil {
+		added.UserCardState, added.Level = card.UserCardState, card.Level
+		if row.level != "" && row.level != card.Level {
+			level = row.level
+		}
+		if same, err := s.samePhone(row.phone, card.PhoneNumber); err != nil {
+			return err
+		} else if !same {
+			phone = row.phone
+		}
+		if card.UserCardState != membercard.UserCardStateEffective {
+			level, phone, state, why = "", "", rowRefused, "the card is "+string(card.UserCardState)
+		}
+	}
+	return s.store.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := s.store.changed(ctx, tx, "UPDATE import_rows SET state = ?3, why = ?4, phone = '', lease = 0, at = NOW WHERE import_id = ?1 AND n = ?2", row.Import, row.Row, state, why)
+		if err != nil || state != rowDone && card == nil {
 			return err
 		}
-		return s.addMember(ctx, tx, membercard.UserCard{
-			BrandID: row.brandID, CardID: row.CardID, UserCardCode: row.UserCardCode, OpenID: row.openID, Level: row.level,
-		}, membercard.UserCardStateEffective)
+		if err := s.store.addMember(ctx, tx, added, added.UserCardState); err != nil || level == "" && phone == "" {
+			return err
+		}
+		if err := s.store.setDetails(ctx, tx, row.cardName, level, phone); err != nil {
+			return err
+		}
+		_, err = s.jobs.InsertTx(ctx, tx, detailsJob{row.cardName}, nil)
+		return err
 	})
+}
+
+// samePhone compares a phone number of a row with that of a card.
+func (s *service) samePhone(ours string, theirs membercard.Sensitive) (bool, error) {
+	if ours == "" {
+		return true, nil
+	}
+	var wanted membercard.Sensitive
+	if err := wanted.Scan(ours); err != nil {
+		return false, err
+	}
+	client := s.keys.client()
+	a, err := client.Decrypt(wanted)
+	if err != nil {
+		return false, err
+	}
+	b, err := client.Decrypt(theirs)
+	return a == b, err
 }
 
 // importProgress is how an import stands.

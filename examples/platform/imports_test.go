@@ -92,6 +92,42 @@ func TestImportInDoubt(t *testing.T) {
 	p.eventually(t, func() bool { return p.ask(t, "SELECT COUNT(*) FROM attention WHERE state = 'doubt'") == 0 })
 }
 
+// TestImportOfWhatIsThere: a card that was there is taken as it is, and changed where the file has another level. A mended file that
+// comes while the first is under way sends no row twice.
+func TestImportOfWhatIsThere(t *testing.T) {
+	p := newPlatform(t)
+	template := p.fake.AddCard(membercard.Card{})
+	p.fake.AddUserCard(membercard.UserCard{CardID: template.CardID, BrandID: template.BrandID, UserCardCode: "there", OpenID: "o-there", Level: "银卡"})
+	var input strings.Builder
+	input.WriteString(head + "o-there,there,金卡,13900001234\n")
+	for i := range 30 {
+		fmt.Fprintf(&input, "o-%d,M-%d,,\n", i, i)
+	}
+	for _, more := range []string{"", "o-30,M-30,,\n"} {
+		file, err := readImport("members.csv", template.BrandID, template.CardID, []byte(input.String()+more))
+		require.NoError(t, err)
+		require.NoError(t, p.startImport(t.Context(), file, "somebody"))
+		if more != "" {
+			require.NoError(t, p.followImport(t.Context(), file.id, &bytes.Buffer{}))
+		}
+	}
+	sent := map[string]int{}
+	for _, request := range p.fake.Requests() {
+		if request.Operation == membercard.OperationImportUserCardByOpenID {
+			sent[string(request.Body)]++
+		}
+	}
+	assert.Len(t, sent, 32)
+	for body, n := range sent {
+		assert.Equal(t, 1, n, body)
+	}
+	p.eventually(t, func() bool {
+		card, _ := p.fake.UserCard(template.CardID, "there")
+		plain, err := p.keys.client().Decrypt(card.PhoneNumber)
+		return err == nil && card.Level == "金卡" && plain == "13900001234"
+	})
+}
+
 // TestStoppedImport: a missing permission stops an import, and the same file goes on.
 func TestStoppedImport(t *testing.T) {
 	p := newPlatform(t)

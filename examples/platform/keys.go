@@ -11,8 +11,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -131,6 +133,29 @@ func (k *keys) open(body []byte) (*membercard.Notification, error) {
 		}
 	}
 	return n, err
+}
+
+// notified returns the client for a notification: that of the keys before where those of now do not open it.
+func (k *keys) notified(r *http.Request) *membercard.Client {
+	set := k.current.Load()
+	if set.before == nil {
+		return set.now
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20+1))
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
+	if err != nil {
+		return set.now
+	}
+	try := func(client *membercard.Client) bool {
+		copied := r.Clone(r.Context())
+		copied.Body = io.NopCloser(bytes.NewReader(body))
+		_, err := client.ParseNotification(copied)
+		return err == nil
+	}
+	if !try(set.now) && try(set.before) {
+		return set.before
+	}
+	return set.now
 }
 
 // seal encrypts a phone number for the books, so that the client can open it when it is sent.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,6 +53,9 @@ func TestRotatedKeys(t *testing.T) {
 	n, err := p.keys.open(stored)
 	require.NoError(t, err, "with the key before")
 	assert.IsType(t, &membercard.UserCardDeleted{}, n.Event)
+	response := httptest.NewRecorder()
+	p.handler(http.NotFoundHandler(), http.NotFoundHandler()).ServeHTTP(response, p.fake.NotificationRequest(&membercard.UserCardDeleted{UserCard: card}))
+	assert.Equal(t, http.StatusNoContent, response.Code, "one that comes under the key before")
 	var phone membercard.Sensitive
 	require.NoError(t, phone.Scan(sealed))
 	plain, err := p.keys.client().Decrypt(phone)

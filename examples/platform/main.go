@@ -56,7 +56,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.file, "import", "", "import the members of a CSV `file`, show how far it is, and serve nothing")
 	flags.StringVar(&o.brandID, "brand", "", "`id` of the brand of an import")
 	flags.StringVar(&o.cardID, "card", "", "`id` of the card template of an import")
-	flags.StringVar(&o.newPassword, "new-password", "", "give the account of this `name` a new password and the right to decide, and serve nothing")
+	flags.StringVar(&o.newPassword, "new-password", "", "give the account of this `name` a new password, and serve nothing")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -126,9 +126,9 @@ func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig,
 	}
 	defer func() { _ = store.db.Close() }()
 	if o.newPassword != "" {
-		password, err := store.newPassword(ctx, o.newPassword, roleDecide, false)
+		password, err := store.newPassword(ctx, o.newPassword)
 		if err == nil {
-			err = store.record(ctx, nil, "the terminal", "重设密码 "+o.newPassword, "")
+			err = store.record(ctx, nil, "终端", "重设密码 "+o.newPassword, "")
 			fmt.Fprintf(out, "the new password of %s is %s\n", o.newPassword, password)
 		}
 		return err
@@ -194,7 +194,7 @@ func (s *service) importFrom(ctx context.Context, o options, out io.Writer) erro
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.file, err)
 	}
-	if err := s.startImport(ctx, file, "the terminal"); err != nil {
+	if err := s.startImport(ctx, file, "终端"); err != nil {
 		return err
 	}
 	return s.followImport(ctx, file.id, out)

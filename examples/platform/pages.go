@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -78,7 +80,7 @@ func (p *pages) memberPage(w http.ResponseWriter, r *http.Request, who staff, ph
 	if err != nil {
 		return err
 	}
-	data := map[string]any{"Member": viewOf(m), "Ledger": ledger, "Jobs": jobs, "Attention": waiting, "Phone": phone, "Sentence": sentence}
+	data := map[string]any{"Member": viewOf(m), "Ledger": ledger, "Jobs": jobs, "Attention": waiting, "Phone": phone, "Sentence": sentence, "Token": rand.Text()}
 	if card, err := p.read(ctx, m); err == nil {
 		data["Card"] = map[string]any{"State": string(card.UserCardState), "Level": card.Level, "HasPhone": !card.PhoneNumber.IsZero()}
 	} else {
@@ -131,6 +133,27 @@ func (p *pages) details(w http.ResponseWriter, r *http.Request, who staff) error
 	return p.to(w, r, "/staff/members/"+m.id, err)
 }
 
+// points books points by hand, with a reason.
+func (p *pages) points(w http.ResponseWriter, r *http.Request, who staff) error {
+	m, err := p.store.memberByID(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	points, err := strconv.ParseInt(strings.TrimSpace(r.PostFormValue("points")), 10, 64)
+	reason := strings.TrimSpace(r.PostFormValue("reason"))
+	if err != nil || points == 0 || reason == "" {
+		return p.memberPage(w, r, who, "", "请填写积分（可为负数）和原因")
+	}
+	err = p.addPoints(r.Context(), "staff-"+r.PostFormValue("token"), m.cardName, points)
+	if errors.Is(err, errTooLittle) {
+		return p.memberPage(w, r, who, "", "积分不足")
+	}
+	if err == nil {
+		err = p.store.record(r.Context(), nil, who.Name, fmt.Sprintf("更正积分 %+d：%s", points, reason), m.id)
+	}
+	return p.to(w, r, "/staff/members/"+m.id, err)
+}
+
 // invalidation invalidates a card, when its code was typed.
 func (p *pages) invalidation(w http.ResponseWriter, r *http.Request, who staff) error {
 	m, err := p.store.memberByID(r.Context(), r.PathValue("id"))
@@ -156,8 +179,8 @@ func (p *pages) decide(w http.ResponseWriter, r *http.Request, who staff) error 
 	if err != nil {
 		return sql.ErrNoRows
 	}
-	what := "了结任务 "
-	if r.PostFormValue("again") != "" {
+	again, what := r.PostFormValue("again") != "", "了结任务 "
+	if again {
 		what = "再试任务 "
 	}
 	err = p.store.inTx(r.Context(), func(tx *sql.Tx) error {
@@ -165,14 +188,8 @@ func (p *pages) decide(w http.ResponseWriter, r *http.Request, who staff) error 
 		if err != nil || !first {
 			return err
 		}
-		if r.PostFormValue("again") != "" {
-			retried, err := p.jobs.JobRetryTx(r.Context(), tx, job)
-			if err == nil && retried.State == rivertype.JobStateRunning { // it showed its refusal, and ends in a moment
-				err = errRunning
-			}
-			if err != nil {
-				return err
-			}
+		if err := p.endJob(r.Context(), tx, job, again); err != nil {
+			return err
 		}
 		return p.store.record(r.Context(), tx, who.Name, what+strconv.FormatInt(job, 10), "")
 	})
@@ -185,6 +202,29 @@ func (p *pages) decide(w http.ResponseWriter, r *http.Request, who staff) error 
 		return nil
 	}
 	return p.to(w, r, "/staff/", err)
+}
+
+// endJob has a job run again, or closes it. It is not decided about while it runs.
+func (p *pages) endJob(ctx context.Context, tx *sql.Tx, id int64, again bool) error {
+	job, err := p.jobs.JobGetTx(ctx, tx, id)
+	if errors.Is(err, river.ErrNotFound) && !again {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if job.State == rivertype.JobStateRunning { // it showed its refusal, and ends in a moment
+		return errRunning
+	}
+	if again {
+		_, err = p.jobs.JobRetryTx(ctx, tx, id)
+		return err
+	}
+	if job.Kind == (invalidationJob{}).Kind() { // it can be asked for anew
+		_, err = p.store.changed(ctx, tx, `DELETE FROM invalidations WHERE EXISTS (SELECT 1 FROM attention a
+			WHERE a.job = ?1 AND a.card_id = invalidations.card_id AND a.user_card_code = invalidations.user_card_code)`, id)
+	}
+	return err
 }
 
 var errRunning = errors.New("the job is running")
@@ -261,7 +301,7 @@ func (p *pages) addAccount(w http.ResponseWriter, r *http.Request, who staff) er
 	if r.PostFormValue("role") == roleDecide {
 		role = roleDecide
 	}
-	password, err := p.store.newPassword(r.Context(), name, role, true)
+	password, err := p.store.addStaff(r.Context(), name, role)
 	if password == "" && err == nil {
 		err = errStaffName
 	}

@@ -86,23 +86,36 @@ type worker[T jobArgs] struct {
 	run     func(ctx context.Context, args T, again bool) error
 }
 
-// Work says what the end of a job means: what the rate did not permit comes again without counting, and what is in doubt is looked
-// at when it comes again. A refusal is shown to a person.
+// Work says what the end of a job means: what the rate did not permit comes again without counting, and what is in doubt is looked at
+// when it comes again. A refusal is shown to a person, and so is the last try.
 func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
+	store := w.service.store
+	if job.Attempt > 1 {
+		refused, err := store.isOpen(ctx, job.ID)
+		if err != nil {
+			return err
+		}
+		if refused { // the process was killed before River noted it
+			return river.JobCancel(errors.New("it was refused"))
+		}
+	}
 	err := w.run(ctx, job.Args, job.Attempt > 1)
 	show := func(state string, why error) error {
-		return w.service.store.setAttention(context.WithoutCancel(ctx), job.ID, job.Kind, job.Args.name(), state, why.Error())
+		return store.setAttention(context.WithoutCancel(ctx), job.ID, job.Kind, job.Args.name(), state, why.Error())
 	}
+	_, final := errors.AsType[finalError](err)
 	switch {
 	case err == nil:
-		return w.service.store.settle(ctx, job.ID, job.Kind, job.Args.name())
+		return store.settle(ctx, job.ID, job.Kind, job.Args.name())
+	case errors.Is(err, errBusy), errors.Is(err, errLeased), errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown):
+		return river.JobSnooze(time.Second + rand.N(3*time.Second))
+	case final, job.Attempt >= job.MaxAttempts:
+		if err := show(attentionOpen, err); err != nil {
+			return err
+		}
+		return river.JobCancel(err)
 	case errors.Is(err, membercard.ErrOutcomeUnknown):
 		return errors.Join(err, show(attentionDoubt, err))
-	case errors.Is(err, errBusy), errors.Is(err, errLeased), errors.Is(err, membercard.ErrRateLimited):
-		return river.JobSnooze(time.Second + rand.N(3*time.Second))
-	}
-	if final, ok := errors.AsType[finalError](err); ok {
-		return errors.Join(show(attentionOpen, final), river.JobCancel(final))
 	}
 	return err
 }
@@ -208,7 +221,7 @@ func (s *service) act(ctx context.Context, n *membercard.Notification, again boo
 		}
 		return s.sendBalance(ctx, balanceJob{cardName{event.CardID, event.UserCardCode}}, again)
 	case *membercard.PointsExchangeRequested:
-		return s.exchange(ctx, event)
+		return s.exchange(ctx, event, again)
 	}
 	s.logger.WarnContext(ctx, "an unknown event is stored", "event_type", n.EventType)
 	return nil
@@ -261,7 +274,7 @@ var (
 // addPoints books points once for each id, and has the new balance sent. A balance is never negative.
 func (s *service) addPoints(ctx context.Context, id string, card cardName, points int64) error {
 	err := s.store.inTx(ctx, func(tx *sql.Tx) error {
-		m, added, err := s.store.book(ctx, tx, id, card, points)
+		m, added, err := s.store.book(ctx, tx, id, card, points, "")
 		switch {
 		case err != nil:
 			return err
@@ -277,7 +290,7 @@ func (s *service) addPoints(ctx context.Context, id string, card cardName, point
 		return err
 	}
 	before, _, err := s.store.booked(ctx, nil, id)
-	if err == nil && before != (booking{card, points}) {
+	if err == nil && before != (booking{card, points, ""}) {
 		err = errOther
 	}
 	return err
@@ -366,8 +379,11 @@ func (s *service) sendDetails(ctx context.Context, job detailsJob, _ bool) error
 }
 
 // exchange takes points off and allows an exchange, and gives them back when no coupon was issued.
-func (s *service) exchange(ctx context.Context, event *membercard.PointsExchangeRequested) error {
+func (s *service) exchange(ctx context.Context, event *membercard.PointsExchangeRequested, again bool) error {
 	card := cardName{event.CardID, event.UserCardCode}
+	if _, over, err := s.store.booked(ctx, nil, "exchange-back-"+event.RecordID); err != nil || over {
+		return err // nothing is allowed for points that were given back
+	}
 	allowed, err := s.takeOff(ctx, "exchange-"+event.RecordID, card, event.DeductPoints)
 	if err != nil {
 		return err
@@ -381,32 +397,34 @@ func (s *service) exchange(ctx context.Context, event *membercard.PointsExchange
 		request.Result, request.RejectReason = membercard.PointsExchangeResultReject, "积分不足"
 	}
 	answer, err := s.keys.client().ConfirmPointsExchange(ctx, request)
-	if err != nil {
-		return judged(err)
+	err = judged(err)
+	_, refused := errors.AsType[finalError](err)
+	if allowed && event.DeductPoints != 0 && (refused && !again || err == nil && answer.State == membercard.PointsExchangeStateFail) {
+		// After an earlier try, which may have been carried out, a person decides.
+		err = errors.Join(s.addPoints(context.WithoutCancel(ctx), "exchange-back-"+event.RecordID, card, event.DeductPoints), err)
 	}
-	if allowed && answer.State == membercard.PointsExchangeStateFail {
-		return s.addPoints(ctx, "exchange-back-"+event.RecordID, card, event.DeductPoints)
-	}
-	return nil
+	return err
 }
 
 // takeOff takes points off, where there are enough. The ledger keeps what was decided, so that it is the same when it is asked again.
 func (s *service) takeOff(ctx context.Context, id string, card cardName, points int64) (allowed bool, err error) {
+	const rejected = "rejected"
 	err = s.store.inTx(ctx, func(tx *sql.Tx) error {
 		decided, found, err := s.store.booked(ctx, tx, id)
 		if err != nil || found {
-			allowed = decided.points != 0
+			allowed = decided.note != rejected
 			return err
 		}
 		m, err := s.store.member(ctx, tx, card)
 		if err != nil {
 			return err
 		}
+		note := ""
 		if allowed = m.balance >= points; !allowed {
-			points = 0
+			points, note = 0, rejected
 		}
-		m, added, err := s.store.book(ctx, tx, id, card, -points)
-		if err == nil && (!added || m.balance < 0) {
+		m, added, err := s.store.book(ctx, tx, id, card, -points, note)
+		if err == nil && (!added || allowed && m.balance < 0) {
 			err = errLeased // another came in between: this one is undone
 		}
 		if err == nil {
@@ -451,7 +469,7 @@ func (s *service) invalidate(ctx context.Context, job invalidationJob, again boo
 	if again {
 		now, err := s.keys.client().GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: m.brandID, CardID: m.CardID, UserCardCode: m.UserCardCode, OpenID: m.openID})
 		if err != nil {
-			return err
+			return judged(err)
 		}
 		if now.UserCardState == membercard.UserCardStateInvalid {
 			return s.store.addMember(ctx, nil, card, membercard.UserCardStateInvalid)

@@ -223,6 +223,49 @@ func TestExchange(t *testing.T) {
 	p.eventually(t, func() bool { return p.fake.Points(card.CardID, card.UserCardCode) == 40 })
 }
 
+// TestExchangesThatFail: points are given back where the confirm is refused for good, once; an exchange of nothing is allowed each time it
+// is asked.
+func TestExchangesThatFail(t *testing.T) {
+	p := newPlatform(t)
+	card := p.member(t, "o-1")
+	require.Equal(t, http.StatusNoContent, p.post(t, "/points", of(card, map[string]any{"id": "1", "points": 100})))
+	balance := func() int64 {
+		m, err := p.store.member(t.Context(), nil, cardName{card.CardID, card.UserCardCode})
+		require.NoError(t, err)
+		return m.balance
+	}
+	exchange := p.fake.AddPointsExchange(membercard.PointsExchange{CardID: card.CardID, UserCardCode: card.UserCardCode})
+	event := &membercard.PointsExchangeRequested{
+		RecordID: exchange.RecordID, ExchangeCouponTemplateID: exchange.ExchangeCouponTemplateID, DeductPoints: 60,
+		BrandID: card.BrandID, CardID: card.CardID, OpenID: card.OpenID, UserCardCode: card.UserCardCode,
+	}
+	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 404, Code: "NOT_FOUND", Operation: membercard.OperationConfirmPointsExchange})
+	require.Error(t, p.exchange(t.Context(), event, false))
+	assert.Equal(t, int64(100), balance())
+	require.NoError(t, p.exchange(t.Context(), event, true), "it is over")
+	assert.Equal(t, int64(100), balance())
+	assert.Zero(t, p.fake.Effects(membercard.OperationConfirmPointsExchange, card.UserCardCode))
+
+	name := cardName{card.CardID, card.UserCardCode}
+	for range 2 {
+		allowed, err := p.takeOff(t.Context(), "of nothing", name, 0)
+		require.NoError(t, err)
+		assert.True(t, allowed)
+	}
+}
+
+// TestTheLastTry is shown to a person, and so is a refusal that could not be shown at first.
+func TestTheLastTry(t *testing.T) {
+	p := newPlatform(t)
+	card := p.member(t, "o-1")
+	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, Operation: membercard.OperationUpdateUserCard, Times: -1})
+	require.NoError(t, p.store.setDetails(t.Context(), nil, cardName{card.CardID, card.UserCardCode}, "金卡", ""))
+	_, err := p.jobs.Insert(t.Context(), detailsJob{cardName{card.CardID, card.UserCardCode}}, &river.InsertOpts{MaxAttempts: 1})
+	require.NoError(t, err)
+	p.eventually(t, func() bool { return p.ask(t, "SELECT COUNT(*) FROM attention WHERE state = 'open'") == 1 })
+	p.eventually(t, func() bool { return p.ask(t, "SELECT COUNT(*) FROM river_job WHERE state = 'cancelled'") == 1 })
+}
+
 // TestRefusals are for a person, and are not repeated.
 func TestRefusals(t *testing.T) {
 	p := newPlatform(t)

@@ -54,6 +54,7 @@ func (s *service) staffPages(ctx context.Context, secure bool) (http.Handler, er
 	mux.HandleFunc("GET /staff/members/{id}", p.may(roleLook, p.member))
 	mux.HandleFunc("POST /staff/members/{id}/phone", p.may(roleLook, p.phone))
 	mux.HandleFunc("POST /staff/members/{id}/details", p.may(roleDecide, p.details))
+	mux.HandleFunc("POST /staff/members/{id}/points", p.may(roleDecide, p.points))
 	mux.HandleFunc("POST /staff/members/{id}/invalidation", p.may(roleDecide, p.invalidation))
 	mux.HandleFunc("POST /staff/decisions/{job}", p.may(roleDecide, p.decide))
 	mux.HandleFunc("GET /staff/imports/{id}", p.may(roleLook, p.importPage))
@@ -88,6 +89,9 @@ func (s *service) staffPages(ctx context.Context, secure bool) (http.Handler, er
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
+		if r.URL.Path != "/staff/imports" {
+			r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		}
 		mux.ServeHTTP(w, r)
 	})
 	return http.NewCrossOriginProtection().Handler(p.sessions.LoadAndSave(headers)), nil
@@ -166,7 +170,7 @@ func (p *pages) write(w http.ResponseWriter, r *http.Request, status int, who st
 func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 	who, err := p.store.signIn(r.Context(), r.PostFormValue("name"), r.PostFormValue("password"))
 	switch {
-	case errors.Is(err, errSignIn), errors.Is(err, errTooSoon):
+	case errors.Is(err, errSignIn), errors.Is(err, errTooSoon), errors.Is(err, errBusySignIn):
 		p.write(w, r, http.StatusForbidden, staff{}, "sign-in.html", err.Error())
 		return
 	case err == nil:

@@ -270,6 +270,77 @@ func TestDecisions(t *testing.T) {
 	assert.NotContains(t, page, "o-1\"")
 }
 
+// TestClosedInvalidation: one that was refused and closed can be asked for anew.
+func TestClosedInvalidation(t *testing.T) {
+	p := newPlatform(t)
+	card := p.member(t, "o-1")
+	boss := p.boss(t)
+	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH", Operation: membercard.OperationInvalidateUserCard})
+	consent := of(card, map[string]any{"consent": "signed"})
+	require.Equal(t, http.StatusNoContent, p.post(t, "/invalidations", consent))
+	decision := ""
+	p.eventually(t, func() bool {
+		_, page, _ := boss.get("/staff/")
+		decision = regexp.MustCompile(`/staff/decisions/\d+`).FindString(page)
+		return decision != ""
+	})
+	p.eventually(t, func() bool { status, _, _ := boss.post(decision); return status == http.StatusOK })
+	require.Equal(t, http.StatusNoContent, p.post(t, "/invalidations", consent))
+	p.eventually(t, func() bool { return p.fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode) == 1 })
+}
+
+// TestPointsByHand are booked once for each form, with who and why.
+func TestPointsByHand(t *testing.T) {
+	p := newPlatform(t)
+	card := p.member(t, "o-1")
+	boss := p.boss(t)
+	_, page, _ := boss.post("/staff/search", "q", "o-1")
+	member := memberLink.FindString(page)
+	_, page, _ = boss.get(member)
+	token := regexp.MustCompile(`name="token" value="(\w+)"`).FindStringSubmatch(page)[1]
+	for range 2 {
+		boss.post(member+"/points", "token", token, "points", "7", "reason", "生日")
+	}
+	_, page, _ = boss.post(member+"/points", "token", "another", "points", "-8", "reason", "生日")
+	assert.Contains(t, page, "积分不足")
+	p.eventually(t, func() bool { return p.fake.Points(card.CardID, card.UserCardCode) == 7 })
+	_, page, _ = boss.get("/staff/records")
+	assert.Contains(t, page, "7：生日")
+}
+
+// TestASessionThatEnded stays so, though a request under way writes it when it is over.
+func TestASessionThatEnded(t *testing.T) {
+	p := newPlatform(t)
+	s := sessions{p.store}
+	later := time.Now().Add(time.Hour)
+	require.NoError(t, s.Commit("token", []byte("data"), later))
+	data, found, err := s.Find("token")
+	require.NoError(t, err)
+	require.True(t, found)
+	assert.Equal(t, "data", string(data))
+	require.NoError(t, s.Delete("token"))
+	require.NoError(t, s.Commit("token", []byte("data"), later))
+	_, found, err = s.Find("token")
+	require.NoError(t, err)
+	assert.False(t, found)
+}
+
+// TestALargeForm is not read, and a lost password is no promotion.
+func TestALargeForm(t *testing.T) {
+	p := newPlatform(t)
+	status, _, _ := p.visitor(t).post("/staff/sign-in", "name", "admin", "password", strings.Repeat("x", 1<<20))
+	assert.Equal(t, http.StatusForbidden, status)
+	_, err := p.store.addStaff(t.Context(), "小李", roleLook)
+	require.NoError(t, err)
+	password, err := p.store.newPassword(t.Context(), "小李")
+	require.NoError(t, err)
+	who, err := p.store.signIn(t.Context(), "小李", password)
+	require.NoError(t, err)
+	assert.Equal(t, roleLook, who.Role)
+	_, err = p.store.newPassword(t.Context(), "小王")
+	require.ErrorContains(t, err, "no account")
+}
+
 // TestInABrowser goes through the pages as somebody of the staff does. PICTURES names the folder for what the browser showed.
 func TestInABrowser(t *testing.T) {
 	browser := ""

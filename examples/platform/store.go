@@ -45,7 +45,7 @@ var migrations = [][]string{
 		`CREATE INDEX members_openid ON members (openid)`,
 		`CREATE INDEX members_code ON members (user_card_code)`,
 		`CREATE TABLE ledger (id TEXT PRIMARY KEY, card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, points BIGINT NOT NULL,
-			balance BIGINT NOT NULL, at BIGINT NOT NULL)`,
+			balance BIGINT NOT NULL, note TEXT NOT NULL, at BIGINT NOT NULL)`,
 		`CREATE INDEX ledger_card ON ledger (card_id, user_card_code, at)`,
 		`CREATE TABLE invalidations (card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, consent TEXT NOT NULL, at BIGINT NOT NULL,
 			PRIMARY KEY (card_id, user_card_code))`,
