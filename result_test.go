@@ -77,3 +77,17 @@ func TestExactNames(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, membercard.UserCardStateExpired, got.(*membercard.UserCard).UserCardState, "an escaped name is the same name")
 }
+
+// TestTheMemberIsNamed by its path in the error of an answer that cannot be decoded.
+func TestTheMemberIsNamed(t *testing.T) {
+	t.Parallel()
+	for body, member := range map[string]string{
+		`{"data":[{"card_id":1}],"total_count":1}`: ".data.0.card_id of type string",
+		`{"data":[1],"total_count":1}`:             ".data.0 of type membercard.Card",
+		`{"data":1,"total_count":1}`:               ".data of type []membercard.Card",
+		`{"total_count":"x"}`:                      ".total_count of type int",
+	} {
+		_, _, err := answered(t, membercard.OperationListCards, body)
+		require.ErrorContains(t, err, member)
+	}
+}

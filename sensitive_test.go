@@ -548,3 +548,39 @@ func TestTimestampInADatabase(t *testing.T) {
 	require.ErrorContains(t, back.Scan("2026-08-08 10:00:00"), "time zone")
 	require.ErrorContains(t, back.Scan(1.5), "float64")
 }
+
+// TestYears: those that RFC 3339 can write, in the service's zone.
+func TestYears(t *testing.T) {
+	t.Parallel()
+	beijing := time.FixedZone("", 8*60*60)
+	for year, written := range map[int]bool{0: false, 1: true, 9999: true, 10000: false} {
+		data, err := json.Marshal(membercard.Timestamp{Time: time.Date(year, 6, 1, 0, 0, 0, 0, beijing)})
+		if !written {
+			require.ErrorContains(t, err, "cannot be written", year)
+			continue
+		}
+		require.NoError(t, err, year)
+		assert.Equal(t, fmt.Sprintf(`"%04d-06-01T00:00:00+08:00"`, year), string(data))
+	}
+}
+
+// TestWhatIsNoText: the error says whether it was a broken string or another value, and quotes neither.
+func TestWhatIsNoText(t *testing.T) {
+	t.Parallel()
+	for data, what := range map[string]string{
+		"": "value that is no string", "1": "value that is no string", "{}": "value that is no string",
+		`"`: "json: cannot unmarshal string", `"\x"`: "json: cannot unmarshal string", `"secret`: "json: cannot unmarshal string",
+	} {
+		var s membercard.Sensitive
+		err := s.UnmarshalJSON([]byte(data))
+		require.ErrorContains(t, err, what, "%q", data)
+		assert.NotContains(t, err.Error(), "secret")
+	}
+	for _, plain := range []string{"a b", "~", " ", "a\"b\\c"} {
+		data, err := json.Marshal(plain)
+		require.NoError(t, err)
+		var s membercard.Sensitive
+		require.NoError(t, s.UnmarshalJSON(data))
+		assert.True(t, s.Equal(membercard.NewSensitive(plain)), plain)
+	}
+}
