@@ -73,7 +73,12 @@ func readImport(name, brandID, cardID string, input []byte) (*importFile, error)
 // startImport stores the rows of a file with their jobs. The same file again is the same import: what was not stored is, and an import
 // that was stopped goes on. A user who is a member already, or deleted the card, is not tried.
 func (s *service) startImport(ctx context.Context, file *importFile, who string) error {
-	_, err := s.store.changed(ctx, nil, `INSERT INTO imports (id, name, brand_id, card_id, total, state, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
+	var before string
+	err := s.store.queryRow(ctx, nil, "SELECT state FROM imports WHERE id = ?1", file.id).Scan(&before)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	_, err = s.store.changed(ctx, nil, `INSERT INTO imports (id, name, brand_id, card_id, total, state, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
 		ON CONFLICT (id) DO UPDATE SET state = ?6, why = '', at = NOW`, file.id, file.name, file.brandID, file.cardID, len(file.members), importLoading)
 	if err == nil {
 		err = s.store.record(ctx, nil, who, "导入 "+file.name, "")
@@ -85,11 +90,12 @@ func (s *service) startImport(ctx context.Context, file *importFile, who string)
 			var jobs []river.InsertManyParams
 			for n := at; n < min(at+chunk, len(file.members)); n++ {
 				m := file.members[n]
-				waits, err := s.addRow(ctx, tx, file, n+1, m)
+				state, added, err := s.addRow(ctx, tx, file, n+1, m)
 				if err != nil {
 					return err
 				}
-				if waits {
+				if (added || before == importStopped) && (state == rowWaiting || state == rowBegun) { // else it has a job
+
 					args := importJob{cardName{file.cardID, m.UserCardCode}, file.id, n + 1}
 					jobs = append(jobs, river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{Queue: queueImports}})
 				}
@@ -108,20 +114,21 @@ func (s *service) startImport(ctx context.Context, file *importFile, who string)
 	return err
 }
 
-// addRow adds a row, where it is not there, and reports whether it needs a job.
-func (s *service) addRow(ctx context.Context, tx *sql.Tx, file *importFile, n int, m rows.Member) (waits bool, err error) {
+// addRow adds a row, where it is not there, and returns its state.
+func (s *service) addRow(ctx context.Context, tx *sql.Tx, file *importFile, n int, m rows.Member) (state string, added bool, err error) {
 	phone, err := s.keys.seal(m.PhoneNumber)
 	if err != nil {
-		return false, fmt.Errorf("row %d: phone_number: %w", n, err)
+		return "", false, fmt.Errorf("row %d: phone_number: %w", n, err)
 	}
-	var state string
-	err = s.store.queryRow(ctx, tx, `INSERT INTO import_rows (import_id, n, openid, user_card_code, level, phone, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+	added, err = s.store.changed(ctx, tx, `INSERT INTO import_rows (import_id, n, openid, user_card_code, level, phone, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6,
 		CASE WHEN EXISTS (SELECT 1 FROM members WHERE card_id = ?7 AND user_card_code = ?4 AND openid = ?3) THEN '`+rowDone+`'
 		WHEN EXISTS (SELECT 1 FROM import_rows r JOIN imports i ON i.id = r.import_id WHERE r.openid = ?3 AND r.state = '`+rowDeleted+`' AND i.card_id = ?7)
-		THEN '`+rowDeleted+`' ELSE '`+rowWaiting+`' END)
-		ON CONFLICT (import_id, n) DO UPDATE SET n = import_rows.n RETURNING state`,
-		file.id, n, m.OpenID, m.UserCardCode, m.Level, phone, file.cardID).Scan(&state)
-	return state == rowWaiting || state == rowBegun, err
+		THEN '`+rowDeleted+`' ELSE '`+rowWaiting+`' END) ON CONFLICT (import_id, n) DO NOTHING`,
+		file.id, n, m.OpenID, m.UserCardCode, m.Level, phone, file.cardID)
+	if err == nil {
+		err = s.store.queryRow(ctx, tx, "SELECT state FROM import_rows WHERE import_id = ?1 AND n = ?2", file.id, n).Scan(&state)
+	}
+	return state, added, err
 }
 
 // stopImport keeps the rows of an import that were not begun from being sent. The same file again goes on.

@@ -60,7 +60,9 @@ func TestImport(t *testing.T) {
 	assert.Zero(t, p.ask(t, "SELECT COUNT(*) FROM import_rows WHERE phone <> ''"), "phone numbers are not kept")
 
 	requests := len(p.fake.Requests())
+	jobs := p.ask(t, "SELECT COUNT(*) FROM river_job WHERE kind = 'import'")
 	assert.Equal(t, progress.Rows, run(input.String()).Rows, "the same file is the same import")
+	assert.Equal(t, jobs, p.ask(t, "SELECT COUNT(*) FROM river_job WHERE kind = 'import'"), "and needs no more jobs")
 	assert.Equal(t, 22, run(strings.Replace(input.String(), "M-👑", "M-crown", 1)).Rows[rowDone], "a mended file")
 	var sent []string
 	for _, request := range p.fake.Requests()[requests:] {
@@ -74,6 +76,7 @@ func TestImportInDoubt(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a lease")
 	}
+	t.Parallel()
 	p := newPlatform(t)
 	template := p.fake.AddCard(membercard.Card{})
 	for _, after := range []bool{true, false} {
