@@ -1,6 +1,7 @@
 package membercard_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -26,10 +27,11 @@ func TestCells(t *testing.T) {
 		"value 1 is the id of a text":               {membercard.CellTemplateBenefitExpires, []string{"12345678", "1"}},
 	} {
 		got, err := cell.template.Cell(cell.values...)
-		if err != nil {
+		if strings.Contains(want, " ") {
 			assert.ErrorContains(t, err, want)
 			continue
 		}
+		assert.NoError(t, err, want)
 		assert.Equal(t, want, got)
 	}
 }
