@@ -104,17 +104,18 @@ func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 		return store.setAttention(context.WithoutCancel(ctx), job.ID, job.Kind, job.Args.name(), state, why.Error())
 	}
 	_, final := errors.AsType[finalError](err)
+	inDoubt := errors.Is(err, membercard.ErrOutcomeUnknown)
 	switch {
 	case err == nil:
 		return store.settle(ctx, job.ID, job.Kind, job.Args.name())
-	case errors.Is(err, errBusy), errors.Is(err, errLeased), errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown):
-		return river.JobSnooze(time.Second + rand.N(3*time.Second))
+	case !inDoubt && (errors.Is(err, errBusy) || errors.Is(err, errLeased) || errors.Is(err, membercard.ErrRateLimited)):
+		return river.JobSnooze(time.Second + rand.N(3*time.Second)) // it does not count as a try, so it must not be one in doubt
 	case final, job.Attempt >= job.MaxAttempts:
 		if err := show(attentionOpen, err); err != nil {
 			return err
 		}
 		return river.JobCancel(err)
-	case errors.Is(err, membercard.ErrOutcomeUnknown):
+	case inDoubt:
 		return errors.Join(err, show(attentionDoubt, err))
 	}
 	return err

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
@@ -252,6 +253,25 @@ func TestExchangesThatFail(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, allowed)
 	}
+}
+
+// TestDoubtCountsAsATry, also where the rate permitted no other attempt of the same call: the next try looks first.
+func TestDoubtCountsAsATry(t *testing.T) {
+	p := newPlatform(t)
+	run := func(err error) error {
+		w := &worker[balanceJob]{service: p.service, run: func(context.Context, balanceJob, bool) error { return err }}
+		return w.Work(t.Context(), &river.Job[balanceJob]{JobRow: &rivertype.JobRow{ID: -1, Kind: "balance", Attempt: 1, MaxAttempts: 5}})
+	}
+	snooze, ok := errors.AsType[*rivertype.JobSnoozeError](run(errBusy))
+	require.True(t, ok)
+	assert.Positive(t, snooze.Duration)
+	for _, rate := range []error{errBusy, errLeased, membercard.ErrRateLimited} {
+		err := run(errors.Join(membercard.ErrOutcomeUnknown, rate))
+		_, ok = errors.AsType[*rivertype.JobSnoozeError](err)
+		assert.False(t, ok, rate)
+		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	}
+	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM attention WHERE state = 'doubt'"))
 }
 
 // TestTheLastTry is shown to a person, and so is a refusal that could not be shown at first.
