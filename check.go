@@ -49,7 +49,7 @@ func problem(subject, text string) Finding { return Finding{Subject: subject, Te
 // Check looks at the configuration and makes two calls that every merchant number may make: the download of the platform
 // certificates, and [Client.SecurityEcho] with an encrypted value. In the brand edition it reads one page of templates instead.
 // It is for the start of a program, or for a command that diagnoses: when everything is OK, the service accepts this client's
-// signatures, this client can verify the answers, and each opens what the other encrypts. The client keeps the certificates.
+// signatures, this client can verify the answers, and each decrypts what the other encrypts. The client keeps the certificates.
 // Permissions for the product show only when a method is called.
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}

@@ -65,7 +65,7 @@ type Config struct {
 	// unexported field is printed.
 	APIv3Key string
 	// PreferCertificates encrypts with the newest platform certificate and asks for answers signed with one,
-	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not begun
+	// though there is a PublicKey. It is for a merchant number whose switch to the public key has not started
 	// or is taken back. What signs the notifications is up to WeChat Pay in any case.
 	PreferCertificates bool
 	// PreviousKeys decrypt values that were encrypted before the merchant certificate was changed.
@@ -107,7 +107,7 @@ type Config struct {
 // and writes that may be done twice, whenever that can help; other writes when the service refused
 // them for their rate or nothing was sent; irreversible ones only when nothing was sent. Every attempt
 // is signed anew. Retry-After is obeyed up to a minute; a wait that would outlast the context is not
-// begun. A failed check of the TLS certificate is not repeated.
+// started. A failed check of the TLS certificate is not repeated.
 type RetryPolicy struct {
 	MaxAttempts int           // 0: 3; 1: no repeats
 	MinBackoff  time.Duration // before the first repeat, then doubled, with jitter; 0: 200 ms

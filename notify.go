@@ -351,7 +351,7 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 	})
 }
 
-// receiveInTime reads and opens a notification. A server without a limit of its own gets one for the time in which the
+// receiveInTime reads and decrypts a notification. A server without a limit of its own gets one for the time in which the
 // body is read.
 func (c *Client) receiveInTime(ctx context.Context, controller *http.ResponseController, request *http.Request, start time.Time) (*Notification, error) {
 	server, ok := request.Context().Value(http.ServerContextKey).(*http.Server)

@@ -110,11 +110,11 @@ func parseColumn(text string) (time.Time, bool) {
 //
 // In an answer it keeps the ciphertext until it is decrypted. So personal data is in memory only where it was asked for, and an
 // unread field costs no private-key operation. In a request the client encrypts it; a value that came in an answer may be sent
-// back, it is opened and encrypted again.
+// back, it is decrypted and encrypted again.
 //
 // It prints as [sensitive] through fmt, log and slog. In JSON an encrypted value is its ciphertext, safe
 // to store and to read back; one made by NewSensitive is "[redacted]", whose reading back gives a
-// value that cannot be opened or sent. Tools that read memory past the methods (testify's diff, spew) can show a value that the
+// value that cannot be decrypted or sent. Tools that read memory past the methods (testify's diff, spew) can show a value that the
 // program made or decrypted itself. They never show one that is still encrypted.
 //
 // Encryption is randomised: to compare two values, compare what Decrypt returns. A Sensitive cannot
@@ -139,7 +139,7 @@ type sensitiveValue struct {
 	self   *sensitiveValue // what Sensitive points to, so that both pointers are one allocation
 	state  sensitiveState
 	text   string                 // the plaintext or the ciphertext
-	opened atomic.Pointer[string] // what Decrypt found, so that opening twice costs once
+	opened atomic.Pointer[string] // what Decrypt found, so that decrypting twice costs once
 }
 
 const (
@@ -265,7 +265,7 @@ func (s *Sensitive) Scan(source any) error {
 	return nil
 }
 
-// unusable says why a value can neither be opened nor sent; nil when it can.
+// unusable says why a value can neither be decrypted nor sent; nil when it can.
 func (v *sensitiveValue) unusable() error {
 	switch v.state {
 	case stateRedacted:
