@@ -25,6 +25,7 @@ import (
 type keys struct {
 	files     fs.FS
 	configure func(*membercard.Config) // address, throttle, metrics
+	seen      [sha256.Size]byte        // a digest of the files as they were when they were last read
 	current   atomic.Pointer[keySet]
 }
 
@@ -42,7 +43,9 @@ func openKeys(files fs.FS, configure func(*membercard.Config)) (*keys, error) {
 	return k, k.load()
 }
 
+// load reads the files. One goroutine does so at a time.
 func (k *keys) load() error {
+	k.seen = k.digest() // before reading: what changes meanwhile is read again
 	config, err := membercard.LoadConfig(k.files)
 	if err != nil {
 		return err
@@ -88,18 +91,15 @@ func exists(folder fs.FS) bool {
 
 // watch loads the files again when they change. What cannot be used is logged, and the keys stay as they are.
 func (k *keys) watch(ctx context.Context, every time.Duration, logger *slog.Logger) {
-	seen := k.digest()
 	for {
 		select {
 		case <-time.After(every):
 		case <-ctx.Done():
 			return
 		}
-		now := k.digest()
-		if now == seen {
+		if k.digest() == k.seen {
 			continue
 		}
-		seen = now
 		if err := k.load(); err != nil {
 			logger.ErrorContext(ctx, "the changed keys cannot be used; those before are kept", "error", err)
 			continue

@@ -120,7 +120,7 @@ func writeKeys(folder string, files map[string][]byte) error {
 // serve serves until ctx is over, or imports a file, or gives a password. demo is told the URL when it is there.
 func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig, secure bool, demo func(url string, service *service)) error {
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	store, err := openStore(ctx, o.database)
+	store, err := openStore(ctx, o.database, logger)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig,
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("-addr: %w", err)
 	}
 	server := &http.Server{Handler: service.handler(staff, metrics.handler()), ReadTimeout: 5 * time.Second}
 	served := make(chan error, 1)

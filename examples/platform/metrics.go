@@ -31,7 +31,7 @@ func newMetrics(store *store) *metrics {
 		}, []string{"operation"}),
 	}
 	m.registry.MustRegister(m.attempts, m.duration, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), books{store})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), numbersOf{store})
 	return m
 }
 
@@ -45,8 +45,8 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// books collects what is in the database.
-type books struct{ *store }
+// numbersOf collects what is in the database.
+type numbersOf struct{ *store }
 
 // numbers are the queries: each asks for two labels and a number.
 var numbers = []struct {
@@ -70,24 +70,24 @@ var numbers = []struct {
 }
 
 // Describe implements prometheus.Collector.
-func (books) Describe(all chan<- *prometheus.Desc) {
+func (numbersOf) Describe(all chan<- *prometheus.Desc) {
 	for _, n := range numbers {
 		all <- n.Desc
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (b books) Collect(all chan<- prometheus.Metric) {
+func (n numbersOf) Collect(all chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for _, n := range numbers {
-		found, err := b.counts(ctx, n.query)
+	for _, number := range numbers {
+		found, err := n.counts(ctx, number.query)
 		if err != nil {
-			all <- prometheus.NewInvalidMetric(n.Desc, err)
+			all <- prometheus.NewInvalidMetric(number.Desc, err)
 			continue
 		}
 		for _, c := range found {
-			all <- prometheus.MustNewConstMetric(n.Desc, prometheus.GaugeValue, float64(c.N), c.What, c.More)
+			all <- prometheus.MustNewConstMetric(number.Desc, prometheus.GaugeValue, float64(c.N), c.What, c.More)
 		}
 	}
 }

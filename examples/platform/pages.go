@@ -220,9 +220,12 @@ func (p *pages) endJob(ctx context.Context, tx *sql.Tx, id int64, again bool) er
 		_, err = p.jobs.JobRetryTx(ctx, tx, id)
 		return err
 	}
-	if job.Kind == (invalidationJob{}).Kind() { // it can be asked for anew
-		_, err = p.store.changed(ctx, tx, `DELETE FROM invalidations WHERE EXISTS (SELECT 1 FROM attention a
-			WHERE a.job = ?1 AND a.card_id = invalidations.card_id AND a.user_card_code = invalidations.user_card_code)`, id)
+	const card = "(card_id, user_card_code) IN (SELECT card_id, user_card_code FROM attention WHERE job = ?1)"
+	switch job.Kind {
+	case (invalidationJob{}).Kind(): // it can be asked for anew
+		_, err = p.store.changed(ctx, tx, "DELETE FROM invalidations WHERE "+card, id)
+	case (detailsJob{}).Kind(): // what was refused goes along with no later change
+		_, err = p.store.changed(ctx, tx, "UPDATE members SET level = '', phone = '', details_sent = details_version WHERE "+card, id)
 	}
 	return err
 }

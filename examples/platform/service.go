@@ -48,7 +48,7 @@ func newService(keys *keys, store *store, logger *slog.Logger, test river.TestCo
 	river.AddWorker(workers, &worker[detailsJob]{service: s, run: s.sendDetails})
 	river.AddWorker(workers, &worker[invalidationJob]{service: s, run: s.invalidate})
 	river.AddWorker(workers, &worker[importJob]{service: s, run: s.importRow})
-	river.AddWorker(workers, &worker[cleaningJob]{service: s, run: s.clean})
+	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, _ *river.Job[cleaningJob]) error { return s.clean(ctx) }))
 	var err error
 	s.jobs, err = river.NewClient(store.driver, &river.Config{
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 16}, queueImports: {MaxWorkers: 8}},
@@ -145,21 +145,21 @@ func (notificationJob) Kind() string { return "notification" }
 
 // receive is the handler: it stores a notification as it came, with the job, and answers. What a user waits for is tried at once.
 func (s *service) receive(ctx context.Context, n *membercard.Notification) error {
-	options := &river.InsertOpts{}
 	_, isQuestion := n.Event.(*membercard.PointsSyncRequested)
 	_, isExchange := n.Event.(*membercard.PointsExchangeRequested)
+	options, tried := &river.InsertOpts{}, 0
 	if isQuestion || isExchange {
-		options.ScheduledAt = s.now().Add(2 * atOnce) // should the try fail
+		options.ScheduledAt, tried = s.now().Add(2*atOnce), 1 // should the try fail: the job then knows of it, also after a crash
 	}
 	added := false
 	err := s.store.inTx(ctx, func(tx *sql.Tx) (err error) {
-		added, err = s.store.changed(ctx, tx, "INSERT INTO notifications (id, body, at) VALUES (?1, ?2, NOW) ON CONFLICT DO NOTHING", n.ID, string(n.Body))
+		added, err = s.store.changed(ctx, tx, "INSERT INTO notifications (id, body, tried, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", n.ID, string(n.Body), tried)
 		if err == nil && added {
 			_, err = s.jobs.InsertTx(ctx, tx, notificationJob{cardName{n.CardID, n.UserCardCode}, n.ID}, options)
 		}
 		return err
 	})
-	if err == nil && added && (isQuestion || isExchange) {
+	if err == nil && added && tried == 1 {
 		s.tryAtOnce(ctx, n)
 	}
 	return err
@@ -190,8 +190,8 @@ func (s *service) done(ctx context.Context, id string) error {
 // notified deals with a stored notification.
 func (s *service) notified(ctx context.Context, job notificationJob, again bool) error {
 	var body string
-	var done bool
-	err := s.store.queryRow(ctx, nil, "SELECT body, done FROM notifications WHERE id = ?1", job.ID).Scan(&body, &done)
+	var done, tried bool
+	err := s.store.queryRow(ctx, nil, "SELECT body, done = 1, tried = 1 FROM notifications WHERE id = ?1", job.ID).Scan(&body, &done, &tried)
 	if err != nil || done {
 		return err
 	}
@@ -199,7 +199,7 @@ func (s *service) notified(ctx context.Context, job notificationJob, again bool)
 	if err != nil {
 		return err
 	}
-	if err := s.act(ctx, n, again); err != nil {
+	if err := s.act(ctx, n, again || tried); err != nil {
 		return err
 	}
 	return s.done(ctx, n.ID)
@@ -492,12 +492,12 @@ const (
 )
 
 // cleaningJob deletes what is needed no longer.
-type cleaningJob struct{ cardName }
+type cleaningJob struct{}
 
 // Kind names the job.
 func (cleaningJob) Kind() string { return "cleaning" }
 
-func (s *service) clean(ctx context.Context, _ cleaningJob, _ bool) error {
+func (s *service) clean(ctx context.Context) error {
 	old := keepNotifications.Milliseconds()
 	_, err := s.store.changed(ctx, nil, "DELETE FROM notifications WHERE done = 1 AND at < NOW - ?1", old)
 	if err == nil {

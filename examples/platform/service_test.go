@@ -61,7 +61,7 @@ func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	p := &platform{fake: membercardtest.NewTestServer(t), files: filepath.Join(t.TempDir(), "keys")}
 	require.NoError(t, writeKeys(p.files, p.fake.KeyFiles()))
-	store, err := openStore(t.Context(), scratch(t))
+	store, err := openStore(t.Context(), scratch(t), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.db.Close() })
 	store.hashCost = bcrypt.MinCost
@@ -272,9 +272,33 @@ func TestDoubtCountsAsATry(t *testing.T) {
 		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
 	}
 	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM attention WHERE state = 'doubt'"))
+
+	_, err := p.store.changed(t.Context(), nil, "ALTER TABLE attention RENAME TO away")
+	require.NoError(t, err)
+	_, ok = errors.AsType[*rivertype.JobCancelError](run(finalError{errors.New("refused")}))
+	assert.False(t, ok, "a refusal that cannot be stored is not over")
 }
 
-// TestTheLastTry is shown to a person, and so is a refusal that could not be shown at first.
+// TestATryInTheHandler counts, too: an exchange whose first try is in doubt, and whose second is refused, keeps its points.
+func TestATryInTheHandler(t *testing.T) {
+	p := newPlatform(t)
+	card := p.member(t, "o-1")
+	require.Equal(t, http.StatusNoContent, p.post(t, "/points", of(card, map[string]any{"id": "1", "points": 100})))
+	exchange := p.fake.AddPointsExchange(membercard.PointsExchange{CardID: card.CardID, UserCardCode: card.UserCardCode})
+	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, Operation: membercard.OperationConfirmPointsExchange, AfterEffect: true, Times: 3})
+	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 404, Code: "NOT_FOUND", Operation: membercard.OperationConfirmPointsExchange, Times: -1})
+	_, err := p.fake.Notify(t.Context(), &membercard.PointsExchangeRequested{
+		RecordID: exchange.RecordID, ExchangeCouponTemplateID: exchange.ExchangeCouponTemplateID, DeductPoints: 60,
+		BrandID: card.BrandID, CardID: card.CardID, OpenID: card.OpenID, UserCardCode: card.UserCardCode,
+	})
+	require.NoError(t, err)
+	p.eventually(t, func() bool { return p.ask(t, "SELECT COUNT(*) FROM attention WHERE state = 'open'") == 1 })
+	m, err := p.store.member(t.Context(), nil, cardName{card.CardID, card.UserCardCode})
+	require.NoError(t, err)
+	assert.Equal(t, int64(40), m.balance, "the coupon was issued")
+}
+
+// TestTheLastTry is shown to a person.
 func TestTheLastTry(t *testing.T) {
 	p := newPlatform(t)
 	card := p.member(t, "o-1")
@@ -350,20 +374,20 @@ func TestCleaning(t *testing.T) {
 	for job, state := range map[int64]string{-1: attentionDoubt, -2: attentionDecided, -3: attentionOpen} {
 		require.NoError(t, p.store.setAttention(t.Context(), job, "details", cardName{}, state, "why"))
 	}
-	require.NoError(t, p.clean(t.Context(), cleaningJob{}, false))
+	require.NoError(t, p.clean(t.Context()))
 	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM notifications"))
 	for _, table := range []string{"notifications", "attention"} {
 		_, err := p.store.changed(t.Context(), nil, "UPDATE "+table+" SET at = 0")
 		require.NoError(t, err)
 	}
-	require.NoError(t, p.clean(t.Context(), cleaningJob{}, false))
+	require.NoError(t, p.clean(t.Context()))
 	assert.Zero(t, p.ask(t, "SELECT COUNT(*) FROM notifications"))
 	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM attention"), "what is for a person waits for one")
 }
 
 // TestThrottle: turns are a spacing apart, whoever takes them.
 func TestThrottle(t *testing.T) {
-	store, err := openStore(t.Context(), scratch(t))
+	store, err := openStore(t.Context(), scratch(t), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.db.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)

@@ -289,6 +289,29 @@ func TestClosedInvalidation(t *testing.T) {
 	p.eventually(t, func() bool { return p.fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode) == 1 })
 }
 
+// TestClosedDetails: a phone number that was refused and closed goes along with no later change.
+func TestClosedDetails(t *testing.T) {
+	p := newPlatform(t)
+	card := p.member(t, "o-1")
+	boss := p.boss(t)
+	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "PARAM_ERROR", Operation: membercard.OperationUpdateUserCard})
+	require.Equal(t, http.StatusNoContent, p.post(t, "/details", of(card, map[string]any{"phone_number": "13900001234"})))
+	decision := ""
+	p.eventually(t, func() bool {
+		_, page, _ := boss.get("/staff/")
+		decision = regexp.MustCompile(`/staff/decisions/\d+`).FindString(page)
+		return decision != ""
+	})
+	p.eventually(t, func() bool { status, _, _ := boss.post(decision); return status == http.StatusOK })
+	require.Equal(t, http.StatusNoContent, p.post(t, "/details", of(card, map[string]any{"level": "金卡"})))
+	p.eventually(t, func() bool {
+		now, _ := p.fake.UserCard(card.CardID, card.UserCardCode)
+		return now.Level == "金卡"
+	})
+	now, _ := p.fake.UserCard(card.CardID, card.UserCardCode)
+	assert.True(t, now.PhoneNumber.IsZero())
+}
+
 // TestPointsByHand are booked once for each form, with who and why.
 func TestPointsByHand(t *testing.T) {
 	p := newPlatform(t)
@@ -328,9 +351,11 @@ func TestASessionThatEnded(t *testing.T) {
 // TestALargeForm is not read, and a lost password is no promotion.
 func TestALargeForm(t *testing.T) {
 	p := newPlatform(t)
-	status, _, _ := p.visitor(t).post("/staff/sign-in", "name", "admin", "password", strings.Repeat("x", 1<<20))
-	assert.Equal(t, http.StatusForbidden, status)
-	_, err := p.store.addStaff(t.Context(), "小李", roleLook)
+	first, err := p.store.firstStaff(t.Context())
+	require.NoError(t, err)
+	status, _, _ := p.visitor(t).post("/staff/sign-in", "name", "admin", "password", first, "more", strings.Repeat("x", 1<<20))
+	assert.Equal(t, http.StatusForbidden, status, "though the password is right")
+	_, err = p.store.addStaff(t.Context(), "小李", roleLook)
 	require.NoError(t, err)
 	password, err := p.store.newPassword(t.Context(), "小李")
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -35,7 +36,7 @@ type store struct {
 // and details, has a version; sent is the version that it has. lease keeps a card to one request at a time.
 var migrations = [][]string{
 	{
-		`CREATE TABLE notifications (id TEXT PRIMARY KEY, body TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0, at BIGINT NOT NULL)`,
+		`CREATE TABLE notifications (id TEXT PRIMARY KEY, body TEXT NOT NULL, tried INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, at BIGINT NOT NULL)`,
 		`CREATE TABLE members (card_id TEXT NOT NULL, user_card_code TEXT NOT NULL, id TEXT NOT NULL UNIQUE, brand_id TEXT NOT NULL,
 			openid TEXT NOT NULL, state TEXT NOT NULL, lease BIGINT NOT NULL DEFAULT 0,
 			balance BIGINT NOT NULL DEFAULT 0, points_version BIGINT NOT NULL DEFAULT 0, points_sent BIGINT NOT NULL DEFAULT 0,
@@ -68,7 +69,7 @@ var migrations = [][]string{
 }
 
 // openStore opens a database, a file of SQLite or an address of PostgreSQL, and makes the tables.
-func openStore(ctx context.Context, address string) (*store, error) {
+func openStore(ctx context.Context, address string, logger *slog.Logger) (*store, error) {
 	s := &store{hashCost: 12} // a quarter of a second
 	var err error
 	if s.postgres = strings.HasPrefix(address, "postgres"); s.postgres {
@@ -76,7 +77,7 @@ func openStore(ctx context.Context, address string) (*store, error) {
 		if s.db, err = sql.Open("pgx", address); err == nil {
 			s.db.SetMaxOpenConns(30)
 			s.driver = riverdatabasesql.New(s.db)
-			err = s.reach(ctx)
+			err = s.reach(ctx, logger)
 		}
 	} else {
 		s.now, s.greatest = "CAST(unixepoch('subsec') * 1000 AS INTEGER)", "MAX"
@@ -90,13 +91,16 @@ func openStore(ctx context.Context, address string) (*store, error) {
 	}
 	if err := s.migrate(ctx); err != nil {
 		_ = s.db.Close()
+		if !s.postgres { // an address of PostgreSQL may hold a password
+			err = fmt.Errorf("%s: %w", address, err)
+		}
 		return nil, fmt.Errorf("-database: %w", err)
 	}
 	return s, nil
 }
 
 // reach waits for a database that is being restarted.
-func (s *store) reach(ctx context.Context) error {
+func (s *store) reach(ctx context.Context, logger *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
@@ -105,8 +109,9 @@ func (s *store) reach(ctx context.Context) error {
 		if err == nil || answered && !strings.HasPrefix(refused.Code, "57P") {
 			return err
 		}
+		logger.WarnContext(ctx, "the database cannot be reached; tried for a minute", "error", err)
 		select {
-		case <-time.After(time.Second):
+		case <-time.After(5 * time.Second):
 		case <-ctx.Done():
 			return err
 		}
