@@ -28,7 +28,7 @@ func (s *service) handler(staff http.Handler, metrics http.Handler) http.Handler
 		if in.ID == "" || in.Points == 0 {
 			return badRequestError("id, that of the sale, and points other than 0 are required")
 		}
-		return s.addPoints(ctx, "sale-"+in.ID, in.cardName, in.Points)
+		return s.addPoints(ctx, "sale-"+in.ID, in.cardName, in.Points, nil)
 	}))
 	mux.HandleFunc("POST /details", program(s, func(ctx context.Context, in struct {
 		cardName

@@ -210,6 +210,6 @@ func openCards(ctx context.Context, fake *membercardtest.Server, url string, ser
 		case <-time.After(3 * time.Second):
 		case <-ctx.Done():
 		}
-		_ = service.addPoints(ctx, fmt.Sprint("demo-", i), cardName{opened.CardID, opened.UserCardCode}, int64(10*i))
+		_ = service.addPoints(ctx, fmt.Sprint("demo-", i), cardName{opened.CardID, opened.UserCardCode}, int64(10*i), nil)
 	}
 }

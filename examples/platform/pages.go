@@ -14,6 +14,7 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+
 	"github.com/wechatpay-cards/membercard"
 )
 
@@ -144,12 +145,11 @@ func (p *pages) points(w http.ResponseWriter, r *http.Request, who staff) error 
 	if err != nil || points == 0 || reason == "" {
 		return p.memberPage(w, r, who, "", "请填写积分（可为负数）和原因")
 	}
-	err = p.addPoints(r.Context(), "staff-"+r.PostFormValue("token"), m.cardName, points)
+	err = p.addPoints(r.Context(), "staff-"+r.PostFormValue("token"), m.cardName, points, func(tx *sql.Tx) error {
+		return p.store.record(r.Context(), tx, who.Name, fmt.Sprintf("更正积分 %+d：%s", points, reason), m.id)
+	})
 	if errors.Is(err, errTooLittle) {
 		return p.memberPage(w, r, who, "", "积分不足")
-	}
-	if err == nil {
-		err = p.store.record(r.Context(), nil, who.Name, fmt.Sprintf("更正积分 %+d：%s", points, reason), m.id)
 	}
 	return p.to(w, r, "/staff/members/"+m.id, err)
 }
@@ -272,7 +272,10 @@ func (p *pages) upload(w http.ResponseWriter, r *http.Request, who staff) error 
 
 func (p *pages) stop(w http.ResponseWriter, r *http.Request, who staff) error {
 	id := r.PathValue("id")
-	err := errors.Join(p.stopImport(r.Context(), id, who.Name), p.store.record(r.Context(), nil, who.Name, "停止导入 "+id, ""))
+	err := p.store.record(r.Context(), nil, who.Name, "停止导入 "+id, "")
+	if err == nil {
+		err = p.stopImport(r.Context(), id, who.Name)
+	}
 	return p.to(w, r, "/staff/imports/"+id, err)
 }
 
@@ -325,6 +328,9 @@ func (p *pages) disableAccount(w http.ResponseWriter, r *http.Request, who staff
 	if name == who.Name {
 		return p.accountsPage(w, r, who, map[string]any{"Error": "不能停用自己"})
 	}
-	_, err := p.store.changed(r.Context(), nil, "UPDATE staff SET disabled = 1 WHERE name = ?1", name)
-	return p.to(w, r, "/staff/accounts", errors.Join(err, p.store.record(r.Context(), nil, who.Name, "停用账号 "+name, "")))
+	err := p.store.record(r.Context(), nil, who.Name, "停用账号 "+name, "")
+	if err == nil {
+		_, err = p.store.changed(r.Context(), nil, "UPDATE staff SET disabled = 1 WHERE name = ?1", name)
+	}
+	return p.to(w, r, "/staff/accounts", err)
 }

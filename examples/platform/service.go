@@ -272,8 +272,9 @@ var (
 	errTooLittle = errors.New("the card has not so many points")
 )
 
-// addPoints books points once for each id, and has the new balance sent. A balance is never negative.
-func (s *service) addPoints(ctx context.Context, id string, card cardName, points int64) error {
+// addPoints books points once for each id, and has the new balance sent. A balance is never negative. with, which may be nil, belongs to
+// the same transaction.
+func (s *service) addPoints(ctx context.Context, id string, card cardName, points int64, with func(tx *sql.Tx) error) error {
 	err := s.store.inTx(ctx, func(tx *sql.Tx) error {
 		m, added, err := s.store.book(ctx, tx, id, card, points, "")
 		switch {
@@ -284,8 +285,10 @@ func (s *service) addPoints(ctx context.Context, id string, card cardName, point
 		case m.balance < 0:
 			return errTooLittle
 		}
-		_, err = s.jobs.InsertTx(ctx, tx, balanceJob{card}, nil)
-		return err
+		if _, err := s.jobs.InsertTx(ctx, tx, balanceJob{card}, nil); err != nil || with == nil {
+			return err
+		}
+		return with(tx)
 	})
 	if !errors.Is(err, errBooked) {
 		return err
@@ -402,7 +405,7 @@ func (s *service) exchange(ctx context.Context, event *membercard.PointsExchange
 	_, refused := errors.AsType[finalError](err)
 	if allowed && event.DeductPoints != 0 && (refused && !again || err == nil && answer.State == membercard.PointsExchangeStateFail) {
 		// After an earlier try, which may have been carried out, a person decides.
-		err = errors.Join(s.addPoints(context.WithoutCancel(ctx), "exchange-back-"+event.RecordID, card, event.DeductPoints), err)
+		err = errors.Join(s.addPoints(context.WithoutCancel(ctx), "exchange-back-"+event.RecordID, card, event.DeductPoints, nil), err)
 	}
 	return err
 }

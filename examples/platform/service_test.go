@@ -205,7 +205,7 @@ func TestExchange(t *testing.T) {
 		allowed, err := p.takeOff(t.Context(), "another", name, 60)
 		require.NoError(t, err)
 		assert.False(t, allowed, "what was decided stays, though there are more points now")
-		require.NoError(t, p.addPoints(t.Context(), "sale-2", name, 100))
+		require.NoError(t, p.addPoints(t.Context(), "sale-2", name, 100, nil))
 	}
 	var exchanges sync.WaitGroup
 	var answered atomic.Int64

@@ -329,6 +329,7 @@ func TestPointsByHand(t *testing.T) {
 	p.eventually(t, func() bool { return p.fake.Points(card.CardID, card.UserCardCode) == 7 })
 	_, page, _ = boss.get("/staff/records")
 	assert.Contains(t, page, "7：生日")
+	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM records WHERE member <> '' AND what LIKE '%生日'"), "what was not booked is not recorded")
 }
 
 // TestASessionThatEnded stays so, though a request under way writes it when it is over.
