@@ -21,10 +21,10 @@ var identifiers = []string{
 // result is what the client knows of an operation's result.
 type result struct {
 	typ     reflect.Type
-	repeats []repeated // identifiers of the request, the one that tells most first
-	needs   []int      // when it repeats none: the texts that it is asked for
-	list    int        // the field with the elements of a page; -1 for none
-	names   []string   // of all members, to tell them from names that Go's decoder takes for the same
+	repeats []repeated      // identifiers of the request, the one that tells most first
+	needs   []int           // when it repeats none: the texts that it is asked for
+	list    int             // the field with the elements of a page; -1 for none
+	names   map[string]bool // of all members, to tell them from names that Go's decoder takes for the same
 }
 
 // repeated is an identifier that an answer repeats: a field of the request, and of the result or of its elements.
@@ -35,7 +35,8 @@ type repeated struct {
 }
 
 func resultOf(typ reflect.Type, parameters []parameter) result {
-	r := result{typ: typ, list: -1, names: namesOf(typ, nil)}
+	r := result{typ: typ, list: -1, names: map[string]bool{}}
+	addNames(r.names, typ)
 	for out := range typ.NumField() {
 		field := typ.Field(out)
 		name, options := jsonName(field)
@@ -75,19 +76,19 @@ func (r *result) repeat(name string, out int, ofElement bool, parameters []param
 	}
 }
 
-// namesOf collects the JSON names within a type.
-func namesOf(typ reflect.Type, names []string) []string {
+// addNames adds the JSON names within a type.
+func addNames(names map[string]bool, typ reflect.Type) {
 	switch typ.Kind() {
 	case reflect.Pointer, reflect.Slice:
-		return namesOf(typ.Elem(), names)
+		addNames(names, typ.Elem())
 	case reflect.Struct:
 		for field := range typ.Fields() {
-			if name, _ := jsonName(field); name != "" && !slices.Contains(names, name) {
-				names = namesOf(field.Type, append(names, name))
+			if name, _ := jsonName(field); name != "" && !names[name] {
+				names[name] = true
+				addNames(names, field.Type)
 			}
 		}
 	}
-	return names
 }
 
 // ended is a result of an irreversible operation. It reports whether the state is the one that the operation leaves.
@@ -253,8 +254,8 @@ func memberError(err error, path string) error {
 
 // exactNames returns a body without the members whose names Go's decoder takes for a known one although they are
 // written differently: User_Card_State is not user_card_state.
-func exactNames(body []byte, names []string) []byte {
-	if !hasInexactName(body, names) {
+func exactNames(body []byte, names map[string]bool) []byte {
+	if !mayHaveInexactName(body, names) {
 		return body
 	}
 	var value any
@@ -267,7 +268,7 @@ func exactNames(body []byte, names []string) []byte {
 	return exact
 }
 
-func withoutInexact(value any, names []string) any {
+func withoutInexact(value any, names map[string]bool) any {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, member := range v {
@@ -285,30 +286,40 @@ func withoutInexact(value any, names []string) any {
 	return value
 }
 
-func isInexact(name string, names []string) bool {
-	return !slices.Contains(names, name) && slices.ContainsFunc(names, func(known string) bool { return strings.EqualFold(known, name) })
-}
-
-// hasInexactName looks at the strings of a body that a colon follows, without decoding it. It may say yes of an odd
-// name that turns out to be harmless.
-func hasInexactName(body []byte, names []string) bool {
-	for i := 0; i < len(body); i++ {
-		if body[i] != '"' {
-			continue
-		}
-		start := i + 1
-		odd := false // anything but the characters of the documented names
-		for i = start; i < len(body) && body[i] != '"'; i++ {
-			if body[i] == '\\' {
-				i++
-			}
-			odd = odd || i < len(body) && body[i] != '_' && (body[i] < 'a' || body[i] > 'z')
-		}
-		if odd && i < len(body) && bytes.HasPrefix(bytes.TrimLeft(body[i+1:], " \t\r\n"), []byte{':'}) {
-			if raw := body[start:i]; bytes.IndexByte(raw, '\\') >= 0 || isInexact(string(raw), names) {
-				return true
-			}
+func isInexact(name string, names map[string]bool) bool {
+	if names[name] {
+		return false
+	}
+	for known := range names {
+		if strings.EqualFold(known, name) {
+			return true
 		}
 	}
 	return false
+}
+
+// mayHaveInexactName looks at the strings of a body that a colon follows, without decoding it. A name with an escape counts, whatever
+// it stands for.
+func mayHaveInexactName(body []byte, names map[string]bool) bool {
+	for {
+		_, text, found := bytes.Cut(body, []byte{'"'})
+		if !found {
+			return false
+		}
+		end := 0
+		for end < len(text) && text[end] != '"' {
+			if text[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		if end >= len(text) { // a string without an end
+			return false
+		}
+		text, body = text[:end], text[end+1:]
+		isName := bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte{':'})
+		if isName && (bytes.IndexByte(text, '\\') >= 0 || isInexact(string(text), names)) {
+			return true
+		}
+	}
 }

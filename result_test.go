@@ -78,6 +78,20 @@ func TestExactNames(t *testing.T) {
 	assert.Equal(t, membercard.UserCardStateExpired, got.(*membercard.UserCard).UserCardState, "an escaped name is the same name")
 }
 
+// TestWhatIsNoJSON is an error wherever it breaks off, and panics nowhere.
+func TestWhatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	const whole = `{"user_card_code":"a\\\"b","NEW" :"x"}`
+	for end := range len(whole) {
+		_, _, err := answered(t, membercard.OperationGetUserCard, whole[:end])
+		require.Error(t, err, whole[:end])
+	}
+	for _, body := range []string{`"`, `"a"`, `"\`, `{"User_Card_Code":1} {}`, whole + whole, whole + "x"} {
+		_, _, err := answered(t, membercard.OperationGetUserCard, body)
+		require.Error(t, err, body)
+	}
+}
+
 // TestTheMemberIsNamed by its path in the error of an answer that cannot be decoded.
 func TestTheMemberIsNamed(t *testing.T) {
 	t.Parallel()

@@ -584,3 +584,28 @@ func TestWhatIsNoText(t *testing.T) {
 		assert.True(t, s.Equal(membercard.NewSensitive(plain)), plain)
 	}
 }
+
+// TestReadingUsualValues is done without a second decoder, which is dear. Others take it, and their values are right as well.
+func TestReadingUsualValues(t *testing.T) {
+	var moment membercard.Timestamp
+	in := []byte(`"2026-08-08T10:00:00+08:00"`)
+	assert.Zero(t, testing.AllocsPerRun(10, func() { _ = moment.UnmarshalJSON(in) }))
+	assert.False(t, moment.IsZero())
+	allocations := func(data string) float64 {
+		var s membercard.Sensitive
+		in := []byte(data)
+		return testing.AllocsPerRun(10, func() { _ = s.UnmarshalJSON(in) })
+	}
+	usual := allocations(`"ab"`)
+	assert.Equal(t, usual, allocations(`" ~"`))
+	for unusual, value := range map[string]string{`"a\"b"`: `a"b`, `"a\\b"`: `a\b`, `"\u0001b"`: "\x01b", `"微信"`: "微信", "\"\x7f\"": "\x7f", "\"\xff\"": "\uFFFD"} {
+		assert.Greater(t, allocations(unusual), usual)
+		var s membercard.Sensitive
+		require.NoError(t, s.UnmarshalJSON([]byte(unusual)))
+		assert.True(t, s.Equal(membercard.NewSensitive(value)), unusual)
+	}
+	for _, broken := range []string{`"a"b"`, "\"a\x01b\"", `"a`, `a"`, `"`} {
+		var s membercard.Sensitive
+		require.Error(t, s.UnmarshalJSON([]byte(broken)), broken)
+	}
+}
