@@ -75,7 +75,7 @@ type CreateActivityRequest struct {
 // call before the activity begins may make another. [ErrInvalidRequest] means that there is no such template, or that
 // it is invalid.
 //
-// Rate limit: 10 a second for each merchant number (2025.11.14). Repeated automatically after a rate limit, or when
+// Rate limit: 10 a second for each merchant number (2025.11.14). Retried automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4016464918.
 func (c *Client) CreateActivity(ctx context.Context, request CreateActivityRequest) (*Activity, error) {
 	return createActivity.call(ctx, c, request)
@@ -101,7 +101,7 @@ type ListActivitiesResponse struct {
 // ListActivities lists the activities of a brand (查询会员有礼活动列表), one page. [Client.AllActivities] walks through all
 // pages. [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand, template or state.
 //
-// Rate limit: 10 a second for each merchant number (2025.11.14). A read: repeated automatically. Document 4016588039.
+// Rate limit: 10 a second for each merchant number (2025.11.14). A read: retried automatically. Document 4016588039.
 func (c *Client) ListActivities(ctx context.Context, request ListActivitiesRequest) (*ListActivitiesResponse, error) {
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
@@ -110,7 +110,7 @@ func (c *Client) ListActivities(ctx context.Context, request ListActivitiesReque
 }
 
 // AllActivities iterates over the activities of a brand (查询会员有礼活动列表) from request.Offset on. It makes one [Client.ListActivities]
-// call for each page when it is needed, with its limit and repeats. The first error ends it. Ranging again starts over. What is
+// call for each page when it is needed, with its limit and retries. The first error ends it. Ranging again starts over. What is
 // added or removed meanwhile can shift the pages. Document 4016588039.
 func (c *Client) AllActivities(ctx context.Context, request ListActivitiesRequest) iter.Seq2[*Activity, error] {
 	return all(request.Offset, request.Limit, func(offset int) ([]Activity, int, error) {
@@ -133,7 +133,7 @@ type GetActivityRequest struct {
 // GetActivity reads an activity (查询会员有礼活动). [ErrNotFound] means that there is none with this id, [ErrForbidden] that
 // it is another brand's.
 //
-// Rate limit: 10 a second for each merchant number (2025.11.14). A read: repeated automatically. Document 4016588015.
+// Rate limit: 10 a second for each merchant number (2025.11.14). A read: retried automatically. Document 4016588015.
 func (c *Client) GetActivity(ctx context.Context, request GetActivityRequest) (*Activity, error) {
 	return getActivity.call(ctx, c, request)
 }
@@ -154,7 +154,7 @@ type UpdateActivityRequest struct {
 // [ErrNotFound] means that there is none with this id, [ErrForbidden] that it is another brand's. After
 // [ErrOutcomeUnknown] read the activity, or send the same request again.
 //
-// Rate limit: 10 a second for each merchant number (2025.11.14). Repeated automatically with identical bytes.
+// Rate limit: 10 a second for each merchant number (2025.11.14). Retried automatically with identical bytes.
 // Document 4016588044.
 func (c *Client) UpdateActivity(ctx context.Context, request UpdateActivityRequest) (*Activity, error) {
 	return updateActivity.call(ctx, c, request)
@@ -172,7 +172,7 @@ type TerminateActivityRequest struct {
 // [ErrNotFound] means that there is none with this id, [ErrForbidden] that it is another brand's. After
 // [ErrOutcomeUnknown] read the activity: [ActivityStateTerminated] means it was done.
 //
-// Rate limit: 10 a second for each merchant number (2025.11.14). Irreversible: repeated only when it is certain that
+// Rate limit: 10 a second for each merchant number (2025.11.14). Irreversible: retried only when it is certain that
 // nothing was sent. Document 4016588028.
 func (c *Client) TerminateActivity(ctx context.Context, request TerminateActivityRequest) (*Activity, error) {
 	return terminateActivity.call(ctx, c, request)

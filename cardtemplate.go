@@ -35,7 +35,7 @@ type CreateCardRequest struct {
 
 // CreateCard creates a card template (创建会员卡模板).
 //
-// OutRequestNo identifies the creation, and a repeat is refused (商家请求单号重复, [ErrInvalidParameter]). After
+// OutRequestNo identifies the creation, and a second one is refused (商家请求单号重复, [ErrInvalidParameter]). After
 // [ErrOutcomeUnknown] look for the number with [Client.AllCards] before anything else: the refusal may mean that the
 // template was made.
 //
@@ -44,7 +44,7 @@ type CreateCardRequest struct {
 // to the brand is answered with it, too. So are texts or a picture that fail the content check; the message tells them apart.
 // [ErrInvalidRequest] is also the answer for a brand without the membership function.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.01). Repeated automatically after a rate limit, or when
+// Rate limit: 10 a second for each merchant number (2025.08.01). Retried automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4015336970.
 func (c *Client) CreateCard(ctx context.Context, request CreateCardRequest) (*Card, error) {
 	return createCard.call(ctx, c, request)
@@ -70,7 +70,7 @@ type ListCardsResponse struct {
 // [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand or state; [ErrInvalidRequest] that the brand has
 // not the membership function.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.01). A read: repeated automatically. Document 4015336976.
+// Rate limit: 10 a second for each merchant number (2025.08.01). A read: retried automatically. Document 4015336976.
 func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*ListCardsResponse, error) {
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
@@ -79,7 +79,7 @@ func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*List
 }
 
 // AllCards iterates over the card templates of a brand (查询会员卡模板列表) from request.Offset on. It makes one [Client.ListCards] call for
-// each page when it is needed, with its limit and repeats. The first error ends it. Ranging again starts over. What is added or
+// each page when it is needed, with its limit and retries. The first error ends it. Ranging again starts over. What is added or
 // removed meanwhile can shift the pages. Document 4015336976.
 func (c *Client) AllCards(ctx context.Context, request ListCardsRequest) iter.Seq2[*Card, error] {
 	return all(request.Offset, request.Limit, func(offset int) ([]Card, int, error) {
@@ -104,7 +104,7 @@ type GetCardRequest struct {
 // [ErrNotFound] means that there is no such template, or, as far as can be inferred, that it is another brand's.
 // [ErrInvalidRequest] means that the brand has not the membership function.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.01). A read: repeated automatically. Document 4015336974.
+// Rate limit: 10 a second for each merchant number (2025.08.01). A read: retried automatically. Document 4015336974.
 func (c *Client) GetCard(ctx context.Context, request GetCardRequest) (*Card, error) {
 	return getCard.call(ctx, c, request)
 }
@@ -138,7 +138,7 @@ type UpdateCardRequest struct {
 // member of ValidDateInformation is missing or too much. It is also the answer to texts or a picture that do not pass the content
 // check. After [ErrOutcomeUnknown] read the template, or send the same request again.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.01). Repeated automatically with identical bytes.
+// Rate limit: 10 a second for each merchant number (2025.08.01). Retried automatically with identical bytes.
 // Document 4015336977.
 func (c *Client) UpdateCard(ctx context.Context, request UpdateCardRequest) (*Card, error) {
 	return updateCard.call(ctx, c, request)
@@ -156,7 +156,7 @@ type InvalidateCardRequest struct {
 // [ErrNotFound] means that there is no such template. After [ErrOutcomeUnknown] read the template with
 // [Client.GetCard]: [CardStateInvalid] means it was done. What a second call is answered is not documented.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.01). Irreversible: repeated only when it is certain that
+// Rate limit: 10 a second for each merchant number (2025.08.01). Irreversible: retried only when it is certain that
 // nothing was sent. Document 4015336972.
 func (c *Client) InvalidateCard(ctx context.Context, request InvalidateCardRequest) (*Card, error) {
 	return invalidateCard.call(ctx, c, request)

@@ -40,11 +40,12 @@ func (f Finding) String() string {
 	return mark + " " + f.Subject + ": " + f.Text
 }
 
-func good(subject, text string) Finding { return Finding{Subject: subject, OK: true, Text: text} }
-func untried(subject, text string) Finding {
+func okFinding(subject, text string) Finding { return Finding{Subject: subject, OK: true, Text: text} }
+
+func untriedFinding(subject, text string) Finding {
 	return Finding{Subject: subject, OK: true, Untried: true, Text: text}
 }
-func problem(subject, text string) Finding { return Finding{Subject: subject, Text: text} }
+func problemFinding(subject, text string) Finding { return Finding{Subject: subject, Text: text} }
 
 // Check looks at the configuration and makes two calls that every merchant number may make: the download of the platform
 // certificates, and [Client.SecurityEcho] with an encrypted value. In the brand edition it reads one page of templates instead.
@@ -53,9 +54,9 @@ func problem(subject, text string) Finding { return Finding{Subject: subject, Te
 // Permissions for the product show only when a method is called.
 func (c *Client) Check(ctx context.Context) []Finding {
 	findings := []Finding{c.checkCertificate()}
-	r, err := c.edition.proof(ctx, c)
+	r, err := c.edition.checkRequest(ctx, c)
 	if err != nil {
-		return append(findings, problem("service", err.Error()))
+		return append(findings, problemFinding("service", err.Error()))
 	}
 	var v verdict
 	for range 2 { // a probe is answered properly the second time
@@ -63,14 +64,14 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		if err != nil {
 			text := notSentError(ctx, r.operation, nil, err).Error()
 			if ctx.Err() != nil {
-				return append(findings, problem("service", text))
+				return append(findings, problemFinding("service", text))
 			}
-			return append(findings, problem("PrivateKey", text+"; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"))
+			return append(findings, problemFinding("PrivateKey", text+"; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"))
 		}
 		v = c.try(ctx, a)
 		if v.err == nil && c.edition.certificates {
-			if list, err := apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
-				c.keys.keep(list)
+			if list, err := apiv3.DecryptCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
+				c.keys.add(list)
 			}
 		}
 		if untrusted, ok := errors.AsType[*SignatureError](v.err); !ok || untrusted.Reason != ReasonProbe {
@@ -101,37 +102,37 @@ func (c *Client) checkEncryption(ctx context.Context) Finding {
 		apiError, answered := errors.AsType[*APIError](err)
 		switch {
 		case answered && apiError.Verified && errors.Is(err, ErrInvalidParameter):
-			return problem(subject, err.Error()+"; is PublicKey that of PublicKeyID?")
+			return problemFinding(subject, err.Error()+"; is PublicKey that of PublicKeyID?")
 		case answered && apiError.Verified && !errors.Is(err, ErrRateLimited) && !errors.Is(err, ErrSystem):
-			return problem(subject, err.Error())
+			return problemFinding(subject, err.Error())
 		}
-		return untried(subject, err.Error())
+		return untriedFinding(subject, err.Error())
 	}
 	switch text, err := c.Decrypt(echo.EncryptedEchoMessage); {
 	case err != nil:
-		return problem(subject, "what WeChat Pay encrypts for the merchant does not open: "+err.Error()+"; is PrivateKey that of the certificate in use, or does another belong into PreviousKeys?")
+		return problemFinding(subject, "what WeChat Pay encrypts for the merchant does not decrypt: "+err.Error()+"; is PrivateKey that of the certificate in use, or does another belong into PreviousKeys?")
 	case text != message:
-		return problem(subject, "WeChat Pay has echoed another text than it was sent")
+		return problemFinding(subject, "WeChat Pay has echoed another text than it was sent")
 	}
-	return good(subject, "WeChat Pay opens what is encrypted for it, and this client what WeChat Pay encrypts")
+	return okFinding(subject, "WeChat Pay decrypts what is encrypted for it, and this client what WeChat Pay encrypts")
 }
 
 // checkCertificate looks at the merchant's certificate. [New] has made sure that it belongs to the key.
 func (c *Client) checkCertificate() Finding {
 	const subject = "Certificate"
 	if c.certificate == nil {
-		return untried(subject, "not given, so whether PrivateKey and CertificateSerial belong together is for the service to say")
+		return untriedFinding(subject, "not given, so whether PrivateKey and CertificateSerial belong together is for the service to say")
 	}
 	expiry := c.certificate.NotAfter.In(apiv3.Beijing).Format(time.DateOnly)
 	switch left := time.Until(c.certificate.NotAfter); {
 	case left <= 0:
-		return problem(subject, "expired on "+expiry+"; apply for a new one on the "+c.edition.platform+" and use its key and serial number")
+		return problemFinding(subject, "expired on "+expiry+"; apply for a new one on the "+c.edition.platform+" and use its key and serial number")
 	case time.Now().Before(c.certificate.NotBefore):
-		return problem(subject, "is valid "+apiv3.Validity(c.certificate)+"; check the clock")
+		return problemFinding(subject, "is valid "+apiv3.Validity(c.certificate)+"; check the clock")
 	case left < expiryNotice:
-		return problem(subject, "expires on "+expiry+"; apply for a new one on the "+c.edition.platform+" now")
+		return problemFinding(subject, "expires on "+expiry+"; apply for a new one on the "+c.edition.platform+" now")
 	}
-	return good(subject, "belongs to PrivateKey and CertificateSerial, expires on "+expiry)
+	return okFinding(subject, "belongs to PrivateKey and CertificateSerial, expires on "+expiry)
 }
 
 // noCertificates reports whether the service said that the merchant number has no platform certificates, as it
@@ -148,33 +149,33 @@ func (c *Client) checkService(v verdict) Finding {
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](v.err)
 	switch {
 	case errors.Is(v.err, context.Canceled), errors.Is(v.err, context.DeadlineExceeded): // the caller's own
-		return problem(subject, v.err.Error())
+		return problemFinding(subject, v.err.Error())
 	case badCertificate:
-		return problem(subject, v.err.Error())
+		return problemFinding(subject, v.err.Error())
 	case v.answer.status == 0:
-		return problem(subject, v.err.Error()+"; look at DNS, firewall and proxy on the way to it")
+		return problemFinding(subject, v.err.Error()+"; look at DNS, firewall and proxy on the way to it")
 	case v.answer.status == http.StatusNotFound && v.answer.trust != proven && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
-		return problem(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
+		return problemFinding(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
 	case refused && apiError.Code == "" && v.answer.status >= 300 && v.answer.trust != proven:
-		return problem(subject, v.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
+		return problemFinding(subject, v.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
 	case v.answer.status == http.StatusUnauthorized && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
-		return problem(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
+		return problemFinding(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
 	case v.answer.status == http.StatusUnauthorized && c.certificate != nil:
-		return problem(subject, v.err.Error()+"; PrivateKey and Certificate belong together, so "+c.edition.field+" is another's, the certificate is no longer in use, or the clock is wrong")
+		return problemFinding(subject, v.err.Error()+"; PrivateKey and Certificate belong together, so "+c.edition.field+" is another's, the certificate is no longer in use, or the clock is wrong")
 	case v.answer.status == http.StatusUnauthorized: // the error says what to look at
-		return problem(subject, v.err.Error())
-	case errors.Is(v.err, ErrSignature) && seen(v.answer.header, v.answer.body) != "":
-		return problem(subject, v.err.Error()+"; something between here and WeChat Pay answered or changed the answer, or BaseURL is not WeChat Pay's")
+		return problemFinding(subject, v.err.Error())
+	case errors.Is(v.err, ErrSignature) && signOfChange(v.answer.header, v.answer.body) != "":
+		return problemFinding(subject, v.err.Error()+"; something between here and WeChat Pay answered or changed the answer, or BaseURL is not WeChat Pay's")
 	case errors.Is(v.err, ErrSignature) && apiv3.ProofOf(v.answer.header).Absent():
-		return problem(subject, v.err.Error()+"; "+adviceHeaders)
+		return problemFinding(subject, v.err.Error()+"; "+adviceHeaders)
 	case errors.Is(v.err, ErrSignature):
-		return untried(subject, "answers; whether it is WeChat Pay is the next question")
+		return untriedFinding(subject, "answers; whether it is WeChat Pay is the next question")
 	case v.err == nil, noCertificates(v):
-		return good(subject, "accepts the signature of "+c.edition.field+" and PrivateKey")
+		return okFinding(subject, "accepts the signature of "+c.edition.field+" and PrivateKey")
 	case errors.Is(v.err, ErrNotFound):
-		return problem(subject, v.err.Error()+"; the service does not know this address: does BaseURL have a path?")
+		return problemFinding(subject, v.err.Error()+"; the service does not know this address: does BaseURL have a path?")
 	}
-	return problem(subject, v.err.Error())
+	return problemFinding(subject, v.err.Error())
 }
 
 // checkPlatformKey says whether the answer could be verified. accepted: it should have been signed.
@@ -187,55 +188,55 @@ func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 	serial := apiv3.ProofOf(v.answer.header).Serial
 	switch {
 	case noCertificates(v) && c.keys.public.key == nil:
-		return problem(subject, "there are none; does this merchant number use the WeChat Pay public key? Then give PublicKey and PublicKeyID")
+		return problemFinding(subject, "there are none; does this merchant number use the WeChat Pay public key? Then give PublicKey and PublicKeyID")
 	case noCertificates(v) && c.keys.preferCertificates:
-		return problem(subject, "PreferCertificates is set, but this merchant number has no platform certificates; leave it out")
+		return problemFinding(subject, "PreferCertificates is set, but this merchant number has no platform certificates; leave it out")
 	case v.answer.trust == proven && c.keys.preferCertificates && serial != c.keys.public.id:
-		return good("platform certificates", "verify what WeChat Pay signs, as PreferCertificates wants")
+		return okFinding("platform certificates", "verify what WeChat Pay signs, as PreferCertificates wants")
 	case v.answer.trust == proven && c.keys.public.key != nil && serial != c.keys.public.id:
-		return untried(subject, "WeChat Pay signs with platform certificates, the switch to the public key has not begun. If calls with sensitive values are refused, set PreferCertificates until it has")
+		return untriedFinding(subject, "WeChat Pay signs with platform certificates, the switch to the public key has not begun. If calls with sensitive values are refused, set PreferCertificates until it has")
 	case v.answer.trust == proven:
-		return good(subject, "verifies what WeChat Pay signs")
+		return okFinding(subject, "verifies what WeChat Pay signs")
 	case unverified == nil && v.answer.trust == unproven:
-		return untried(subject, "the answer is an error, signed with a platform certificate that is not at hand")
+		return untriedFinding(subject, "the answer is an error, signed with a platform certificate that is not at hand")
 	case unverified == nil && accepted:
-		return problem(subject, "could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?")
+		return problemFinding(subject, "could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?")
 	case unverified == nil:
-		return untried(subject, "the answer was not signed")
+		return untriedFinding(subject, "the answer was not signed")
 	case apiv3.ProofOf(v.answer.header).Absent():
-		return untried(subject, "the answer was not signed")
+		return untriedFinding(subject, "the answer was not signed")
 	case errors.Is(unverified, apiv3.ErrAPIv3Key):
-		return problem(subject, "could not be opened, see APIv3Key")
+		return problemFinding(subject, "could not be decrypted, see APIv3Key")
 	case unverified.Reason == ReasonStaleClock && !v.answer.date().IsZero() && time.Since(v.answer.date()).Abs() < apiv3.Window:
-		return problem(subject, unverified.Error()+"; the answer's Date agrees with this machine's clock, so its signature is of another time: does a cache or a proxy keep answers?")
+		return problemFinding(subject, unverified.Error()+"; the answer's Date agrees with this machine's clock, so its signature is of another time: does a cache or a proxy keep answers?")
 	case unverified.Reason == ReasonStaleClock:
-		return problem(subject, unverified.Error())
+		return problemFinding(subject, unverified.Error())
 	case unverified.Reason == ReasonUnknownSerial && strings.HasPrefix(unverified.Serial, publicKeyPrefix):
-		return problem(subject, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the %s", unverified.Serial, c.edition.platform))
-	case seen(v.answer.header, v.answer.body) != "":
-		return untried(subject, "the answer is not as WeChat Pay sent it")
+		return problemFinding(subject, fmt.Sprintf("WeChat Pay signs with %.80q: give that public key and its id, which both stand on the %s", unverified.Serial, c.edition.platform))
+	case signOfChange(v.answer.header, v.answer.body) != "":
+		return untriedFinding(subject, "the answer is not as WeChat Pay sent it")
 	case unverified.Reason == ReasonMismatch && c.keys.public.key != nil:
-		return problem(subject, unverified.Error()+"; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number")
+		return problemFinding(subject, unverified.Error()+"; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number")
 	}
-	return problem(subject, unverified.Error())
+	return problemFinding(subject, unverified.Error())
 }
 
 // checkAPIv3Key tries the key on the certificates.
 func (c *Client) checkAPIv3Key(v verdict) Finding {
 	const subject = "APIv3Key"
 	if c.apiv3Key == "" {
-		return untried(subject, "not given; notifications need it, and platform certificates where there are some")
+		return untriedFinding(subject, "not given; notifications need it, and platform certificates where there are some")
 	}
 	err := v.err
 	if c.edition.certificates && v.answer.trust == proven && v.answer.status == http.StatusOK {
-		if _, err = apiv3.OpenCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
-			return good(subject, "opens what WeChat Pay encrypts")
+		if _, err = apiv3.DecryptCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
+			return okFinding(subject, "decrypts what WeChat Pay encrypts")
 		}
 	}
 	if errors.Is(err, apiv3.ErrAPIv3Key) {
-		return problem(subject, "is not that of this merchant number: the platform certificates do not decrypt with it. Set it anew on the merchant platform if it is lost; the old one ends at once")
+		return problemFinding(subject, "is not that of this merchant number: the platform certificates do not decrypt with it. Set it anew on the merchant platform if it is lost; the old one ends at once")
 	}
-	return untried(subject, "has the right length; there was nothing to try it on, the first notification will show")
+	return untriedFinding(subject, "has the right length; there was nothing to try it on, the first notification will show")
 }
 
 // checkClock compares this machine's clock with the service's.
@@ -251,11 +252,11 @@ func checkClock(date time.Time) Finding {
 	}
 	switch {
 	case skew.Abs() >= apiv3.Window:
-		return problem(subject, text+": beyond the 5 minutes that signatures allow. Set it, and keep it right with NTP")
+		return problemFinding(subject, text+": beyond the 5 minutes that signatures allow. Set it, and keep it right with NTP")
 	case skew.Abs() >= clockTolerance:
-		return problem(subject, text+": signatures fail at 5 minutes. Keep it right with NTP")
+		return problemFinding(subject, text+": signatures fail at 5 minutes. Keep it right with NTP")
 	}
-	return good(subject, text)
+	return okFinding(subject, text)
 }
 
 // Advice on what usually is behind what can be seen.
@@ -289,8 +290,8 @@ func adviceOnTLS(err error) string {
 	return ""
 }
 
-// advised adds to an error what usually is behind it.
-func advised(err error) error {
+// withAdvice adds to an error what usually is behind it.
+func withAdvice(err error) error {
 	switch {
 	case errors.Is(err, apiv3.ErrAPIv3Key):
 		return fmt.Errorf("%w; %s", err, adviceAPIv3Key)
@@ -300,9 +301,9 @@ func advised(err error) error {
 	return err
 }
 
-// explain says what else can be seen of an answer or a notification that does not verify.
-func explain(flaw *apiv3.Flaw, header http.Header, body []byte) string {
-	what := seen(header, body)
+// explainAnswer says what else can be seen of an answer or a notification that does not verify.
+func explainAnswer(flaw *apiv3.Flaw, header http.Header, body []byte) string {
+	what := signOfChange(header, body)
 	switch flaw.Kind {
 	case apiv3.Incomplete:
 		which := flaw.Header
@@ -319,8 +320,8 @@ func explain(flaw *apiv3.Flaw, header http.Header, body []byte) string {
 	return what
 }
 
-// seen says what shows that a body is not as WeChat Pay sent it, "" for nothing.
-func seen(header http.Header, body []byte) string {
+// signOfChange says what shows that a body is not as WeChat Pay sent it, "" for nothing.
+func signOfChange(header http.Header, body []byte) string {
 	announced, err := strconv.Atoi(header.Get("Content-Length"))
 	switch encoding := header.Get("Content-Encoding"); {
 	case encoding != "":

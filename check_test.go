@@ -176,7 +176,7 @@ func TestCheck(t *testing.T) {
 			certificates: true, change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {
 				c.APIv3Key = strings.Repeat("k", 32)
 			},
-			says: []string{"platform certificates: could not be opened, see APIv3Key", "APIv3Key: is not that of this merchant number"},
+			says: []string{"platform certificates: could not be decrypted, see APIv3Key", "APIv3Key: is not that of this merchant number"},
 		},
 		"no certificates": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {

@@ -84,7 +84,7 @@ type Config struct {
 	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
 	// of a call bounds all attempts together.
 	AttemptTimeout time.Duration
-	// Retry says how failed calls are repeated.
+	// Retry says how failed calls are retried.
 	Retry RetryPolicy
 	// Throttle, when set, is called before every attempt of a method and waits until the operation may be sent.
 	// Its error ends the call. The service's limits count per operation and merchant number.
@@ -103,19 +103,19 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// RetryPolicy says how a failed call is repeated. Which failures are, depends on the operation: reads,
+// RetryPolicy says how a failed call is retried. Which failures are, depends on the operation: reads,
 // and writes that may be done twice, whenever that can help; other writes when the service refused
 // them for their rate or nothing was sent; irreversible ones only when nothing was sent. Every attempt
 // is signed anew. Retry-After is obeyed up to a minute; a wait that would outlast the context is not
-// started. A failed check of the TLS certificate is not repeated.
+// started. A failed check of the TLS certificate is not retried.
 type RetryPolicy struct {
-	MaxAttempts int           // 0: 3; 1: no repeats
-	MinBackoff  time.Duration // before the first repeat, then doubled, with jitter; 0: 200 ms
+	MaxAttempts int           // 0: 3; 1: no retries
+	MinBackoff  time.Duration // before the first retry, then doubled, with jitter; 0: 200 ms
 	MaxBackoff  time.Duration // 0: 5 s
 }
 
-// complete returns the policy with its defaults.
-func (p RetryPolicy) complete() (RetryPolicy, error) {
+// withDefaults returns the policy with its defaults.
+func (p RetryPolicy) withDefaults() (RetryPolicy, error) {
 	switch {
 	case p.MaxAttempts < 0:
 		return p, errors.New("RetryPolicy.MaxAttempts must not be negative")
@@ -133,9 +133,9 @@ func (p RetryPolicy) complete() (RetryPolicy, error) {
 
 type retryPolicyKey struct{}
 
-// WithRetry returns a context whose calls are repeated by this policy instead of [Config].Retry. A call that a user waits for may
+// WithRetry returns a context whose calls are retried by this policy instead of [Config].Retry. A call that a user waits for may
 // have a MaxAttempts of 1. A field of 0 is the default, not that of Config.Retry; a negative one fails the call before anything is
-// sent. It cannot make a call be repeated that may not be.
+// sent. It cannot make a call be retried that may not be.
 func WithRetry(ctx context.Context, policy RetryPolicy) context.Context {
 	return context.WithValue(ctx, retryPolicyKey{}, policy)
 }
@@ -143,7 +143,7 @@ func WithRetry(ctx context.Context, policy RetryPolicy) context.Context {
 // retryPolicy returns the policy of a call.
 func (c *Client) retryPolicy(ctx context.Context) (RetryPolicy, error) {
 	if policy, ok := ctx.Value(retryPolicyKey{}).(RetryPolicy); ok {
-		return policy.complete()
+		return policy.withDefaults()
 	}
 	return c.retry, nil
 }
@@ -164,7 +164,7 @@ func (p RetryPolicy) backoff(n int) time.Duration {
 // closing. It starts no goroutine but that of a download of platform certificates, which ends within 5 s.
 //
 // What a method's comment says of errors is what is special about it. Any of them can fail as the package
-// comment says under Errors and repeats.
+// comment says under Errors and retries.
 type Client struct {
 	edition           *edition
 	certificateSerial string
@@ -271,7 +271,7 @@ func (c *Client) setHosts(config *Config) error {
 		return err
 	}
 	c.hosts.backup, err = checkURL("BackupURL", cmp.Or(backup, base))
-	c.hosts.start = time.Now()
+	c.hosts.created = time.Now()
 	return err
 }
 
@@ -279,7 +279,7 @@ func (c *Client) setRetry(config *Config) (err error) {
 	if config.AttemptTimeout < 0 {
 		return errors.New("AttemptTimeout must not be negative")
 	}
-	if c.retry, err = config.Retry.complete(); err != nil {
+	if c.retry, err = config.Retry.withDefaults(); err != nil {
 		return err
 	}
 	return nil
@@ -310,23 +310,23 @@ type host struct {
 // hosts are the service's addresses, and which of them is in use.
 type hosts struct {
 	primary, backup host
-	start           time.Time    // what backupUntil counts from, so that a clock that is set does not matter
+	created         time.Time    // what backupUntil counts from, so that a clock that is set does not matter
 	backupUntil     atomic.Int64 // the primary is left alone until then
 }
 
 // next returns the address for the next attempt.
 func (h *hosts) next() *host {
-	if int64(time.Since(h.start)) < h.backupUntil.Load() {
+	if int64(time.Since(h.created)) < h.backupUntil.Load() {
 		return &h.backup
 	}
 	return &h.primary
 }
 
-// failed makes the next attempts go to the other host.
-func (h *hosts) failed(failed *host) {
+// markFailed makes the next attempts go to the other host.
+func (h *hosts) markFailed(failed *host) {
 	until := int64(0)
 	if failed == &h.primary {
-		until = int64(time.Since(h.start) + backupPeriod)
+		until = int64(time.Since(h.created) + backupPeriod)
 	}
 	h.backupUntil.Store(until)
 }
@@ -454,8 +454,8 @@ func resetInfo(ctx context.Context) {
 	}
 }
 
-// inform fills in what WithResponseInfo asked for.
-func inform(ctx context.Context, a *attempt, v verdict) {
+// fillInfo fills in what WithResponseInfo asked for.
+func fillInfo(ctx context.Context, a *attempt, v verdict) {
 	info := infoOf(ctx)
 	if info == nil {
 		return

@@ -121,45 +121,45 @@ func LoadConfig(dir fs.FS) (Config, error) {
 // It fails when the value was damaged on its way or encrypted for another key, which the error says. It also fails when the
 // configured key can only sign: a key in an HSM or KMS must also be a [crypto.Decrypter].
 func (c *Client) Decrypt(s Sensitive) (string, error) {
-	plaintext, err := c.open(s)
+	plaintext, err := c.decrypt(s)
 	if err != nil {
 		return "", fmt.Errorf("membercard: Decrypt: %w", err)
 	}
 	return plaintext, nil
 }
 
-func (c *Client) open(s Sensitive) (string, error) {
+func (c *Client) decrypt(s Sensitive) (string, error) {
 	value := s.get()
 	if err := value.unusable(); err != nil {
 		return "", err
 	}
-	if value.state != stateSealed {
+	if value.state != stateEncrypted {
 		return value.text, nil
 	}
-	if opened := value.opened.Load(); opened != nil {
-		return *opened, nil
+	if plaintext := value.decrypted.Load(); plaintext != nil {
+		return *plaintext, nil
 	}
 	if len(c.decrypters) == 0 {
 		return "", errors.New("Config.PrivateKey can only sign; give one that is also a crypto.Decrypter")
 	}
 	var first error // the current key's failure says more than an old one's
 	for _, key := range c.decrypters {
-		plaintext, err := apiv3.Open(key, value.text)
+		plaintext, err := apiv3.Decrypt(key, value.text)
 		if err == nil {
-			value.opened.Store(&plaintext)
+			value.decrypted.Store(&plaintext)
 			return plaintext, nil
 		}
 		first = cmp.Or(first, err)
 	}
-	err := fmt.Errorf("%w (%s)", errNotOpened, noSecrets(first.Error())) // as text: its chain may hold a foreign context's error
-	if _, canOpen := c.signer.(crypto.Decrypter); !canOpen {
+	err := fmt.Errorf("%w (%s)", errNotDecrypted, noSecrets(first.Error())) // as text: its chain may hold a foreign context's error
+	if _, canDecrypt := c.signer.(crypto.Decrypter); !canDecrypt {
 		err = fmt.Errorf("%w; Config.PrivateKey can only sign, so only PreviousKeys were tried", err)
 	}
 	return "", err
 }
 
-// sealer encrypts the sensitive values of one request under one key.
-type sealer struct {
+// encrypter encrypts the sensitive values of one request under one key.
+type encrypter struct {
 	client     *Client
 	key        *rsa.PublicKey
 	plaintexts []string // no error text may quote them
@@ -167,43 +167,43 @@ type sealer struct {
 
 // encrypt returns value encrypted for WeChat Pay. One that came in an answer is encrypted for the
 // merchant, so it is decrypted first.
-func (s *sealer) encrypt(field string, value Sensitive) (Sensitive, error) {
+func (e *encrypter) encrypt(field string, value Sensitive) (Sensitive, error) {
 	if value.IsZero() {
 		return value, nil
 	}
-	plaintext, err := s.client.open(value)
+	plaintext, err := e.client.decrypt(value)
 	if err == nil && plaintext == "" {
 		return Sensitive{}, nil
 	}
-	s.plaintexts = append(s.plaintexts, plaintext)
+	e.plaintexts = append(e.plaintexts, plaintext)
 	var ciphertext string
 	if err == nil {
-		ciphertext, err = apiv3.Seal(s.key, plaintext)
+		ciphertext, err = apiv3.Encrypt(e.key, plaintext)
 	}
 	if err != nil {
 		return Sensitive{}, fmt.Errorf("%s: %w", field, err)
 	}
-	return newSensitive(stateSealed, ciphertext), nil
+	return newSensitive(stateEncrypted, ciphertext), nil
 }
 
-// userInfo returns a copy of a user's answers in which they are encrypted.
-func (s *sealer) userInfo(field string, answers *UserInfo) (_ *UserInfo, err error) {
-	sealed := &UserInfo{CommonFieldList: slices.Clone(answers.CommonFieldList), CustomFieldList: slices.Clone(answers.CustomFieldList)}
-	for i, common := range sealed.CommonFieldList {
-		if sealed.CommonFieldList[i].Value, err = s.encrypt(fmt.Sprintf("%s.CommonFieldList[%d].Value", field, i), common.Value); err != nil {
+// encryptUserInfo returns a copy of a user's answers in which they are encrypted.
+func (e *encrypter) encryptUserInfo(field string, answers *UserInfo) (_ *UserInfo, err error) {
+	encrypted := &UserInfo{CommonFieldList: slices.Clone(answers.CommonFieldList), CustomFieldList: slices.Clone(answers.CustomFieldList)}
+	for i, common := range encrypted.CommonFieldList {
+		if encrypted.CommonFieldList[i].Value, err = e.encrypt(fmt.Sprintf("%s.CommonFieldList[%d].Value", field, i), common.Value); err != nil {
 			return nil, err
 		}
 	}
-	for i, custom := range sealed.CustomFieldList {
+	for i, custom := range encrypted.CustomFieldList {
 		values := slices.Clone(custom.UserChosenValues)
 		for j := range values {
-			if values[j], err = s.encrypt(fmt.Sprintf("%s.CustomFieldList[%d].UserChosenValues[%d]", field, i, j), values[j]); err != nil {
+			if values[j], err = e.encrypt(fmt.Sprintf("%s.CustomFieldList[%d].UserChosenValues[%d]", field, i, j), values[j]); err != nil {
 				return nil, err
 			}
 		}
-		sealed.CustomFieldList[i].UserChosenValues = values
+		encrypted.CustomFieldList[i].UserChosenValues = values
 	}
-	return sealed, nil
+	return encrypted, nil
 }
 
 // checkKey returns the public half of a private key, which may live elsewhere.

@@ -377,7 +377,7 @@ func TestAKeyThatFails(t *testing.T) {
 	_, err = with(1).UpdateUserCard(t.Context(), request)
 	require.NotErrorIs(t, err, membercard.ErrInvalidParameter, "a key out of reach is no fault of the request")
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "PhoneNumber: the value does not open with the merchant key")
+	require.ErrorContains(t, err, "PhoneNumber: the value does not decrypt with the merchant key")
 	assert.NotContains(t, err.Error(), openID, "whatever the key's error quotes")
 }
 

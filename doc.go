@@ -109,15 +109,15 @@
 // sensitive values cut out where they have six characters or more. With GODEBUG=fips140=only Go refuses
 // the SHA-1 that the service demands for this encryption, so sensitive values cannot be used there.
 //
-// # Errors and repeats
+// # Errors and retries
 //
 // What the service answered is an [*APIError]; an answer that does not prove to come from WeChat Pay is a
 // [*SignatureError], and nothing of it is used. Use errors.Is with [ErrNotFound], [ErrRateLimited] and
 // their like to decide. [ErrOutcomeUnknown] is there exactly when a write may have been carried out all
 // the same: the method's comment says what to do then.
 //
-// Failed attempts are repeated after a while, as [RetryPolicy] says, where it is safe. Reads, and writes
-// that set values, are repeated after any failure that may pass. Irreversible calls are repeated only when
+// Failed attempts are retried after a while, as [RetryPolicy] says, where it is safe. Reads, and writes
+// that set values, are retried after any failure that may pass. Irreversible calls are retried only when
 // the transport's trace events prove that nothing was sent. After a connection failed the next attempt
 // goes to the backup host. net/http is kept from sending a request again by itself once all of it was written.
 //

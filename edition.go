@@ -22,10 +22,10 @@ type edition struct {
 	brandID      string                                           // follows from the identity: it is not sent
 	digest       string                                           // the name of the digest in an upload
 	certificates bool                                             // WeChat Pay may sign with platform certificates
-	proof        func(context.Context, *Client) (*request, error) // a call that every caller may make and that is answered with a signature
+	checkRequest func(context.Context, *Client) (*request, error) // a call that every caller may make and that is answered with a signature
 }
 
-const base = "/v3/brand/partner/card-member"
+const basePath = "/v3/brand/partner/card-member"
 
 // editionOf returns the edition of a configuration.
 func editionOf(config *Config) (*edition, error) {
@@ -43,7 +43,7 @@ func partnerEdition(config *Config) (*edition, error) {
 	e := &edition{
 		name: "service-provider", identity: apiv3.Identity{Scheme: apiv3.Scheme, Name: "mchid", Value: config.MchID}, field: "MchID", platform: "merchant platform",
 		paths: map[Operation]string{}, digest: "sha256", certificates: true,
-		proof: func(_ context.Context, c *Client) (*request, error) { return c.keys.downloadRequest(), nil },
+		checkRequest: func(_ context.Context, c *Client) (*request, error) { return c.keys.downloadRequest(), nil },
 	}
 	for _, op := range operations {
 		e.paths[op.name] = op.path
@@ -58,12 +58,12 @@ func brandEdition(config *Config) (*edition, error) {
 		name: "brand", identity: apiv3.Identity{Scheme: apiv3.BrandScheme, Name: "brand_id", Value: config.BrandID}, field: "BrandID", platform: "brand platform",
 		paths: map[Operation]string{OperationUploadImage: "/brand/card-member/media/image-upload"}, digest: "file_digest",
 		brandID: config.BrandID,
-		proof: func(ctx context.Context, c *Client) (*request, error) {
+		checkRequest: func(ctx context.Context, c *Client) (*request, error) {
 			return c.build(ctx, listCards.operation, reflect.ValueOf(ListCardsRequest{Limit: 1}), false)
 		},
 	}
 	for _, op := range operations {
-		if path, ok := strings.CutPrefix(op.path, base); ok && !slices.Contains(notForBrands, op.name) {
+		if path, ok := strings.CutPrefix(op.path, basePath); ok && !slices.Contains(notForBrands, op.name) {
 			e.paths[op.name] = "/brand/card-member" + path
 		}
 	}
@@ -91,8 +91,8 @@ func (e *edition) path(op *operation) (string, error) {
 	return path, nil
 }
 
-// leavesOut reports whether a parameter is not sent.
-func (e *edition) leavesOut(p parameter) bool { return e.brandID != "" && p.name == "brand_id" }
+// omits reports whether a parameter is not sent.
+func (e *edition) omits(p parameter) bool { return e.brandID != "" && p.name == "brand_id" }
 
 // checkBrand refuses the request for another brand.
 func (e *edition) checkBrand(p parameter, value string) error {

@@ -133,7 +133,7 @@ func TestTheFakeOfABrandIsStrict(t *testing.T) {
 		},
 	} {
 		server := newServer(t, membercardtest.WithBrandEdition(), membercardtest.AllowViolations())
-		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		client := newClient(t, server, noRetries, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			spoiled := r.Clone(r.Context())
 			spoil(spoiled)
 			if spoiled.URL.RawQuery != r.URL.RawQuery { // sign what is sent
@@ -152,7 +152,7 @@ func TestARefusedKeyIDStaysRefused(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, membercardtest.WithBrandEdition(), membercardtest.AllowViolations())
 	var statuses []int
-	client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+	client := newClient(t, server, noRetries, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 		wrong := r.Clone(r.Context())
 		wrong.Header.Set("Wechatpay-Serial", "PUB_KEY_ID_9")
 		body, err := io.ReadAll(r.Body)
@@ -199,7 +199,7 @@ func TestAnIndependentBrandServer(t *testing.T) {
 		there++
 		var sent *http.Request
 		var body []byte
-		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		client := newClient(t, server, noRetries, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			sent = r
 			if r.Body != nil {
 				body, _ = io.ReadAll(r.Body)

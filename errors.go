@@ -28,19 +28,19 @@ var (
 	// instance, does not match.
 	ErrNotFound = errors.New("not found")
 	// ErrRateLimited: too many requests (status 429, or a code of that family). Unless ErrOutcomeUnknown
-	// matches as well, the request was not carried out; slow down and repeat.
+	// matches as well, the request was not carried out; slow down and retry.
 	ErrRateLimited = errors.New("rate limited")
 	// ErrInvalidParameter: a parameter is missing or wrong: code PARAM_ERROR, or refused by this client
-	// before anything was sent, and then there is no APIError. The text says which; do not repeat.
+	// before anything was sent, and then there is no APIError. The text says which; do not retry.
 	ErrInvalidParameter = errors.New("invalid parameter")
 	// ErrInvalidRequest: the request breaks the rules of the API or of the business, such as a template
-	// of another brand (code INVALID_REQUEST). Do not repeat.
+	// of another brand (code INVALID_REQUEST). Do not retry.
 	ErrInvalidRequest = errors.New("invalid request")
 	// ErrUnauthorized: the service did not accept the request's signature (code SIGN_ERROR). Check the
 	// private key, the certificate serial and the clock.
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the permission for the product or the object is missing (code NO_AUTH), or the content is refused
-	// (REQUEST_BLOCKED). Do not repeat.
+	// (REQUEST_BLOCKED). Do not retry.
 	ErrForbidden = errors.New("forbidden")
 	// ErrAlreadyExists: what is to be created is there already (code ALREADY_EXISTS). After a call whose outcome was
 	// unknown it can mean that the call was carried out.
@@ -151,7 +151,7 @@ func (e *APIError) line(clean func(string) string, advice, note string) string {
 			b.WriteString("; " + text)
 		}
 	}
-	return clean(b.String()) + where(clean, e.RequestID, e.Host, e.Attempts, note)
+	return clean(b.String()) + whichAttempt(clean, e.RequestID, e.Host, e.Attempts, note)
 }
 
 // Is reports whether the error is one of this package's, such as ErrNotFound: errors.Is calls it. The code
@@ -239,7 +239,7 @@ const (
 	// ReasonMismatch: the signature does not belong to the answer, or is not Base64.
 	ReasonMismatch SignatureReason = "the signature does not match"
 	// ReasonProbe: as ReasonMismatch, and the signature is one of those WeChat Pay spoils on purpose to
-	// see who verifies. A repeat is answered properly.
+	// see who verifies. A retry is answered properly.
 	ReasonProbe SignatureReason = "the signature does not match, it is a probe of WeChat Pay's"
 	// ReasonOtherRequest: WeChat Pay signed it, and it is not the answer to this request: an identifier differs, what
 	// the operation returns is missing, or an irreversible call does not show the final state. A cache or a gateway may
@@ -299,7 +299,7 @@ func (e *SignatureError) line(clean func(string) string, more string) string {
 	if more != "" {
 		text += "; " + more
 	}
-	return clean(text) + where(clean, e.RequestID, e.Host, e.Attempts, "")
+	return clean(text) + whichAttempt(clean, e.RequestID, e.Host, e.Attempts, "")
 }
 
 // Is reports whether target is ErrSignature: errors.Is calls it.
@@ -334,10 +334,10 @@ func join(err error, between string, other error) error {
 	return &callError{text: err.Error() + between + other.Error(), cause: errors.Join(err, other)}
 }
 
-// refused is the error of a request that was not sent because of what is in it.
-func refused(op *operation, secrets redact.Secrets, err error) error {
+// refusedError is the error of a request that was not sent because of what is in it.
+func refusedError(op *operation, secrets redact.Secrets, err error) error {
 	e := &callError{text: secrets.Line(fmt.Sprintf("%s: %v", op.name, err)), cause: err}
-	if !errors.Is(err, errNotOpened) { // which a KMS out of reach can cause as well
+	if !errors.Is(err, errNotDecrypted) { // which a KMS out of reach can cause as well
 		e.cause = errors.Join(ErrInvalidParameter, err)
 	}
 	return e
@@ -349,17 +349,17 @@ func notSentError(ctx context.Context, op *operation, secrets redact.Secrets, er
 	return &callError{text: secrets.Line(fmt.Sprintf("%s: not sent: %v", op.name, err)), cause: err}
 }
 
-// failed is the error of an attempt that brought no complete answer. got is what came of it.
-func (a *attempt) failed(ctx context.Context, got answer, nothingSent bool, err error) error {
+// noAnswerError is the error of an attempt that brought no complete answer. got is what came of it.
+func (a *attempt) noAnswerError(ctx context.Context, got answer, nothingSent bool, err error) error {
 	err = printable(ctx, err)
 	what := "sent, but no complete answer came"
 	switch {
 	case nothingSent:
 		what = "not sent"
-	case a.repeat == read:
+	case a.class == read:
 		what = "no complete answer came"
 	}
-	text := a.line(fmt.Sprintf("%s: %s: %s", a.name, what, wordsOf(err)))
+	text := a.clean(fmt.Sprintf("%s: %s: %s", a.name, what, withoutQuoted(err)))
 	advice := adviceOnTLS(err)
 	if status, found := statusOf(err); nothingSent && found { // all that net/http tells of a proxy's refusal
 		advice = fmt.Sprintf("perhaps the proxy on the way refused the tunnel with %d", status)
@@ -367,14 +367,14 @@ func (a *attempt) failed(ctx context.Context, got answer, nothingSent bool, err 
 	if advice != "" {
 		text += "; " + advice
 	}
-	return &callError{text: text + where(a.line, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: err}
+	return &callError{text: text + whichAttempt(a.clean, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: err}
 }
 
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// wordsOf returns the text of a transport's error without what it quotes: of an answer its headers, which an echo makes those of
+// withoutQuoted returns the text of a transport's error without what it quotes: of an answer its headers, which an echo makes those of
 // the request, and of a proxy's URL what may be its password.
-func wordsOf(err error) string {
+func withoutQuoted(err error) string {
 	if protocol, ok := errors.AsType[textproto.ProtocolError](err); ok {
 		words, _, _ := strings.Cut(string(protocol), ":")
 		return words
@@ -431,9 +431,9 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 		parsed = apiv3.ParseErrorBody(got.body)
 	}
 	e := &APIError{
-		Operation: a.name, StatusCode: got.status, Code: redact.Cut(a.line(parsed.Code), 128), Message: limited(parsed.Message),
+		Operation: a.name, StatusCode: got.status, Code: redact.Cut(a.clean(parsed.Code), 128), Message: shortMessage(parsed.Message),
 		RequestID: got.header.Get("Request-Id"), Verified: got.trust == proven, Host: a.host.name, Attempts: a.n,
-		Body: evidence(got.body), cause: cause,
+		Body: keptBody(got.body), cause: cause,
 	}
 	if parsed.Detail.Raw != nil {
 		e.Detail = (*ErrorDetail)(&parsed.Detail)
@@ -442,7 +442,7 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 	advice := ""
 	switch {
 	case got.status >= 300 && got.status < 400:
-		advice = "redirects are not followed" + leadsTo(got.header.Get("Location"))
+		advice = "redirects are not followed" + hostOfLocation(got.header.Get("Location"))
 	case errors.Is(e, ErrInvalidParameter) && got.trust != proven:
 		advice = a.placementAdvice(e.Detail)
 	case errors.Is(e, ErrUnauthorized):
@@ -451,12 +451,12 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 			advice = adviceIdentity
 		}
 	}
-	e.text = e.line(a.line, advice, note)
+	e.text = e.line(a.clean, advice, note)
 	return e
 }
 
-// leadsTo names the host of a Location, and nothing else of it.
-func leadsTo(location string) string {
+// hostOfLocation names the host of a Location, and nothing else of it.
+func hostOfLocation(location string) string {
 	if u, err := url.Parse(location); err == nil && u.Host != "" {
 		return ", this one leads to " + u.Scheme + "://" + u.Host
 	}
@@ -478,34 +478,34 @@ func (a *attempt) diagnose(got answer, detail []byte) string {
 	return "the service verified another message than was signed, different in " + strings.Join(different, ", ") + "; " + adviceProxy
 }
 
-// untrusted is the error of an answer that fails verification, or that is not the answer to the request.
-func (a *attempt) untrusted(got answer, reason SignatureReason, skew time.Duration, more string, cause error) *SignatureError {
+// signatureError is the error of an answer that fails verification, or that is not the answer to the request.
+func (a *attempt) signatureError(got answer, reason SignatureReason, skew time.Duration, more string, cause error) *SignatureError {
 	e := &SignatureError{
 		Operation: a.name, Reason: reason, Skew: skew, Serial: apiv3.ProofOf(got.header).Serial, StatusCode: got.status,
-		RequestID: got.header.Get("Request-Id"), Host: a.host.name, Attempts: a.n, Body: evidence(got.body), cause: cause,
+		RequestID: got.header.Get("Request-Id"), Host: a.host.name, Attempts: a.n, Body: keptBody(got.body), cause: cause,
 	}
-	e.text = e.line(a.line, more)
+	e.text = e.line(a.clean, more)
 	return e
 }
 
-// untrustedNotification is the error of a notification that does not prove to come from WeChat Pay.
-func untrustedNotification(request *http.Request, body []byte, reason SignatureReason, skew time.Duration, more string, cause error) *SignatureError {
+// notificationSignatureError is the error of a notification that does not prove to come from WeChat Pay.
+func notificationSignatureError(request *http.Request, body []byte, reason SignatureReason, skew time.Duration, more string, cause error) *SignatureError {
 	e := &SignatureError{
 		Reason: reason, Skew: skew, Serial: apiv3.ProofOf(request.Header).Serial, RequestID: request.Header.Get("Request-ID"),
-		Body: evidence(body), cause: cause,
+		Body: keptBody(body), cause: cause,
 	}
 	e.text = e.line(noSecrets, more)
 	return e
 }
 
-// evidence is what an error keeps of a body.
-func evidence(body []byte) []byte { return bytes.Clone(body[:min(len(body), maxUnproven)]) }
+// keptBody is what an error keeps of a body.
+func keptBody(body []byte) []byte { return bytes.Clone(body[:min(len(body), maxUnproven)]) }
 
-// limited is what an error keeps of a text.
-func limited(text string) string { return strings.ToValidUTF8(text[:min(len(text), 4<<10)], "") }
+// shortMessage is what an error keeps of a text.
+func shortMessage(text string) string { return strings.ToValidUTF8(text[:min(len(text), 4<<10)], "") }
 
-// where says which attempt an error is about.
-func where(clean func(string) string, requestID, host string, attempts int, note string) string {
+// whichAttempt says which attempt an error is about.
+func whichAttempt(clean func(string) string, requestID, host string, attempts int, note string) string {
 	var parts []string
 	if requestID != "" {
 		parts = append(parts, "Request-ID "+redact.Cut(clean(requestID), 80))
@@ -542,10 +542,10 @@ func badNotification(status int, text string, cause error) error {
 
 // Why an attempt brought no answer that can be judged.
 var (
-	errTooLong     = errors.New("the answer is too long")
-	errNoAnswer    = errors.New("the status is below 200, which is no answer")
-	errBadLocation = errors.New("the answer is a redirect whose Location is no address")
-	errLeft        = fmt.Errorf("%w: another call had it, and closed the silent connection that both were on", ErrAttemptTimeout)
+	errTooLong        = errors.New("the answer is too long")
+	errNoAnswer       = errors.New("the status is below 200, which is no answer")
+	errBadLocation    = errors.New("the answer is a redirect whose Location is no address")
+	errClosedAsSilent = fmt.Errorf("%w: another call had it, and closed the silent connection that both were on", ErrAttemptTimeout)
 )
 
 // tooLong is errTooLong with the limit.
@@ -553,20 +553,20 @@ func tooLong(limit int) error { return fmt.Errorf("%w: more than %d bytes", errT
 
 // Why a result is not believed.
 var (
-	errNoObject     = errors.New("it is not an object")
-	errIsError      = errors.New("it is an error")
-	errOtherRequest = errors.New("it is not the answer to this request")
-	errIDs          = fmt.Errorf("%w: another identifier", errOtherRequest) // which says more than a form that cannot be decoded
-	errPanicked     = errors.New("the transport panicked")
-	errSamePage     = errors.New("the list does not go on: a page has brought nothing new")
+	errNoObject        = errors.New("it is not an object")
+	errIsError         = errors.New("it is an error")
+	errOtherRequest    = errors.New("it is not the answer to this request")
+	errOtherIdentifier = fmt.Errorf("%w: another identifier", errOtherRequest) // which says more than a form that cannot be decoded
+	errPanicked        = errors.New("the transport panicked")
+	errSamePage        = errors.New("the list does not go on: a page has brought nothing new")
 )
 
 // What is wrong with a key.
 var (
-	errNotOpened      = errors.New("the value does not open with the merchant key; " + adviceCertificate)
+	errNotDecrypted   = errors.New("the value does not decrypt with the merchant key; " + adviceCertificate)
 	errNoKeyYet       = errors.New("the key is not there yet") // the answer passes as unproven: the keys would have come with a success
 	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
-	errLookedUp       = errors.New("it is not among the platform certificates, which were downloaded a moment ago")
+	errJustDownloaded = errors.New("it is not among the platform certificates, which were downloaded a moment ago")
 	errNoCertificates = errors.New("there are no platform certificates for brands: somebody else than WeChat Pay answered, or the service of another edition")
 	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")
 	errDownloadBroken = errors.New("the platform certificates could not be downloaded: the transport, the signer, the logger or OnAttempt panicked or ended its goroutine")

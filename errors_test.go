@@ -35,7 +35,7 @@ func assertMatches(t *testing.T, err error, want []error, where string) {
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	client := newClient(t, server, noRepeats)
+	client := newClient(t, server, noRetries)
 	for _, test := range []struct {
 		status int
 		code   string
@@ -94,7 +94,7 @@ func TestOddAnswers(t *testing.T) {
 			transport := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: status, Header: http.Header{"Request-Id": {"ID-1"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 			})
-			client := newClient(t, membercardtest.NewTestServer(t), withTransport(transport), noRepeats)
+			client := newClient(t, membercardtest.NewTestServer(t), withTransport(transport), noRetries)
 			_, err := client.GetUserCard(t.Context(), getRequest)
 			apiError, ok := errors.AsType[*membercard.APIError](err)
 			require.True(t, ok, body)

@@ -394,7 +394,7 @@ func ExampleNew_platformCertificates() {
 	// <nil> 2
 }
 
-// A change of the merchant certificate in a running program: a new client, which opens what was encrypted
+// A change of the merchant certificate in a running program: a new client, which decrypts what was encrypted
 // before, takes the place of the old one.
 func ExampleConfig_previousKeys() {
 	server := newExampleServer()

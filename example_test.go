@@ -203,9 +203,9 @@ func ExampleAPIError() {
 	case errors.Is(err, membercard.ErrNotFound):
 		fmt.Println("no such card") // Is the user a member? Is the openid of the template's AppID?
 	case errors.Is(err, membercard.ErrRateLimited):
-		// Not carried out: slow down and repeat.
+		// Not carried out: slow down and retry.
 	case errors.Is(err, membercard.ErrInvalidParameter), errors.Is(err, membercard.ErrInvalidRequest):
-		// The request is wrong; do not repeat it. The text names a bad parameter, APIError.Detail the rule it broke.
+		// The request is wrong; do not retry it. The text names a bad parameter, APIError.Detail the rule it broke.
 	case errors.Is(err, membercard.ErrUnauthorized), errors.Is(err, membercard.ErrSignature):
 		// A key, a certificate or the clock is wrong, or somebody else answers: run examples/doctor.
 	case errors.Is(err, membercard.ErrForbidden):

@@ -18,8 +18,8 @@ func Operations() []OperationInfo {
 	var infos []OperationInfo
 	for _, op := range operations {
 		infos = append(infos, OperationInfo{
-			Name: op.name, Method: op.method, Path: op.path, Contested: op.contested, Class: int(op.repeat),
-			Read: op.repeat == read, Repeatable: op.repeat == repeatableWrite, Irreversible: op.repeat == irreversible,
+			Name: op.name, Method: op.method, Path: op.path, Contested: op.contested, Class: int(op.class),
+			Read: op.class == read, Repeatable: op.class == idempotentWrite, Irreversible: op.class == irreversible,
 		})
 	}
 	return infos

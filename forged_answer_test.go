@@ -24,7 +24,7 @@ func TestAnOddSuccessIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	own, now := newKey(), time.Now()
 	list := signedList(t, "BB", certificateItem(t, "AA", membercardtest.APIv3Key, &own.PublicKey, own, now.Add(-time.Hour), now.Add(time.Hour)))
-	client := newClient(t, newServer(t), noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+	client := newClient(t, newServer(t), noRetries, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 		response, err := list.RoundTrip(r)
 		response.StatusCode = http.StatusCreated
 		return response, err
@@ -53,7 +53,7 @@ func TestVerification(t *testing.T) {
 		{membercardtest.Fault{Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Signature"}, membercard.ReasonMissingHeader},
 	} {
 		server := newServer(t)
-		client := newClient(t, server, noRepeats)
+		client := newClient(t, server, noRetries)
 		test.fault.Times = 3
 		server.Inject(test.fault)
 		where := string(test.fault.Kind) + " " + test.fault.Missing
@@ -116,7 +116,7 @@ func FuzzAnswer(f *testing.F) {
 			}
 			return response, nil
 		})
-		client := newClient(t, server, withTransport(transport), noRepeats)
+		client := newClient(t, server, withTransport(transport), noRetries)
 		card, err := client.GetUserCard(t.Context(), getRequest)
 		require.NotEqual(t, card == nil, err == nil, "value or error, never both")
 		if card != nil {
@@ -141,7 +141,7 @@ func FuzzAnswerHeaders(f *testing.F) {
 		if status < 200 || status > 599 {
 			t.Skip()
 		}
-		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		client := newClient(t, server, noRetries, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(`{"user_card_code":"1"}`)), Header: http.Header{
 				"Wechatpay-Timestamp": {timestamp}, "Wechatpay-Nonce": {nonce}, "Wechatpay-Signature": {signature}, "Wechatpay-Serial": {serial},
 				"Retry-After": {retryAfter}, "Date": {date}, "Request-Id": {requestID},

@@ -37,11 +37,11 @@ type keyRing struct {
 	client             *Client
 
 	certificates atomic.Pointer[apiv3.CertificateSet] // nil until they are needed
-	slot         chan downloads                       // of one place: who holds the state may download
+	downloads    chan downloadState                   // of one place: who holds the state may download
 }
 
-// downloads is the state of the downloads.
-type downloads struct {
+// downloadState is the state of the downloadState.
+type downloadState struct {
 	started time.Time    // the last one
 	err     error        // of it
 	next    [2]time.Time // not before: for answers, for notifications
@@ -70,8 +70,8 @@ func newKeyRing(config *Config, own *rsa.PublicKey, client *Client) (*keyRing, e
 	if n := len(config.APIv3Key); n != 0 && n != apiv3.APIv3KeySize {
 		return nil, fmt.Errorf("APIv3Key has %d bytes, it must have %d", n, apiv3.APIv3KeySize)
 	}
-	r := &keyRing{preferCertificates: config.PreferCertificates, client: client, slot: make(chan downloads, 1)}
-	r.slot <- downloads{}
+	r := &keyRing{preferCertificates: config.PreferCertificates, client: client, downloads: make(chan downloadState, 1)}
+	r.downloads <- downloadState{}
 	if client.edition.certificates {
 		r.apiv3Key = config.APIv3Key
 	}
@@ -104,9 +104,9 @@ func newKeyRing(config *Config, own *rsa.PublicKey, client *Client) (*keyRing, e
 	return r, nil
 }
 
-// sealingKey returns the key to encrypt with, whose id the request names: the public key, or of the
+// encryptionKey returns the key to encrypt with, whose id the request names: the public key, or of the
 // certificates the newest that is in effect.
-func (r *keyRing) sealingKey(ctx context.Context) (platformKey, error) {
+func (r *keyRing) encryptionKey(ctx context.Context) (platformKey, error) {
 	if r.public.key != nil && !r.preferCertificates {
 		return r.public, nil
 	}
@@ -114,7 +114,7 @@ func (r *keyRing) sealingKey(ctx context.Context) (platformKey, error) {
 	if newest := set.Newest(time.Now()); newest != nil {
 		return platformKey{id: CertificateSerial(newest), key: newest.PublicKey.(*rsa.PublicKey)}, nil
 	}
-	if err == nil || errors.Is(err, errLookedUp) {
+	if err == nil || errors.Is(err, errJustDownloaded) {
 		err = errors.New("no platform certificate is valid now; check the clock")
 	}
 	return platformKey{}, err
@@ -137,11 +137,11 @@ func (r *keyRing) configured(serial string) (*rsa.PublicKey, error) {
 
 // verifyAnswer finds the key of an answer.
 func (r *keyRing) verifyAnswer(ctx context.Context, serial string, _ answer) (*rsa.PublicKey, error) {
-	return r.verifyingKey(ctx, serial, fromAnswer)
+	return r.verificationKey(ctx, serial, fromAnswer)
 }
 
-// verifyingKey returns the key an answer or a notification says it was signed with, or what is in the way.
-func (r *keyRing) verifyingKey(ctx context.Context, serial string, from origin) (*rsa.PublicKey, error) {
+// verificationKey returns the key an answer or a notification says it was signed with, or what is in the way.
+func (r *keyRing) verificationKey(ctx context.Context, serial string, from origin) (*rsa.PublicKey, error) {
 	if key, err := r.configured(serial); key != nil || err != nil {
 		return key, err
 	}
@@ -170,7 +170,7 @@ func (r *keyRing) verifyDownload(_ context.Context, serial string, got answer) (
 	if !got.isSuccess() { // an error brings none
 		return nil, errNoKeyYet
 	}
-	list, err := apiv3.OpenCertificates(got.body, r.apiv3Key)
+	list, err := apiv3.DecryptCertificates(got.body, r.apiv3Key)
 	var none *apiv3.CertificateSet
 	if key, notValid := none.Follow(list, time.Now()).Find(serial, time.Now()); key != nil || notValid != nil {
 		return key, notValid
@@ -194,14 +194,14 @@ func (r *keyRing) current(ctx context.Context, from origin, suffices func(*apiv3
 	if err := ctx.Err(); err != nil {
 		return set, err
 	}
-	var d downloads
+	var d downloadState
 	select {
-	case d = <-r.slot:
+	case d = <-r.downloads:
 	case <-ctx.Done():
 		return set, ctx.Err()
 	}
 	if set = r.certificates.Load(); suffices(set) || !d.started.Before(arrived) { // somebody was faster
-		r.slot <- d
+		r.downloads <- d
 		return set, d.err
 	}
 	if wait := time.Until(d.next[from]); wait > 0 {
@@ -210,15 +210,15 @@ func (r *keyRing) current(ctx context.Context, from origin, suffices func(*apiv3
 			sleep(ctx, wait)
 			err = ctx.Err()
 		} else {
-			err = cmp.Or(d.err, errLookedUp)
+			err = cmp.Or(d.err, errJustDownloaded)
 		}
 		if err != nil {
-			r.slot <- d
+			r.downloads <- d
 			return set, err
 		}
 	}
 	select {
-	case err := <-r.start(ctx, d, from):
+	case err := <-r.startDownload(ctx, d, from):
 		return r.certificates.Load(), err
 	case <-ctx.Done():
 		return set, ctx.Err()
@@ -233,19 +233,19 @@ func (r *keyRing) isStarting() bool {
 // refresh downloads certificates that are old, unless somebody does, or did a moment ago.
 func (r *keyRing) refresh(ctx context.Context, from origin) {
 	select {
-	case d := <-r.slot:
+	case d := <-r.downloads:
 		if time.Now().Before(d.next[from]) {
-			r.slot <- d
+			r.downloads <- d
 			return
 		}
-		r.start(ctx, d, from)
+		r.startDownload(ctx, d, from)
 	default:
 	}
 }
 
-// start begins a download, and gives the state back when it ends. The download outlives the caller, so that callers
+// startDownload begins a download, and gives the state back when it ends. The download outlives the caller, so that callers
 // with little time do not begin it in vain for ever; it ends within downloadTimeout.
-func (r *keyRing) start(ctx context.Context, d downloads, from origin) <-chan error {
+func (r *keyRing) startDownload(ctx context.Context, d downloadState, from origin) <-chan error {
 	spacing := downloadSpacing
 	if r.isStarting() {
 		spacing = startSpacing
@@ -258,7 +258,7 @@ func (r *keyRing) start(ctx context.Context, d downloads, from origin) <-chan er
 	end := func(err error) {
 		once.Do(func() {
 			d.err = err
-			r.slot <- d
+			r.downloads <- d
 			ended <- err
 		})
 	}
@@ -282,20 +282,20 @@ func (r *keyRing) download(ctx context.Context) error {
 	err := end.err
 	var certificates []*x509.Certificate
 	if err == nil {
-		certificates, err = apiv3.OpenCertificates(end.last.answer.body, r.apiv3Key)
+		certificates, err = apiv3.DecryptCertificates(end.last.answer.body, r.apiv3Key)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the platform certificates could not be downloaded: no complete answer came within %v", downloadTimeout)
 	case err != nil:
-		return errors.New("the platform certificates could not be downloaded: " + downloadFailure(advised(err)))
+		return errors.New("the platform certificates could not be downloaded: " + downloadFailure(withAdvice(err)))
 	}
-	r.keep(certificates)
+	r.add(certificates)
 	return nil
 }
 
-// keep adds a list that was downloaded and verified.
-func (r *keyRing) keep(list []*x509.Certificate) {
+// add adds a list that was downloaded and verified.
+func (r *keyRing) add(list []*x509.Certificate) {
 	for {
 		set := r.certificates.Load()
 		if r.certificates.CompareAndSwap(set, set.Follow(list, time.Now())) {

@@ -258,7 +258,7 @@ func TestForgedSerialsCauseNoFlood(t *testing.T) {
 			if how == "public key alone" {
 				server = newServer(t)
 			}
-			client := newClient(t, server, noRepeats)
+			client := newClient(t, server, noRetries)
 			_, err := client.GetUserCard(t.Context(), getRequest)
 			require.NoError(t, err)
 			if how == "failing downloads" {

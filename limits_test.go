@@ -58,7 +58,7 @@ func TestAGzipBomb(t *testing.T) {
 			w.WriteHeader(status)
 			_, _ = w.Write(bomb.Bytes())
 		}))
-		client := newClient(t, newServer(t), noRepeats, func(c *membercard.Config) { c.BaseURL, c.HTTPClient = gateway.URL, nil })
+		client := newClient(t, newServer(t), noRetries, func(c *membercard.Config) { c.BaseURL, c.HTTPClient = gateway.URL, nil })
 		heap := func() int64 {
 			var stats runtime.MemStats
 			runtime.ReadMemStats(&stats)
@@ -108,7 +108,7 @@ func TestAnErrorOfAnySize(t *testing.T) {
 			"code": "PARAM_ERROR" + strings.Repeat("x", 1<<20), "message": strings.Repeat(quoted[:1], 1<<20), "detail": map[string]any{"field": strings.Repeat(quoted, 1000)},
 		})
 		require.NoError(t, err)
-		client := newClient(t, newServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		client := newClient(t, newServer(t), noRetries, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}, nil
 		})))
 		request := getRequest
@@ -123,7 +123,7 @@ func TestAnErrorOfAnySize(t *testing.T) {
 	short := bytes.Repeat([]byte("长"), 9000)
 	body, err := json.Marshal(map[string]any{"code": "PARAM_ERROR", "message": string(short)})
 	require.NoError(t, err)
-	client := newClient(t, newServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+	client := newClient(t, newServer(t), noRetries, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}, nil
 	})))
 	_, err = client.GetUserCard(t.Context(), getRequest)
@@ -149,7 +149,7 @@ func TestEndlessHeaders(t *testing.T) {
 			}
 		}
 	}}, false)
-	_, err := handmadeClient(t, service, membercard.NewTransport(), noRepeats).GetUserCard(t.Context(), getRequest)
+	_, err := handmadeClient(t, service, membercard.NewTransport(), noRetries).GetUserCard(t.Context(), getRequest)
 	require.ErrorContains(t, err, "exceeded 65536 bytes")
 	assert.Less(t, sent.Load(), int64(8<<20), "what the kernel buffers, and no more")
 }

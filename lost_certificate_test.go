@@ -45,7 +45,7 @@ func TestAWithdrawnCertificate(t *testing.T) {
 			server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: body, Times: -1})
 		}
 		sealedWith := ""
-		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		client := newClient(t, server, noRetries, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			response, err := server.RoundTrip(r)
 			if err != nil {
 				return nil, err
@@ -170,7 +170,7 @@ func TestBadCertificates(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			server := newServer(t, membercardtest.WithCertificates())
 			server.StartSwitch()
-			client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.PreferCertificates = true })
+			client := newClient(t, server, noRetries, func(c *membercard.Config) { c.PreferCertificates = true })
 			server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data})
 			_, err = client.UpdateUserCard(t.Context(), updateRequest)
 			require.ErrorContains(t, err, "UpdateUserCard: not sent: ")
@@ -208,7 +208,7 @@ func TestOneGoodCertificateIsEnough(t *testing.T) {
 	require.NoError(t, err)
 	server := newServer(t, membercardtest.WithCertificates())
 	server.StartSwitch()
-	client := newClient(t, server, noRepeats)
+	client := newClient(t, server, noRetries)
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: membercardtest.FaultBody, Body: data, Times: -1})
 	for serial, says := range map[string]string{"AA": "that platform certificate is valid from", "BB": "that platform certificate is valid from", "CC": "does not match"} {
 		server.Inject(membercardtest.Fault{Operation: membercard.OperationListCards, Kind: membercardtest.FaultUnknownSerial, Serial: serial})
@@ -251,7 +251,7 @@ func TestTheListMustProveItself(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := newServer(t, membercardtest.WithCertificates())
-			client := newClient(t, server, noRepeats)
+			client := newClient(t, server, noRetries)
 			fault := membercardtest.Fault{Operation: membercard.OperationDownloadCertificates, Kind: kind, Missing: "Wechatpay-Nonce", Status: 502, Serial: forgedSerial}
 			if kind == membercardtest.FaultEmpty {
 				fault.Status = 200
@@ -300,7 +300,7 @@ func TestAnExpiredCertificateProvesNothing(t *testing.T) {
 		if expired {
 			notAfter = now.Add(-time.Hour)
 		}
-		client := newClient(t, server, noRepeats, withTransport(signedList(t, "AA", item(notAfter))), func(c *membercard.Config) {
+		client := newClient(t, server, noRetries, withTransport(signedList(t, "AA", item(notAfter))), func(c *membercard.Config) {
 			c.PublicKey, c.PublicKeyID = nil, ""
 		})
 		_, err := client.GetUserCard(t.Context(), getRequest)

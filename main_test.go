@@ -161,7 +161,7 @@ func withTransport(transport http.RoundTripper) func(*membercard.Config) {
 	return func(c *membercard.Config) { c.HTTPClient = &http.Client{Transport: transport} }
 }
 
-func noRepeats(c *membercard.Config) { c.Retry.MaxAttempts = 1 }
+func noRetries(c *membercard.Config) { c.Retry.MaxAttempts = 1 }
 
 // roundTripperFunc is a RoundTripper that fires no trace hooks.
 type roundTripperFunc func(*http.Request) (*http.Response, error)

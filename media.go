@@ -47,7 +47,7 @@ type UploadImageResponse struct {
 // [ErrForbidden] (REQUEST_BLOCKED) means that the service takes the file for no JPG, BMP or PNG picture. After
 // [ErrOutcomeUnknown] upload it again: that gives the address, the same or another.
 //
-// Rate limit: none documented (2025.11.14). Repeated automatically with identical bytes. Document 4015900513.
+// Rate limit: none documented (2025.11.14). Retried automatically with identical bytes. Document 4015900513.
 func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*UploadImageResponse, error) {
 	resetInfo(ctx)
 	r, err := c.buildUpload(ctx, request)
@@ -64,9 +64,9 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 		err = validateUpload(in)
 	}
 	if err != nil {
-		return nil, refused(uploadImage.operation, nil, err)
+		return nil, refusedError(uploadImage.operation, nil, err)
 	}
-	key, err := c.keys.sealingKey(ctx)
+	key, err := c.keys.encryptionKey(ctx)
 	if err != nil {
 		return nil, notSentError(ctx, uploadImage.operation, nil, err)
 	}
@@ -75,7 +75,7 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 		"filename": in.Filename, cmp.Or(in.DigestField, c.edition.digest): hex.EncodeToString(digest[:]),
 	})
 	if err != nil {
-		return nil, refused(uploadImage.operation, nil, err)
+		return nil, refusedError(uploadImage.operation, nil, err)
 	}
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)

@@ -70,7 +70,7 @@ func TestUploadImage(t *testing.T) {
 	})
 	t.Run("another path and digest field", func(t *testing.T) {
 		var uri, body string
-		client := newClient(t, server, noRepeats, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		client := newClient(t, server, noRetries, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			data, _ := io.ReadAll(r.Body)
 			uri, body = r.URL.RequestURI(), string(data)
 			return nil, assert.AnError

@@ -172,11 +172,11 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 	proof := apiv3.ProofOf(request.Header)
 	flaw := proof.Flaw(time.Now())
 	if flaw != nil {
-		return nil, untrustedNotification(request, nil, reasons[flaw.Kind], flaw.Skew, explainNotification(flaw, request, nil), nil)
+		return nil, notificationSignatureError(request, nil, reasons[flaw.Kind], flaw.Skew, explainNotification(flaw, request, nil), nil)
 	}
-	key, err := c.keys.verifyingKey(ctx, proof.Serial, fromNotification)
+	key, err := c.keys.verificationKey(ctx, proof.Serial, fromNotification)
 	if err != nil {
-		return nil, untrustedNotification(request, nil, ReasonUnknownSerial, 0, "", err)
+		return nil, notificationSignatureError(request, nil, ReasonUnknownSerial, 0, "", err)
 	}
 	body, err := readNotification(request)
 	if err != nil {
@@ -187,7 +187,7 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 	}
 	if flaw := proof.Verify(key, body); flaw != nil {
 		request.Body = io.NopCloser(bytes.NewReader(body)) // it may be for another merchant number
-		return nil, untrustedNotification(request, body, reasons[flaw.Kind], 0, explainNotification(flaw, request, body), nil)
+		return nil, notificationSignatureError(request, body, reasons[flaw.Kind], 0, explainNotification(flaw, request, body), nil)
 	}
 	return decodeNotification(body, c.apiv3Key)
 }
@@ -199,8 +199,8 @@ func (c *Client) OpenNotification(body []byte) (*Notification, error) {
 	if c.apiv3Key == "" {
 		return nil, fmt.Errorf("membercard: OpenNotification: %w", errNoNotificationKey)
 	}
-	n, err := openResource(body, c.apiv3Key)
-	if err = advised(err); err != nil {
+	n, err := decryptNotification(body, c.apiv3Key)
+	if err = withAdvice(err); err != nil {
 		return nil, fmt.Errorf("membercard: OpenNotification: %w", err)
 	}
 	return n, nil
@@ -247,14 +247,14 @@ func explainNotification(flaw *apiv3.Flaw, request *http.Request, body []byte) s
 
 // decodeNotification decrypts and decodes the body of a proven notification.
 func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
-	n, err := openResource(body, apiv3Key)
-	if err = advised(err); err != nil {
+	n, err := decryptNotification(body, apiv3Key)
+	if err = withAdvice(err); err != nil {
 		return nil, badNotification(http.StatusInternalServerError, "the notification is signed by WeChat Pay, but "+err.Error(), err)
 	}
 	return n, nil
 }
 
-func openResource(body []byte, apiv3Key string) (*Notification, error) {
+func decryptNotification(body []byte, apiv3Key string) (*Notification, error) {
 	var envelope struct {
 		ID         string          `json:"id"`
 		CreateTime Timestamp       `json:"create_time"`
@@ -268,9 +268,9 @@ func openResource(body []byte, apiv3Key string) (*Notification, error) {
 	if envelope.Resource == nil {
 		return nil, errors.New("its resource is missing")
 	}
-	plaintext, err := envelope.Resource.Open(apiv3Key)
+	plaintext, err := envelope.Resource.Decrypt(apiv3Key)
 	if err != nil {
-		return nil, fmt.Errorf("its resource cannot be opened: %w", err)
+		return nil, fmt.Errorf("its resource cannot be decrypted: %w", err)
 	}
 	if envelope.ID == "" { // by which it is dealt with once
 		return nil, errors.New("its id is missing")
@@ -340,14 +340,14 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), notificationTimeout)
 		defer cancel()
 		n, err := c.receiveInTime(ctx, http.NewResponseController(w), request, start)
-		o := outcome{status: statusFor(err)}
+		h := handling{status: statusFor(err)}
 		if err == nil {
-			o = run(ctx, n, handle)
+			h = handleSafely(ctx, n, handle)
 		} else {
-			o.problem = noSecrets(err.Error())
+			h.problem = noSecrets(err.Error())
 		}
-		answerNotification(w, o.status)
-		o.log(ctx, c.logger, time.Since(start))
+		answerNotification(w, h.status)
+		h.log(ctx, c.logger, time.Since(start))
 	})
 }
 
@@ -394,33 +394,33 @@ func answerNotification(w http.ResponseWriter, status int) {
 	_, _ = io.WriteString(w, `{"code":"FAIL","message":"`+http.StatusText(status)+`"}`)
 }
 
-// outcome is what became of a notification in the handler.
-type outcome struct {
+// handling is what became of a notification in the handler.
+type handling struct {
 	status        int
 	id, eventType string
 	problem       string   // "" when there is none
 	stack         []string // of a panic
 }
 
-// run has a notification handled. No panic of handle gets past it.
-func run(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) (o outcome) {
+// handleSafely has a notification handled. No panic of handle gets past it.
+func handleSafely(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) (h handling) {
 	clean := noSecrets
-	o = outcome{status: http.StatusNoContent, id: clean(n.ID), eventType: clean(n.EventType)} // it is handle's from now on
+	h = handling{status: http.StatusNoContent, id: clean(n.ID), eventType: clean(n.EventType)} // it is handle's from now on
 	defer func() {
 		if p := recover(); p != nil {
-			o.status, o.problem, o.stack = http.StatusInternalServerError, fmt.Sprintf("the handler panicked with a %T", p), stack()
+			h.status, h.problem, h.stack = http.StatusInternalServerError, fmt.Sprintf("the handler panicked with a %T", p), panicStack()
 		}
 	}()
 	if err := handle(ctx, n); err != nil {
-		o.status, o.problem = http.StatusInternalServerError, fmt.Sprintf("the handler returned a %T", err)
+		h.status, h.problem = http.StatusInternalServerError, fmt.Sprintf("the handler returned a %T", err)
 	} else if ctx.Err() != nil {
-		o.problem = "it was handled, but later than WeChat Pay waits, which sends it again"
+		h.problem = "it was handled, but later than WeChat Pay waits, which sends it again"
 	}
-	return o
+	return h
 }
 
-// stack says where a panic happened, without the arguments that runtime/debug.Stack shows.
-func stack() []string {
+// panicStack says where a panic happened, without the arguments that runtime/debug.Stack shows.
+func panicStack() []string {
 	var lines []string
 	callers := make([]uintptr, 32)
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)])
@@ -434,21 +434,21 @@ func stack() []string {
 }
 
 // log writes what may be known of a notification.
-func (o *outcome) log(ctx context.Context, logger *slog.Logger, took time.Duration) {
+func (h *handling) log(ctx context.Context, logger *slog.Logger, took time.Duration) {
 	level := slog.LevelInfo
-	attributes := []slog.Attr{slog.Int("status", o.status), slog.Duration("duration", took)}
-	if o.id != "" {
-		attributes = append(attributes, slog.String("id", o.id), slog.String("event_type", o.eventType))
+	attributes := []slog.Attr{slog.Int("status", h.status), slog.Duration("duration", took)}
+	if h.id != "" {
+		attributes = append(attributes, slog.String("id", h.id), slog.String("event_type", h.eventType))
 	}
-	if o.problem != "" {
+	if h.problem != "" {
 		level = slog.LevelError
-		if o.status < 500 { // anybody can cause one
+		if h.status < 500 { // anybody can cause one
 			level = slog.LevelWarn
 		}
-		attributes = append(attributes, slog.String("error", o.problem))
+		attributes = append(attributes, slog.String("error", h.problem))
 	}
-	if o.stack != nil {
-		attributes = append(attributes, slog.Any("stack", o.stack))
+	if h.stack != nil {
+		attributes = append(attributes, slog.Any("stack", h.stack))
 	}
 	logger.LogAttrs(ctx, level, "wechatpay notification", attributes...)
 }

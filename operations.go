@@ -48,33 +48,33 @@ const (
 )
 
 var (
-	createCard     = define[CreateCardRequest, Card](OperationCreateCard, http.MethodPost, base+"/cards", otherWrite)
-	listCards      = define[ListCardsRequest, ListCardsResponse](OperationListCards, http.MethodGet, base+"/cards", read)
-	getCard        = define[GetCardRequest, Card](OperationGetCard, http.MethodGet, base+"/cards/{card_id}", read)
-	updateCard     = define[UpdateCardRequest, Card](OperationUpdateCard, http.MethodPatch, base+"/cards/{card_id}", repeatableWrite)
-	invalidateCard = define[InvalidateCardRequest, Card](OperationInvalidateCard, http.MethodPost, base+"/cards/{card_id}/invalidate", irreversible)
+	createCard     = define[CreateCardRequest, Card](OperationCreateCard, http.MethodPost, basePath+"/cards", otherWrite)
+	listCards      = define[ListCardsRequest, ListCardsResponse](OperationListCards, http.MethodGet, basePath+"/cards", read)
+	getCard        = define[GetCardRequest, Card](OperationGetCard, http.MethodGet, basePath+"/cards/{card_id}", read)
+	updateCard     = define[UpdateCardRequest, Card](OperationUpdateCard, http.MethodPatch, basePath+"/cards/{card_id}", idempotentWrite)
+	invalidateCard = define[InvalidateCardRequest, Card](OperationInvalidateCard, http.MethodPost, basePath+"/cards/{card_id}/invalidate", irreversible)
 
-	listUserCards          = define[ListUserCardsRequest, ListUserCardsResponse](OperationListUserCards, http.MethodGet, base+"/user-cards", read)
-	getUserCard            = define[GetUserCardRequest, UserCard](OperationGetUserCard, http.MethodGet, base+"/user-cards/{user_card_code}", read)
-	updateUserCard         = define[UpdateUserCardRequest, UserCard](OperationUpdateUserCard, http.MethodPatch, base+"/user-cards/{user_card_code}", repeatableWrite)
-	invalidateUserCard     = define[InvalidateUserCardRequest, UserCard](OperationInvalidateUserCard, http.MethodPost, base+"/user-cards/{user_card_code}/invalidate", irreversible)
-	confirmUserCard        = define[ConfirmUserCardRequest, UserCard](OperationConfirmUserCard, http.MethodPost, base+"/user-cards/{user_card_code}/confirm", otherWrite)
-	importUserCardByOpenID = define[ImportUserCardByOpenIDRequest, UserCard](OperationImportUserCardByOpenID, http.MethodPost, base+"/user-cards/import-by-openid", otherWrite)
-	importUserCardByPhone  = define[ImportUserCardByPhoneRequest, UserCard](OperationImportUserCardByPhone, http.MethodPost, base+"/user-cards/import-by-phone", otherWrite)
+	listUserCards          = define[ListUserCardsRequest, ListUserCardsResponse](OperationListUserCards, http.MethodGet, basePath+"/user-cards", read)
+	getUserCard            = define[GetUserCardRequest, UserCard](OperationGetUserCard, http.MethodGet, basePath+"/user-cards/{user_card_code}", read)
+	updateUserCard         = define[UpdateUserCardRequest, UserCard](OperationUpdateUserCard, http.MethodPatch, basePath+"/user-cards/{user_card_code}", idempotentWrite)
+	invalidateUserCard     = define[InvalidateUserCardRequest, UserCard](OperationInvalidateUserCard, http.MethodPost, basePath+"/user-cards/{user_card_code}/invalidate", irreversible)
+	confirmUserCard        = define[ConfirmUserCardRequest, UserCard](OperationConfirmUserCard, http.MethodPost, basePath+"/user-cards/{user_card_code}/confirm", otherWrite)
+	importUserCardByOpenID = define[ImportUserCardByOpenIDRequest, UserCard](OperationImportUserCardByOpenID, http.MethodPost, basePath+"/user-cards/import-by-openid", otherWrite)
+	importUserCardByPhone  = define[ImportUserCardByPhoneRequest, UserCard](OperationImportUserCardByPhone, http.MethodPost, basePath+"/user-cards/import-by-phone", otherWrite)
 
-	syncUserPoints        = define[SyncUserPointsRequest, UserPoints](OperationSyncUserPoints, http.MethodPost, base+"/user-points/sync", repeatableWrite)
-	confirmPointsExchange = define[ConfirmPointsExchangeRequest, PointsExchange](OperationConfirmPointsExchange, http.MethodPost, base+"/user-points/exchange-coupon/confirm", repeatableWrite)
-	createUserFeed        = define[CreateUserFeedRequest, UserFeed](OperationCreateUserFeed, http.MethodPost, base+"/user-feeds", otherWrite)
-	createPreAuthToken    = define[CreatePreAuthTokenRequest, Token](OperationCreatePreAuthToken, http.MethodPost, base+"/pre-auth-tokens", read)
-	createPayViewToken    = define[CreatePayViewTokenRequest, Token](OperationCreatePayViewToken, http.MethodPost, base+"/pay-view-tokens", read)
+	syncUserPoints        = define[SyncUserPointsRequest, UserPoints](OperationSyncUserPoints, http.MethodPost, basePath+"/user-points/sync", idempotentWrite)
+	confirmPointsExchange = define[ConfirmPointsExchangeRequest, PointsExchange](OperationConfirmPointsExchange, http.MethodPost, basePath+"/user-points/exchange-coupon/confirm", idempotentWrite)
+	createUserFeed        = define[CreateUserFeedRequest, UserFeed](OperationCreateUserFeed, http.MethodPost, basePath+"/user-feeds", otherWrite)
+	createPreAuthToken    = define[CreatePreAuthTokenRequest, Token](OperationCreatePreAuthToken, http.MethodPost, basePath+"/pre-auth-tokens", read)
+	createPayViewToken    = define[CreatePayViewTokenRequest, Token](OperationCreatePayViewToken, http.MethodPost, basePath+"/pay-view-tokens", read)
 
-	createActivity    = define[CreateActivityRequest, Activity](OperationCreateActivity, http.MethodPost, base+"/membership-activities", otherWrite)
-	listActivities    = define[ListActivitiesRequest, ListActivitiesResponse](OperationListActivities, http.MethodGet, base+"/membership-activities", read)
-	getActivity       = define[GetActivityRequest, Activity](OperationGetActivity, http.MethodGet, base+"/membership-activities/{activity_id}", read)
-	updateActivity    = define[UpdateActivityRequest, Activity](OperationUpdateActivity, http.MethodPatch, base+"/membership-activities/{activity_id}", repeatableWrite)
-	terminateActivity = define[TerminateActivityRequest, Activity](OperationTerminateActivity, http.MethodPost, base+"/membership-activities/{activity_id}/terminate", irreversible)
+	createActivity    = define[CreateActivityRequest, Activity](OperationCreateActivity, http.MethodPost, basePath+"/membership-activities", otherWrite)
+	listActivities    = define[ListActivitiesRequest, ListActivitiesResponse](OperationListActivities, http.MethodGet, basePath+"/membership-activities", read)
+	getActivity       = define[GetActivityRequest, Activity](OperationGetActivity, http.MethodGet, basePath+"/membership-activities/{activity_id}", read)
+	updateActivity    = define[UpdateActivityRequest, Activity](OperationUpdateActivity, http.MethodPatch, basePath+"/membership-activities/{activity_id}", idempotentWrite)
+	terminateActivity = define[TerminateActivityRequest, Activity](OperationTerminateActivity, http.MethodPost, basePath+"/membership-activities/{activity_id}/terminate", irreversible)
 
-	uploadImage          = define[UploadImageRequest, UploadImageResponse](OperationUploadImage, http.MethodPost, "/v3/marketing/favor/media/image-upload", repeatableWrite)
+	uploadImage          = define[UploadImageRequest, UploadImageResponse](OperationUploadImage, http.MethodPost, "/v3/marketing/favor/media/image-upload", idempotentWrite)
 	securityEcho         = define[SecurityEchoRequest, SecurityEchoResponse](OperationSecurityEcho, http.MethodPost, "/v3/security/echo", read)
 	downloadCertificates = define[struct{}, certificateList](OperationDownloadCertificates, http.MethodGet, "/v3/certificates", read)
 )
@@ -89,34 +89,34 @@ var operations = []*operation{
 	uploadImage.operation, securityEcho.operation,
 }
 
-// repeatClass says after which failures an operation may be repeated.
-type repeatClass int
+// retryClass says after which failures an operation may be retried.
+type retryClass int
 
 const (
-	read            repeatClass = iota + 1 // changes nothing
-	repeatableWrite                        // a repeat leaves the same state
-	otherWrite                             // a repeat is refused, and the refusal can mean that it was done
+	read            retryClass = iota + 1 // changes nothing
+	idempotentWrite                       // done twice it leaves the same state
+	otherWrite                            // the second is refused, and the refusal can mean that it was done
 	irreversible
 )
 
-// failure says how an attempt went wrong, as far as repeating it is concerned.
+// failure says how an attempt went wrong, as far as a retry is concerned.
 type failure int
 
 const (
-	final       failure = iota // repeating cannot help
+	final       failure = iota // a retry cannot help
 	notSent                    // certainly
 	rateLimited                // refused without being carried out
 	uncertain                  // anything may have happened
 )
 
-func (r repeatClass) allows(f failure) bool {
+func (r retryClass) allows(f failure) bool {
 	switch f {
 	case notSent:
 		return true
 	case rateLimited:
 		return r != irreversible
 	case uncertain:
-		return r == read || r == repeatableWrite
+		return r == read || r == idempotentWrite
 	default:
 		return false
 	}
@@ -127,7 +127,7 @@ type operation struct {
 	name       Operation
 	method     string
 	path       string
-	repeat     repeatClass
+	class      retryClass
 	parameters []parameter // of the request
 	contested  bool        // some of them have two places
 	result     result
@@ -146,7 +146,7 @@ func OperationFrom(ctx context.Context) (Operation, bool) {
 // endpoint ties an operation to its request and its result, so that the compiler keeps them together.
 type endpoint[Request, Result any] struct{ *operation }
 
-func define[Request, Result any](name Operation, method, path string, repeat repeatClass) endpoint[Request, Result] {
+func define[Request, Result any](name Operation, method, path string, repeat retryClass) endpoint[Request, Result] {
 	parameters := parametersOf(reflect.TypeFor[Request]())
 	contested := slices.ContainsFunc(parameters, func(p parameter) bool { return p.place != p.older })
 	return endpoint[Request, Result]{&operation{name, method, path, repeat, parameters, contested, resultOf(reflect.TypeFor[Result](), parameters)}}

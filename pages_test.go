@@ -240,7 +240,7 @@ func TestPages(t *testing.T) {
 		"an empty first": {func(o, _ int) map[string]any { return map[string]any{"total_count": all, "offset": o} }, 0, false, 1},
 	} {
 		server := newServer(t)
-		client := newClient(t, server, noRepeats)
+		client := newClient(t, server, noRetries)
 		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte("{}")})
 		offset := 0
 		answer := func() {

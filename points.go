@@ -30,7 +30,7 @@ type UserPoints struct {
 // The balance is absolute: calls that overtake each other leave the older value, so make them one after another for
 // each card. [ErrNotFound] means that there is no such card. After [ErrOutcomeUnknown] send the same request again.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.20). Repeated automatically with identical bytes.
+// Rate limit: 10 a second for each merchant number (2025.08.20). Retried automatically with identical bytes.
 // Document 4015897280.
 func (c *Client) SyncUserPoints(ctx context.Context, request SyncUserPointsRequest) (*UserPoints, error) {
 	return syncUserPoints.call(ctx, c, request)
@@ -97,10 +97,10 @@ type PointsExchange struct {
 // seconds of the notification.
 //
 // Never change Result for a RecordID: one exchange, one answer. [ErrNotFound] means that there is no such exchange or card.
-// After [ErrOutcomeUnknown] send the same request again; what the service does with a repeat is not documented, and
+// After [ErrOutcomeUnknown] send the same request again; what the service does with a second one is not documented, and
 // there is no other way to learn the outcome.
 //
-// Rate limit: 10 a second for each merchant number (2025.08.20). Repeated automatically with identical bytes.
+// Rate limit: 10 a second for each merchant number (2025.08.20). Retried automatically with identical bytes.
 // Document 4015897268.
 func (c *Client) ConfirmPointsExchange(ctx context.Context, request ConfirmPointsExchangeRequest) (*PointsExchange, error) {
 	return confirmPointsExchange.call(ctx, c, request)

@@ -76,7 +76,7 @@ func TestErrorsDoNotQuote(t *testing.T) {
 func TestErrorTextIsOneRedactedLine(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	client := newClient(t, server, noRepeats)
+	client := newClient(t, server, noRetries)
 	message := "line one\nopenid " + openID + "\r\ncode " + userCardCode + "\x00\u2028 end"
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "INVALID_REQUEST", Message: message})
 	_, err := client.GetUserCard(t.Context(), getRequest)
@@ -128,7 +128,7 @@ func TestWhatIsCutOut(t *testing.T) {
 		{"obLatj", "478515832665", "a \u202e\u2066 b\u2029c", "a    b c"},
 	} {
 		server := newServer(t)
-		client := newClient(t, server, noRepeats)
+		client := newClient(t, server, noRetries)
 		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "X", Message: test.message})
 		request := getRequest
 		request.OpenID, request.UserCardCode = test.openID, test.code
@@ -146,7 +146,7 @@ func TestForeignIdentifiersAreCleaned(t *testing.T) {
 		{"Request-Id": {long}},
 		{"Wechatpay-Timestamp": {fmt.Sprint(time.Now().Unix())}, "Wechatpay-Nonce": {"n"}, "Wechatpay-Signature": {"s"}, "Wechatpay-Serial": {long}},
 	} {
-		client := newClient(t, membercardtest.NewTestServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		client := newClient(t, membercardtest.NewTestServer(t), noRetries, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 404, Header: header, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 		})))
 		_, err := client.GetUserCard(t.Context(), getRequest)
@@ -192,7 +192,7 @@ func TestTheSignatureIsNeverQuoted(t *testing.T) {
 		for _, length := range []int{40, 100, 1000} {
 			var log bytes.Buffer
 			signature := ""
-			client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) },
+			client := newClient(t, server, noRetries, func(c *membercard.Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) },
 				withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					authorization := r.Header.Get("Authorization")
 					signature = regexp.MustCompile(`signature="([^"]+)"`).FindStringSubmatch(authorization)[1]
@@ -492,7 +492,7 @@ func TestAPhoneNumberInALog(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	var logged bytes.Buffer
-	client := newClient(t, server, noRepeats, func(c *membercard.Config) {
+	client := newClient(t, server, noRetries, func(c *membercard.Config) {
 		c.Logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug - 4}))
 	})
 	update := updateRequest

@@ -72,25 +72,25 @@ func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQ
 		err = c.validate(op, in)
 	}
 	if err != nil {
-		return nil, refused(op, secretsOf(op, in), err)
+		return nil, refusedError(op, secretsOf(op, in), err)
 	}
-	key, err := c.keys.sealingKey(ctx)
+	key, err := c.keys.encryptionKey(ctx)
 	if err != nil {
 		return nil, notSentError(ctx, op, secretsOf(op, in), err)
 	}
-	s := &sealer{client: c, key: key.key}
-	uri, body, err := encode(op, path, in, s, inQuery)
+	e := &encrypter{client: c, key: key.key}
+	uri, body, err := encode(op, path, in, e, inQuery)
 	if err != nil {
-		return nil, refused(op, append(secretsOf(op, in), s.plaintexts...), err)
+		return nil, refusedError(op, append(secretsOf(op, in), e.plaintexts...), err)
 	}
 	return &request{
 		operation: op, template: path, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inQuery: inQuery,
-		in: in, plaintexts: s.plaintexts, timeout: c.attemptTimeout, retry: retry,
+		in: in, plaintexts: e.plaintexts, timeout: c.attemptTimeout, retry: retry,
 		throttle: c.throttle, verifier: c.verifier,
 	}, nil
 }
 
-// prepare returns where an operation is and how it is repeated, or why it cannot be called.
+// prepare returns where an operation is and how it is retried, or why it cannot be called.
 func (c *Client) prepare(ctx context.Context, op *operation) (path string, retry RetryPolicy, err error) {
 	if path, err = c.edition.path(op); err != nil {
 		return "", retry, err
@@ -118,7 +118,7 @@ func secretsOf(op *operation, in reflect.Value) redact.Secrets {
 func (c *Client) validate(op *operation, in reflect.Value) error {
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
-		if c.edition.leavesOut(p) {
+		if c.edition.omits(p) {
 			if err := c.edition.checkBrand(p, value.String()); err != nil {
 				return err
 			}
@@ -141,13 +141,13 @@ func (c *Client) validate(op *operation, in reflect.Value) error {
 }
 
 // encode makes URI and body. Sensitive values are encrypted on the way, so that no request can forget it.
-func encode(op *operation, path string, in reflect.Value, s *sealer, inQuery bool) (uri string, body []byte, err error) {
+func encode(op *operation, path string, in reflect.Value, e *encrypter, inQuery bool) (uri string, body []byte, err error) {
 	head, segment, tail := path, "", "" // of the path, around its one parameter
 	changes, changeable := 0, 0
 	query := make([]byte, 0, 256)
 	for _, p := range op.parameters {
 		value := in.Field(p.index)
-		if s.client.edition.leavesOut(p) {
+		if e.client.edition.omits(p) {
 			continue
 		}
 		if p.optional {
@@ -163,11 +163,11 @@ func encode(op *operation, path string, in reflect.Value, s *sealer, inQuery boo
 		switch place {
 		case "path":
 			head, tail, _ = strings.Cut(path, "{"+p.name+"}")
-			segment = escape(text(value))
+			segment = escape(parameterText(value))
 		case "query":
-			query = append(append(append(append(query, '&'), p.name...), '='), escape(text(value))...)
+			query = append(append(append(append(query, '&'), p.name...), '='), escape(parameterText(value))...)
 		case "body":
-			member, err := s.marshal(p, value.Interface())
+			member, err := e.marshal(p, value.Interface())
 			if err != nil {
 				return "", nil, err
 			}
@@ -197,8 +197,8 @@ func encode(op *operation, path string, in reflect.Value, s *sealer, inQuery boo
 	return uri, body, nil
 }
 
-// text returns a parameter of the path or the query.
-func text(value reflect.Value) string {
+// parameterText returns a parameter of the path or the query.
+func parameterText(value reflect.Value) string {
 	if value.CanInt() {
 		return strconv.FormatInt(value.Int(), 10)
 	}
@@ -210,16 +210,16 @@ func text(value reflect.Value) string {
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // marshal encodes a member of the body, with sensitive values encrypted. It returns nil for an empty one.
-func (s *sealer) marshal(p parameter, value any) ([]byte, error) {
+func (e *encrypter) marshal(p parameter, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case Sensitive:
-		encrypted, err := s.encrypt(p.field, v)
+		encrypted, err := e.encrypt(p.field, v)
 		if err != nil || encrypted.IsZero() {
 			return nil, err
 		}
 		value = encrypted
 	case *UserInfo:
-		encrypted, err := s.userInfo(p.field, v)
+		encrypted, err := e.encryptUserInfo(p.field, v)
 		if err != nil {
 			return nil, err
 		}
@@ -274,8 +274,8 @@ func checkText(v reflect.Value) (where string, ok bool) {
 	return "", true
 }
 
-// place returns where contested parameters are, and where they could be.
-func (r *request) place() (here, there string) {
+// places returns where contested parameters are, and where they could be.
+func (r *request) places() (here, there string) {
 	if r.inQuery {
 		return "query", "body"
 	}
@@ -285,7 +285,7 @@ func (r *request) place() (here, there string) {
 // isMisplaced reports whether an error says that a contested parameter is not known where it was, or missing where it
 // was not. It returns the name of the parameter.
 func (r *request) isMisplaced(detail *ErrorDetail) (name string, misplaced bool) {
-	here, there := r.place()
+	here, there := r.places()
 	for _, p := range r.parameters {
 		if p.place == p.older || detail == nil {
 			continue
@@ -300,7 +300,7 @@ func (r *request) isMisplaced(detail *ErrorDetail) (name string, misplaced bool)
 // placementAdvice returns what to do about an unsigned error that says so, which the client does not follow by itself.
 func (r *request) placementAdvice(detail *ErrorDetail) string {
 	name, misplaced := r.isMisplaced(detail)
-	_, there := r.place()
+	_, there := r.places()
 	switch {
 	case !misplaced:
 		return ""
@@ -323,6 +323,6 @@ func (c *Client) keepPlacement(ctx context.Context, r *request) {
 	if !r.inQuery {
 		advice = "remove the operation from Config.IDsInQuery"
 	}
-	here, _ := r.place()
+	here, _ := r.places()
 	c.logger.WarnContext(ctx, "wechatpay placement", "operation", string(r.name), "ids_in", here, "advice", advice)
 }

@@ -537,7 +537,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 					defer transport.CloseIdleConnections()
 					if kept {
 						// With time enough: what it has the service do must not be counted below.
-						assert.NoError(t, call(handmadeClient(t, service, transport, noRepeats, func(c *membercard.Config) { c.AttemptTimeout = 10 * time.Second })))
+						assert.NoError(t, call(handmadeClient(t, service, transport, noRetries, func(c *membercard.Config) { c.AttemptTimeout = 10 * time.Second })))
 					}
 					came, effects := service.counts()
 					client := handmadeClient(t, service, transport)

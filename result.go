@@ -12,23 +12,23 @@ import (
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
 
-// identifiers are the parameters that an answer repeats, the one that tells most first. brand_id is not among them: in
+// identifierNames are the parameters that an answer repeats, the one that tells most first. brand_id is not among them: in
 // the official samples it differs.
-var identifiers = []string{
+var identifierNames = []string{
 	"out_request_no", "record_id", "activity_id", "user_card_code", "openid", "card_id", "echo_message", "offset",
 }
 
 // result is what the client knows of an operation's result.
 type result struct {
-	typ     reflect.Type
-	repeats []repeated      // identifiers of the request, the one that tells most first
-	needs   []int           // when it repeats none: the texts that it is asked for
-	list    int             // the field with the elements of a page; -1 for none
-	names   map[string]bool // of all members, to tell them from names that Go's decoder takes for the same
+	typ         reflect.Type
+	identifiers []identifier    // identifiers of the request, the one that tells most first
+	needs       []int           // when it repeats none: the texts that it is asked for
+	list        int             // the field with the elements of a page; -1 for none
+	names       map[string]bool // of all members, to tell them from names that Go's decoder takes for the same
 }
 
-// repeated is an identifier that an answer repeats: a field of the request, and of the result or of its elements.
-type repeated struct {
+// identifier is an identifier that an answer repeats: a field of the request, and of the result or of its elements.
+type identifier struct {
 	name      string
 	in, out   int
 	ofElement bool
@@ -47,31 +47,31 @@ func resultOf(typ reflect.Type, parameters []parameter) result {
 			}
 			for element := range field.Type.Elem().NumField() {
 				name, _ := jsonName(field.Type.Elem().Field(element))
-				r.repeat(name, element, true, parameters)
+				r.addIdentifier(name, element, true, parameters)
 			}
 			continue
 		}
-		r.repeat(name, out, false, parameters)
+		r.addIdentifier(name, out, false, parameters)
 		if options == "" && field.Type.Kind() == reflect.String {
 			r.needs = append(r.needs, out)
 		}
 	}
-	slices.SortStableFunc(r.repeats, func(a, b repeated) int {
-		return slices.Index(identifiers, a.name) - slices.Index(identifiers, b.name)
+	slices.SortStableFunc(r.identifiers, func(a, b identifier) int {
+		return slices.Index(identifierNames, a.name) - slices.Index(identifierNames, b.name)
 	})
-	if slices.ContainsFunc(r.repeats, func(repeated repeated) bool { return !repeated.ofElement }) {
+	if slices.ContainsFunc(r.identifiers, func(id identifier) bool { return !id.ofElement }) {
 		r.needs = nil
 	}
 	return r
 }
 
-func (r *result) repeat(name string, out int, ofElement bool, parameters []parameter) {
-	if !slices.Contains(identifiers, name) {
+func (r *result) addIdentifier(name string, out int, ofElement bool, parameters []parameter) {
+	if !slices.Contains(identifierNames, name) {
 		return
 	}
 	for _, p := range parameters {
 		if p.name == name {
-			r.repeats = append(r.repeats, repeated{name, p.index, out, ofElement})
+			r.identifiers = append(r.identifiers, identifier{name, p.index, out, ofElement})
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (r *request) decode(body []byte) (decoded any, undecoded string, err error)
 		if apiv3.ParseErrorBody(body).Code != "" && !r.shown(value.Elem(), body) {
 			return nil, "", errIsError
 		}
-		if err == nil || errors.Is(other, errIDs) {
+		if err == nil || errors.Is(other, errOtherIdentifier) {
 			return nil, "", other
 		}
 	}
@@ -126,28 +126,28 @@ func (r *request) decode(body []byte) (decoded any, undecoded string, err error)
 
 // compare returns nil when a result is the answer to the request, as far as can be seen.
 func (r *request) compare(result reflect.Value, body []byte) error {
-	for _, id := range r.result.repeats {
-		asked := text(r.in.Field(id.in))
+	for _, id := range r.result.identifiers {
+		asked := parameterText(r.in.Field(id.in))
 		switch {
 		case asked == "": // a filter that was not used
 		case id.ofElement:
 			elements := result.Field(r.result.list)
 			for i := range elements.Len() {
-				if got := text(elements.Index(i).Field(id.out)); got != "" && got != asked {
-					return fmt.Errorf("%w: %s of element %d", errIDs, id.name, i)
+				if got := parameterText(elements.Index(i).Field(id.out)); got != "" && got != asked {
+					return fmt.Errorf("%w: %s of element %d", errOtherIdentifier, id.name, i)
 				}
 			}
 		default:
-			got := text(result.Field(id.out))
+			got := parameterText(result.Field(id.out))
 			if got != asked && got != "" && (got != "0" || hasMember(body, id.name)) {
-				return fmt.Errorf("%w: %s", errIDs, id.name)
+				return fmt.Errorf("%w: %s", errOtherIdentifier, id.name)
 			}
 		}
 	}
 	if !r.shown(result, body) {
 		return fmt.Errorf("%w: what it should show is missing", errOtherRequest)
 	}
-	if r.repeat == irreversible && !result.Addr().Interface().(ended).ended() {
+	if r.class == irreversible && !result.Addr().Interface().(ended).ended() {
 		return fmt.Errorf("%w: the state that it shows is not the final one", errOtherRequest)
 	}
 	return nil
@@ -160,7 +160,7 @@ func (r *request) shown(result reflect.Value, body []byte) bool {
 	if r.result.list >= 0 {
 		return hasMember(body, "data") || hasMember(body, "total_count")
 	}
-	for i, id := range r.result.repeats {
+	for i, id := range r.result.identifiers {
 		if !result.Field(id.out).IsZero() && (i == 0 || id.name != "card_id") {
 			return true
 		}
@@ -168,7 +168,7 @@ func (r *request) shown(result reflect.Value, body []byte) bool {
 	if len(r.result.needs) > 0 {
 		return slices.ContainsFunc(r.result.needs, func(out int) bool { return result.Field(out).String() != "" })
 	}
-	return r.repeat == read && r.result.hasAny(body)
+	return r.class == read && r.result.hasAny(body)
 }
 
 // hasAny reports whether a body has a member of the result, other than a time, which a notification has as well.

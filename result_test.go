@@ -17,7 +17,7 @@ func answered(t *testing.T, operation membercard.Operation, body string) (any, m
 	server := newServer(t)
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: []byte(body)})
 	var info membercard.ResponseInfo
-	got, err := do(membercard.WithResponseInfo(t.Context(), &info), newClient(t, server, noRepeats), table[operation].request)
+	got, err := do(membercard.WithResponseInfo(t.Context(), &info), newClient(t, server, noRetries), table[operation].request)
 	return got, info, err
 }
 

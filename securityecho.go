@@ -19,7 +19,7 @@ type SecurityEchoResponse struct {
 // card: it proves that signing, verifying, encryption, decryption and notifications work against the real service. The
 // notification is a [SecurityEchoed], which is repeated at most ten times within some three hours.
 //
-// Rate limit: none documented (2026.04.08). It changes nothing: repeated automatically. Document 4015139289.
+// Rate limit: none documented (2026.04.08). It changes nothing: retried automatically. Document 4015139289.
 func (c *Client) SecurityEcho(ctx context.Context, request SecurityEchoRequest) (*SecurityEchoResponse, error) {
 	return securityEcho.call(ctx, c, request)
 }

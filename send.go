@@ -26,17 +26,17 @@ const (
 type attempt struct {
 	*request
 	n             int      // from 1
-	before        *attempt // of the same call; nil for none
+	previous      *attempt // of the same call; nil for none
 	host          *host
 	message       []byte // that was signed, to explain a SIGN_ERROR
 	signature     string // of it, which no text may quote, as gateways do
 	authorization string // the header with it
 }
 
-// line makes text printable, without the secrets of the request and the signature.
-func (a *attempt) line(text string) string {
+// clean makes text printable, without the secrets of the request and the signature.
+func (a *attempt) clean(text string) string {
 	secrets := a.secrets()
-	for ; a != nil; a = a.before {
+	for ; a != nil; a = a.previous {
 		secrets = append(secrets, a.signature)
 	}
 	return secrets.Line(text)
@@ -74,7 +74,7 @@ type verdict struct {
 	result    any     // of a success
 	undecoded string  // optional members of the result that have an odd form
 	err       error   // nil: done
-	failure   failure // whether repeating can help
+	failure   failure // whether a retry can help
 	inDoubt   bool    // the service may have carried it out
 	misplaced bool    // WeChat Pay wants contested parameters in the other place
 }
@@ -87,7 +87,7 @@ type ending struct {
 	attempts int
 }
 
-// send is the attempt loop: it ends when the call is done or repeating it cannot help. first is the number of its first
+// send is the attempt loop: it ends when the call is done or a retry cannot help. first is the number of its first
 // attempt.
 func (c *Client) send(ctx context.Context, r *request, first int) ending {
 	var last verdict
@@ -96,18 +96,18 @@ func (c *Client) send(ctx context.Context, r *request, first int) ending {
 	for n := first; ; n++ {
 		next, err := c.sign(ctx, r, n, a)
 		if err != nil {
-			return ending{err: r.stopped(ctx, last.err, err, inDoubt)}
+			return ending{err: r.stoppedError(ctx, last.err, err, inDoubt)}
 		}
 		a = next
 		last = c.try(ctx, a)
-		inform(ctx, a, last)
+		fillInfo(ctx, a, last)
 		if last.err == nil {
 			return ending{last: last, attempts: n}
 		}
 		inDoubt = inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
 		wait := max(r.retry.backoff(n), wire.RetryAfter(last.answer.header.Get("Retry-After"), time.Now()))
-		if n >= r.retry.MaxAttempts || !r.repeat.allows(last.failure) || !fits(ctx, wait) {
-			return ending{last, r.outcome(last.err, inDoubt), inDoubt, n}
+		if n >= r.retry.MaxAttempts || !r.class.allows(last.failure) || !fits(ctx, wait) {
+			return ending{last, r.endError(last.err, inDoubt), inDoubt, n}
 		}
 		sleep(ctx, wait)
 	}
@@ -128,21 +128,21 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// outcome returns the error of a call, with ErrOutcomeUnknown for a write that may have been carried out.
-func (r *request) outcome(err error, inDoubt bool) error {
-	if inDoubt && r.repeat != read {
+// endError returns the error of a call, with ErrOutcomeUnknown for a write that may have been carried out.
+func (r *request) endError(err error, inDoubt bool) error {
+	if inDoubt && r.class != read {
 		return join(err, "; ", ErrOutcomeUnknown)
 	}
 	return err
 }
 
-// stopped returns the error of a call whose next attempt could not be made. last is that of the one before, if any.
-func (r *request) stopped(ctx context.Context, last, err error, inDoubt bool) error {
+// stoppedError returns the error of a call whose next attempt could not be made. last is that of the one before, if any.
+func (r *request) stoppedError(ctx context.Context, last, err error, inDoubt bool) error {
 	err = notSentError(ctx, r.operation, r.secrets(), err)
 	if last != nil {
-		err = join(last, "; not repeated: ", err)
+		err = join(last, "; not retried: ", err)
 	}
-	return r.outcome(err, inDoubt)
+	return r.endError(err, inDoubt)
 }
 
 // sign waits for the throttle and makes an attempt. It signs after the wait, so that no signature grows old in a
@@ -194,7 +194,7 @@ func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
 	defer func() { c.report(ctx, a, v, time.Since(start)) }()
 	got, nothingSent, err := c.exchange(ctx, a)
 	if err != nil {
-		return c.unanswered(ctx, a, got, nothingSent, err)
+		return c.judgeNoAnswer(ctx, a, got, nothingSent, err)
 	}
 	var untrusted *SignatureError
 	if got.trust, untrusted = a.verify(ctx, got); untrusted != nil {
@@ -213,7 +213,7 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 	attemptCtx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	again := 0
-	if a.repeat == read && a.n == 1 {
+	if a.class == read && a.n == 1 {
 		again = 1 // a kept connection that died is no reason to fail
 	}
 	sent := wire.Watch(attemptCtx, cancel, again, a.operation)
@@ -252,11 +252,11 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		err = wire.ErrSentOnce
 	case attemptCtx.Err() != nil:
 		err = ErrAttemptTimeout
-		if sent.Leave() {
+		if sent.CloseIfSilent() {
 			c.http.CloseIdleConnections() // which may be as dead
 		}
-	case sent.Left() && !sent.Nothing():
-		err = errLeft
+	case sent.ClosedAsSilent() && !sent.Nothing():
+		err = errClosedAsSilent
 	}
 	return got, got.status == 0 && sent.Nothing(), err
 }
@@ -274,9 +274,9 @@ func (a *attempt) httpRequest(ctx context.Context) (*http.Request, error) {
 	return request, err
 }
 
-// unanswered says what an attempt without a complete answer means.
-func (c *Client) unanswered(ctx context.Context, a *attempt, got answer, nothingSent bool, err error) verdict {
-	v := verdict{answer: got, err: a.failed(ctx, got, nothingSent, err), failure: uncertain, inDoubt: true}
+// judgeNoAnswer says what an attempt without a complete answer means.
+func (c *Client) judgeNoAnswer(ctx context.Context, a *attempt, got answer, nothingSent bool, err error) verdict {
+	v := verdict{answer: got, err: a.noAnswerError(ctx, got, nothingSent, err), failure: uncertain, inDoubt: true}
 	if nothingSent {
 		v.failure, v.inDoubt = notSent, false
 	}
@@ -285,7 +285,7 @@ func (c *Client) unanswered(ctx context.Context, a *attempt, got answer, nothing
 	case badCertificate || errors.Is(err, errTooLong):
 		v.failure = final
 	case ctx.Err() == nil: // otherwise the caller went away, which says nothing about the host
-		c.hosts.failed(a.host)
+		c.hosts.markFailed(a.host)
 	}
 	return v
 }
@@ -307,12 +307,12 @@ func (a *attempt) verify(ctx context.Context, got answer) (trust, *SignatureErro
 			return unproven, nil
 		}
 		if err != nil {
-			return unproven, a.untrusted(got, ReasonUnknownSerial, 0, "", err)
+			return unproven, a.signatureError(got, ReasonUnknownSerial, 0, "", err)
 		}
 		flaw = proof.Verify(key, got.body)
 	}
 	if flaw != nil {
-		return unproven, a.untrusted(got, reasons[flaw.Kind], flaw.Skew, explain(flaw, got.header, got.body), nil)
+		return unproven, a.signatureError(got, reasons[flaw.Kind], flaw.Skew, explainAnswer(flaw, got.header, got.body), nil)
 	}
 	return proven, nil
 }
@@ -359,7 +359,7 @@ func (a *attempt) judgeSuccess(got answer) verdict {
 	case err == nil:
 		return verdict{answer: got, result: result, undecoded: undecoded}
 	case errors.Is(err, errOtherRequest):
-		return verdict{answer: got, err: a.untrusted(got, ReasonOtherRequest, 0, "", err), failure: uncertain, inDoubt: true}
+		return verdict{answer: got, err: a.signatureError(got, ReasonOtherRequest, 0, "", err), failure: uncertain, inDoubt: true}
 	case errors.Is(err, errIsError):
 		err := a.apiError(got, nil)
 		v := verdict{answer: got, err: err, inDoubt: true}
@@ -396,10 +396,10 @@ func (c *Client) report(ctx context.Context, a *attempt, v verdict, took time.Du
 	}
 	made := Attempt{
 		Operation: a.name, Method: a.method, Path: a.template, Host: a.host.name, StatusCode: v.answer.status,
-		RequestID: a.line(v.answer.header.Get("Request-Id")), Number: a.n, Duration: took, Err: v.err,
+		RequestID: a.clean(v.answer.header.Get("Request-Id")), Number: a.n, Duration: took, Err: v.err,
 	}
 	if e, ok := errors.AsType[*APIError](v.err); ok {
-		made.Code = a.line(e.Code)
+		made.Code = a.clean(e.Code)
 	}
 	if c.onAttempt != nil {
 		c.onAttempt(ctx, made)

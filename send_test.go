@@ -80,7 +80,7 @@ func TestOperationFrom(t *testing.T) {
 func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	client := newClient(t, server, noRepeats, func(c *membercard.Config) { c.AttemptTimeout = 20 * time.Millisecond })
+	client := newClient(t, server, noRetries, func(c *membercard.Config) { c.AttemptTimeout = 20 * time.Millisecond })
 	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSilent, Times: 2})
 	_, err := client.GetUserCard(t.Context(), getRequest)
 	require.ErrorIs(t, err, membercard.ErrAttemptTimeout)
@@ -323,7 +323,7 @@ func TestErrorsOfOthersAreKept(t *testing.T) {
 		"dial timeout":    {&net.OpError{Op: "dial", Err: context.DeadlineExceeded}, nil},
 		"foreign context": {fmt.Errorf("proxy: %w", context.Canceled), nil},
 	} {
-		client := newClient(t, newServer(t), noRepeats, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		client := newClient(t, newServer(t), noRetries, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			return nil, test.cause
 		})))
 		_, err := client.GetUserCard(t.Context(), getRequest)

@@ -130,16 +130,16 @@ type sensitiveState string
 
 const (
 	statePlaintext sensitiveState = "plaintext"
-	stateSealed    sensitiveState = "sealed"
+	stateEncrypted sensitiveState = "encrypted"
 	stateRedacted  sensitiveState = "redacted"
 	stateDamaged   sensitiveState = "damaged" // a ciphertext that is none any more
 )
 
 type sensitiveValue struct {
-	self   *sensitiveValue // what Sensitive points to, so that both pointers are one allocation
-	state  sensitiveState
-	text   string                 // the plaintext or the ciphertext
-	opened atomic.Pointer[string] // what Decrypt found, so that decrypting twice costs once
+	self      *sensitiveValue // what Sensitive points to, so that both pointers are one allocation
+	state     sensitiveState
+	text      string                 // the plaintext or the ciphertext
+	decrypted atomic.Pointer[string] // what Decrypt found, so that decrypting twice costs once
 }
 
 const (
@@ -198,7 +198,7 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 	switch value := s.get(); value.state {
 	case "":
 		return []byte(`""`), nil
-	case stateSealed: // Base64 needs no escaping
+	case stateEncrypted: // Base64 needs no escaping
 		return []byte(`"` + value.text + `"`), nil
 	case stateDamaged: // as it came, for a person may still mend it, unless it may be in clear
 		if apiv3.IsBase64Like(value.text) {
@@ -227,7 +227,7 @@ func sensitiveOf(text string) Sensitive {
 	case text == redactedAs, text == shownAs:
 		return newSensitive(stateRedacted, "")
 	case apiv3.IsCiphertext(text):
-		return newSensitive(stateSealed, text)
+		return newSensitive(stateEncrypted, text)
 	case apiv3.IsDamaged(text):
 		return newSensitive(stateDamaged, text)
 	}
@@ -241,7 +241,7 @@ func (s Sensitive) Value() (driver.Value, error) {
 	switch value.state {
 	case "":
 		return nil, nil
-	case stateSealed:
+	case stateEncrypted:
 		return value.text, nil
 	}
 	if err := value.unusable(); err != nil {

@@ -290,7 +290,7 @@ func TestReadChangeWriteBack(t *testing.T) {
 		assert.Equal(t, want, got)
 	}
 
-	t.Run("a value that does not open fails before the network, naming the field", func(t *testing.T) {
+	t.Run("a value that does not decrypt fails before the network, naming the field", func(t *testing.T) {
 		sent := len(server.Requests())
 		var foreign membercard.Sensitive
 		require.NoError(t, json.Unmarshal(fmt.Appendf(nil, "%q", officialCiphertext(t)), &foreign))

@@ -91,7 +91,7 @@ func TestTimestampThatIsNoNumber(t *testing.T) {
 			}
 			return response, err
 		})
-		_, err := newClient(t, server, withTransport(transport), noRepeats).GetUserCard(t.Context(), getRequest)
+		_, err := newClient(t, server, withTransport(transport), noRetries).GetUserCard(t.Context(), getRequest)
 		untrusted, ok := errors.AsType[*membercard.SignatureError](err)
 		require.True(t, ok, value)
 		assert.Equal(t, membercard.ReasonMissingHeader, untrusted.Reason, value)

@@ -190,7 +190,7 @@ func TestMemoryIsFlat(t *testing.T) {
 		}
 		return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(answer)}, nil
 	})
-	client := newClient(t, server, noRepeats, withTransport(transport), func(c *membercard.Config) {
+	client := newClient(t, server, noRetries, withTransport(transport), func(c *membercard.Config) {
 		c.PrivateKey = instantKey{c.PrivateKey.Public()}
 	})
 	heap := func() uint64 {

@@ -31,7 +31,7 @@ func (t *Token) QueryString() string {
 // to an openid that is not one of the template's AppID. Who has an effective card of the template, had one invalidated or deleted
 // one cannot join again that way: look with [Client.ListUserCards] first, and show the card to who has one.
 //
-// Rate limit: 10 a second for each merchant number (2025.11.19). It changes nothing: repeated automatically. Document
+// Rate limit: 10 a second for each merchant number (2025.11.19). It changes nothing: retried automatically. Document
 // 4015336986.
 func (c *Client) CreatePreAuthToken(ctx context.Context, request CreatePreAuthTokenRequest) (*Token, error) {
 	return createPreAuthToken.call(ctx, c, request)
@@ -50,7 +50,7 @@ type CreatePayViewTokenRequest struct {
 //
 // [ErrInvalidRequest] can mean that the template does not belong to the brand.
 //
-// Rate limit: 10 a second for each merchant number (2025.12.12). It changes nothing: repeated automatically. Document
+// Rate limit: 10 a second for each merchant number (2025.12.12). It changes nothing: retried automatically. Document
 // 4016834476.
 func (c *Client) CreatePayViewToken(ctx context.Context, request CreatePayViewTokenRequest) (*Token, error) {
 	return createPayViewToken.call(ctx, c, request)

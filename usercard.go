@@ -19,7 +19,7 @@ type GetUserCardRequest struct {
 // [ErrInvalidRequest] means that the openid is not one of the template's AppID, or that the brand has not the
 // membership function.
 //
-// Rate limit: 10 a second for each merchant number (2025.07.25). A read: repeated automatically. Document 4015336980.
+// Rate limit: 10 a second for each merchant number (2025.07.25). A read: retried automatically. Document 4015336980.
 func (c *Client) GetUserCard(ctx context.Context, request GetUserCardRequest) (*UserCard, error) {
 	return getUserCard.call(ctx, c, request)
 }
@@ -46,7 +46,7 @@ type ListUserCardsResponse struct {
 // empty page, not an error. [ErrInvalidParameter] means a Limit beyond 20, or an invalid state; [ErrInvalidRequest]
 // an openid that is not one of the brand's AppIDs.
 //
-// Rate limit: 10 a second for each merchant number (2025.07.25). A read: repeated automatically. Document 4015336984.
+// Rate limit: 10 a second for each merchant number (2025.07.25). A read: retried automatically. Document 4015336984.
 func (c *Client) ListUserCards(ctx context.Context, request ListUserCardsRequest) (*ListUserCardsResponse, error) {
 	if request.Limit == 0 {
 		request.Limit = defaultLimit
@@ -55,7 +55,7 @@ func (c *Client) ListUserCards(ctx context.Context, request ListUserCardsRequest
 }
 
 // AllUserCards iterates over the cards of a user under a brand (查询用户在品牌下所有会员卡) from request.Offset on. It makes one
-// [Client.ListUserCards] call for each page when it is needed, with its limit and repeats. The first error ends it. Ranging again
+// [Client.ListUserCards] call for each page when it is needed, with its limit and retries. The first error ends it. Ranging again
 // starts over. What is added or removed meanwhile can shift the pages. Document 4015336984.
 func (c *Client) AllUserCards(ctx context.Context, request ListUserCardsRequest) iter.Seq2[*UserCard, error] {
 	return all(request.Offset, request.Limit, func(offset int) ([]UserCard, int, error) {
@@ -91,12 +91,12 @@ type UpdateUserCardRequest struct {
 // Only a card that is effective can be changed: [ErrInvalidRequest] is the answer for another. [ErrNotFound] means
 // that there is no such card or template. [ErrInvalidParameter] means a validity that is not of the template's type or has a member
 // too much. It is also the answer to an answer that the template does not ask for. After [ErrOutcomeUnknown] read the card, or send
-// the same request again: it sets values, so twice is as good as once. A repeat, the automatic one too, overwrites what somebody
+// the same request again: it sets values, so twice is as good as once. A retry, the automatic one too, overwrites what somebody
 // else set in between; where several programs change one card, set [RetryPolicy].MaxAttempts to 1 and read first.
 //
 // card_id is in the body; see [Config].IDsInQuery.
 //
-// Rate limit: 10 a second for each merchant number (2025.07.25). Repeated automatically with identical bytes.
+// Rate limit: 10 a second for each merchant number (2025.07.25). Retried automatically with identical bytes.
 // Document 4015336985.
 func (c *Client) UpdateUserCard(ctx context.Context, request UpdateUserCardRequest) (*UserCard, error) {
 	return updateUserCard.call(ctx, c, request)
@@ -115,13 +115,13 @@ type InvalidateUserCardRequest struct {
 // demands that the user was told and agreed beforehand.
 //
 // [ErrNotFound] means that there is no such card or template. [ErrInvalidRequest] means that the card is expired, or
-// invalid already: a refused repeat can mean that the first call was carried out. After [ErrOutcomeUnknown] read the
+// invalid already: a refused retry can mean that the first call was carried out. After [ErrOutcomeUnknown] read the
 // card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done. [ErrRateLimited] without it means it was
 // not done.
 //
 // brand_id and card_id are in the body; see [Config].IDsInQuery.
 //
-// Rate limit: 10 a second for each merchant number (2025.07.25). Irreversible: repeated only when it is certain that
+// Rate limit: 10 a second for each merchant number (2025.07.25). Irreversible: retried only when it is certain that
 // nothing was sent. Document 4015336983.
 func (c *Client) InvalidateUserCard(ctx context.Context, request InvalidateUserCardRequest) (*UserCard, error) {
 	return invalidateUserCard.call(ctx, c, request)
@@ -149,14 +149,14 @@ type ConfirmUserCardRequest struct {
 // With [CodeModeSystemAllocate] the code is the one of the notification; with [CodeModeMerchantAllocate] it is the
 // merchant's own, and becomes the card's code whether opening succeeded or failed.
 //
-// [ErrNotFound] means that the user has no card that waits for a confirm: a refused repeat can mean that the first
+// [ErrNotFound] means that the user has no card that waits for a confirm: a refused retry can mean that the first
 // call was carried out. [ErrInvalidRequest] means that the code is taken, or is not the one that WeChat Pay gave.
 // After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again: [UserCardStateEffective]
 // means that a successful opening was confirmed.
 //
 // card_id is in the body; see [Config].IDsInQuery.
 //
-// Rate limit: 10 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit, or when
+// Rate limit: 10 a second for each merchant number (2025.06.22). Retried automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4015336979.
 func (c *Client) ConfirmUserCard(ctx context.Context, request ConfirmUserCardRequest) (*UserCard, error) {
 	return confirmUserCard.call(ctx, c, request)
@@ -183,10 +183,10 @@ type ImportUserCardByOpenIDRequest struct {
 //
 // A user has one card of a template. [ErrInvalidRequest] means that there is one, that it waits for its confirm, or that the code
 // is taken. It also means that the template is invalid, that the validity is over, or that the user deleted a card: that user can
-// never be imported again. So a refused repeat can mean that the first call was carried out: after [ErrOutcomeUnknown] look with
+// never be imported again. So a refused retry can mean that the first call was carried out: after [ErrOutcomeUnknown] look with
 // [Client.ListUserCards] before calling again.
 //
-// Rate limit: 10 a second for each merchant number (2025.06.22). Repeated automatically after a rate limit, or when
+// Rate limit: 10 a second for each merchant number (2025.06.22). Retried automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4015336981.
 func (c *Client) ImportUserCardByOpenID(ctx context.Context, request ImportUserCardByOpenIDRequest) (*UserCard, error) {
 	return importUserCardByOpenID.call(ctx, c, request)
@@ -213,7 +213,7 @@ type ImportUserCardByPhoneRequest struct {
 //
 // After [ErrOutcomeUnknown] there is no sure way to look, as reading a card takes the user's openid.
 //
-// Rate limit: none documented (2025.06.22). Repeated automatically after a rate limit, or when it is certain that
+// Rate limit: none documented (2025.06.22). Retried automatically after a rate limit, or when it is certain that
 // nothing was sent. Document 4015336982.
 func (c *Client) ImportUserCardByPhone(ctx context.Context, request ImportUserCardByPhoneRequest) (*UserCard, error) {
 	return importUserCardByPhone.call(ctx, c, request)

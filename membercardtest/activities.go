@@ -116,7 +116,7 @@ func newActivityID() json.Number {
 	if err != nil {
 		panic(err)
 	}
-	return number(id + 1)
+	return jsonNumber(id + 1)
 }
 
 func (s *Server) requireActivity(in input) (document, *problem) {

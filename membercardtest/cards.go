@@ -15,8 +15,8 @@ type userCard struct {
 	deleted bool // by the user
 }
 
-// ends returns when a validity is over that began with the receipt; zero: never. Days are natural ones (自然日).
-func ends(validity document, receipt time.Time) time.Time {
+// validUntil returns when a validity is over that began with the receipt; zero: never. Days are natural ones (自然日).
+func validUntil(validity document, receipt time.Time) time.Time {
 	switch kind := validity.text("type"); {
 	case kind == "FIX_TIME_RANGE":
 		return validity.time("available_end_time")
@@ -29,7 +29,7 @@ func ends(validity document, receipt time.Time) time.Time {
 
 // state returns a card's state, which changes by itself when its validity is over.
 func (u *userCard) state(now time.Time) string {
-	state, end := u.text("user_card_state"), ends(u.object("valid_date_information"), u.time("pickup_time"))
+	state, end := u.text("user_card_state"), validUntil(u.object("valid_date_information"), u.time("pickup_time"))
 	if state == "EFFECTIVE" && !end.IsZero() && !now.Before(end) {
 		return "EXPIRED"
 	}
@@ -97,7 +97,7 @@ func (s *Server) listUserCards(in input) (document, *problem) {
 func (in input) page(all []document) document {
 	offset, _ := strconv.Atoi(in.query["offset"])
 	limit, _ := strconv.Atoi(in.query["limit"])
-	answer := document{"total_count": number(len(all)), "offset": number(offset), "limit": number(limit)}
+	answer := document{"total_count": jsonNumber(len(all)), "offset": jsonNumber(offset), "limit": jsonNumber(limit)}
 	if offset < len(all) {
 		var data []any
 		for _, d := range all[offset:min(offset+limit, len(all))] {

@@ -99,7 +99,7 @@ type source string
 const (
 	observed source = "observed"       // in answers of the service on record, or its general rules
 	inferred source = "inferred"       // from the pages, which do not say it
-	house    source = "membercardtest" // of this package, where nothing is known
+	ownRule  source = "membercardtest" // of this package, where nothing is known
 )
 
 // kind is the JSON type of a parameter.
@@ -115,14 +115,14 @@ const (
 
 // parameter is a row, with the rows of its members, and with the rules that the sheets know beside the table.
 type parameter struct {
-	name     string
-	kind     kind
-	elements kind // of a list
-	required bool
-	max      int // characters of a text, or of each text in a list
-	enum     []string
-	sealed   bool        // encrypted
-	members  []parameter // of an object, or of the objects in a list
+	name      string
+	kind      kind
+	elements  kind // of a list
+	required  bool
+	max       int // characters of a text, or of each text in a list
+	enum      []string
+	encrypted bool
+	members   []parameter // of an object, or of the objects in a list
 	rule
 }
 
@@ -188,7 +188,7 @@ func tree(rows []row, prefix string) []parameter {
 		if !isMember || strings.Contains(name, ".") {
 			continue
 		}
-		p := parameter{name: name, max: r.Max, enum: r.Enum, sealed: r.Sealed, rule: ruleFor(r.Name)}
+		p := parameter{name: name, max: r.Max, enum: r.Enum, encrypted: r.Sealed, rule: ruleFor(r.Name)}
 		p.required = r.Required || p.rule.required
 		p.members = tree(rows, r.Name+".")
 		switch r.Type {

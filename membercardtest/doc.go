@@ -21,7 +21,7 @@
 //
 // NewService and its methods stand for the code under test; recipes_test.go has them.
 //
-// Repeats, expiry and rates take no time in a testing/synctest bubble, in which the server is made as well:
+// Retries, expiry and rates take no time in a testing/synctest bubble, in which the server is made as well:
 //
 //	func TestPromoteIsRepeated(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -92,7 +92,7 @@
 //   - documented, with the id of the page: its table of errors, or the rules of APIv3
 //   - inferred, from pages that do not say it of this operation or this trigger
 //   - observed in answers of the service that are on record
-//   - membercardtest: of this house, where nothing is known
+//   - membercardtest: a rule of this package, where nothing is known
 //
 // A request is judged in this order:
 //
@@ -108,7 +108,7 @@
 //     twice, characters of four UTF-8 bytes; times that are not RFC 3339: 400 PARAM_ERROR
 //   - sensitive values must decrypt with RSA-OAEP and SHA-1 under the key that Wechatpay-Serial names. An id that names no
 //     key is refused with sensitive values, and ignored without
-//   - a PATCH that changes nothing is refused: of this house
+//   - a PATCH that changes nothing is refused: a rule of this package
 //   - then [Server.LimitRate], and the state
 //
 // State:
@@ -124,10 +124,10 @@
 //   - a user has one card of a template: an import or a token for a member is refused. Who deleted a card
 //     ([Server.DeleteUserCard]) is never imported again
 //   - only an effective card is changed; an expired or invalid one is not invalidated. Invalidating or changing an invalid
-//     template is refused: of this house
-//   - a template has one activity in effect; one that is over is neither changed nor terminated: of this house
+//     template is refused: a rule of this package
+//   - a template has one activity in effect; one that is over is neither changed nor terminated: a rule of this package
 //   - points are absolute, tokens live one hour, those for the payment code ten minutes and once
-//   - an exchange of points is answered once: another answer to the same record is refused, of this house
+//   - an exchange of points is answered once: another answer to the same record is refused, a rule of this package
 //   - a feed's cell is of one of the templates 0 to 17, with a value for each of its places; its request number is used once
 //   - an uploaded picture is JPG, BMP or PNG of at most 2 MB, its digest right, and only the meta part signed; the parts come
 //     in any order, meta without a type if need be

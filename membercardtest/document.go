@@ -35,8 +35,8 @@ func (d document) number(name string) int64 {
 	return n
 }
 
-// truth returns a member that is a boolean; false where there is none.
-func (d document) truth(name string) bool {
+// boolean returns a member that is a boolean; false where there is none.
+func (d document) boolean(name string) bool {
 	value, _ := d[name].(bool)
 	return value
 }
@@ -124,19 +124,19 @@ func (p parameter) project(value any, write func(parameter, string) string) any 
 	return value
 }
 
-// inOneForm writes times as the service's answers have them.
-func inOneForm(p parameter, text string) string {
+// normalTime writes times as the service's answers have them.
+func normalTime(p parameter, text string) string {
 	if p.isTime {
 		return formatTime(parseTime(text))
 	}
 	return text
 }
 
-// sealing encrypts sensitive values for a merchant.
-func sealing(merchant *rsa.PublicKey) func(parameter, string) string {
+// encryptedFor returns what encrypts sensitive values for a merchant.
+func encryptedFor(merchant *rsa.PublicKey) func(parameter, string) string {
 	return func(p parameter, text string) string {
-		if p.sealed {
-			return sealFor(merchant, text)
+		if p.encrypted {
+			return encryptFor(merchant, text)
 		}
 		return text
 	}
@@ -154,7 +154,7 @@ func parseTime(s string) time.Time {
 	return t
 }
 
-func number[T int | int64](n T) json.Number { return json.Number(strconv.FormatInt(int64(n), 10)) }
+func jsonNumber[T int | int64](n T) json.Number { return json.Number(strconv.FormatInt(int64(n), 10)) }
 
 // imported turns a value of membercard's into a document by its JSON, without what is empty. It panics when the JSON has not
 // the form of these rows.
@@ -165,7 +165,7 @@ func imported(rows []parameter, value any) document {
 	if err := decoder.Decode(&members); err != nil {
 		panic(err)
 	}
-	return project(rows, withoutEmpty(rows, fmt.Sprintf("membercardtest: %T: ", value), members), inOneForm)
+	return project(rows, withoutEmpty(rows, fmt.Sprintf("membercardtest: %T: ", value), members), normalTime)
 }
 
 // withoutEmpty returns an object without empty texts, objects and lists.

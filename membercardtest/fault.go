@@ -137,8 +137,8 @@ func (f *Fault) carriesOut() bool {
 	return true
 }
 
-// strike does what happens before the effect.
-func (f *Fault) strike(ctx context.Context, closed <-chan struct{}) error {
+// beforeEffect does what happens before the effect.
+func (f *Fault) beforeEffect(ctx context.Context, closed <-chan struct{}) error {
 	if f.AfterEffect {
 		return nil
 	}
@@ -168,8 +168,8 @@ func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
 	return nil
 }
 
-// spoil changes what is going to be signed.
-func (f *Fault) spoil(a *reply) {
+// change changes what is going to be signed.
+func (f *Fault) change(a *reply) {
 	for name, values := range f.Header {
 		a.header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
@@ -189,8 +189,8 @@ func (f *Fault) spoil(a *reply) {
 	}
 }
 
-// spoilSigned changes an answer that was signed.
-func (s *Server) spoilSigned(f *Fault, response *http.Response, a *reply) {
+// changeSigned changes an answer that was signed.
+func (s *Server) changeSigned(f *Fault, response *http.Response, a *reply) {
 	h := response.Header
 	switch f.Kind {
 	case FaultForgedBody:

@@ -22,7 +22,7 @@ import (
 type notification struct {
 	id         string
 	eventType  string
-	sealed     bool
+	encrypted  bool
 	fault      Fault
 	repeats    []time.Duration
 	schedule   bool   // repeats are WeChat Pay's
@@ -43,7 +43,7 @@ func NotificationEventType(eventType string) NotificationOption {
 
 // NotificationSealed encrypts the personal data in the content for the merchant once more. The official
 // pages disagree on whether the service does that.
-func NotificationSealed() NotificationOption { return func(n *notification) { n.sealed = true } }
+func NotificationSealed() NotificationOption { return func(n *notification) { n.encrypted = true } }
 
 // NotificationFault makes the notification one that must be refused; with [Server.Notify] the first
 // delivery of it. The kinds are FaultProbe, FaultBadSignature, FaultForgedBody, FaultStaleTimestamp,
@@ -238,8 +238,8 @@ func cardOf(event membercard.Event) string {
 func (s *Server) notifiedCard(n *notification, u membercard.UserCard, merchant *rsa.PublicKey) document {
 	rows := answerRows(membercard.OperationGetUserCard)
 	card := s.importedUserCard(rows, u)
-	if n.sealed {
-		return project(rows, card, sealing(merchant))
+	if n.encrypted {
+		return project(rows, card, encryptedFor(merchant))
 	}
 	return card
 }
@@ -262,7 +262,7 @@ func (s *Server) content(n *notification, event membercard.Event, appID string, 
 	case *membercard.SecurityEchoed:
 		content := document{"echo_message": e.EchoMessage}
 		if !e.EncryptEchoMessage.IsZero() {
-			content["encrypt_echo_message"] = sealFor(merchant, s.plaintext(e.EncryptEchoMessage))
+			content["encrypt_echo_message"] = encryptFor(merchant, s.plaintext(e.EncryptEchoMessage))
 		}
 		return "security", encode(content)
 	case *membercard.UnknownEvent:

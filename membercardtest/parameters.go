@@ -111,7 +111,7 @@ func (in input) id(name string) string {
 }
 
 // change returns what the body says of a resource: its members that the answer has too.
-func (in input) change() document { return project(in.rows, in.document, inOneForm) }
+func (in input) change() document { return project(in.rows, in.document, normalTime) }
 
 // match finds the route of a request by the path as it stands on the request line. Where no operation has the path, or
 // none with the method, the route says how that is answered.
@@ -121,7 +121,7 @@ func (s *Server) match(request *http.Request) (*route, map[string]string) {
 		uri = request.URL.EscapedPath()
 	}
 	segments := strings.Split(strings.TrimPrefix(uri, "/"), "/")
-	missed := &route{handle: notHere(http.StatusNotFound, "no operation has this path")}
+	missed := &route{handle: noOperation(http.StatusNotFound, "no operation has this path")}
 	for _, r := range s.edition.routes() {
 		values, found := valuesIn(r.path, segments)
 		if r.upload {
@@ -129,11 +129,11 @@ func (s *Server) match(request *http.Request) (*route, map[string]string) {
 		}
 		switch {
 		case found && r.withdrawn && !s.withdrawn:
-			return &route{handle: notHere(http.StatusNotFound, "WeChat Pay has withdrawn "+string(r.operation)+"; see WithWithdrawnOperations")}, nil
+			return &route{handle: noOperation(http.StatusNotFound, "WeChat Pay has withdrawn "+string(r.operation)+"; see WithWithdrawnOperations")}, nil
 		case found && r.method == request.Method:
 			return r, values
 		case found:
-			missed = &route{handle: notHere(http.StatusMethodNotAllowed, "no operation with this path has the method")}
+			missed = &route{handle: noOperation(http.StatusMethodNotAllowed, "no operation with this path has the method")}
 		}
 	}
 	return missed, nil
@@ -155,8 +155,8 @@ func valuesIn(path, segments []string) (values map[string]string, found bool) {
 	return values, true
 }
 
-// notHere answers without a body or a signature, as a gateway does before the operations.
-func notHere(status int, reason string) func(*Server, input) (document, *problem) {
+// noOperation answers without a body or a signature, as a gateway does before the operations.
+func noOperation(status int, reason string) func(*Server, input) (document, *problem) {
 	return func(*Server, input) (document, *problem) {
 		return nil, &problem{status: status, reason: reason, source: observed, violation: true, bare: true}
 	}
@@ -213,7 +213,7 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 		if err != nil {
 			return in, paramViolation("uri_template", p.name, nil, "is not properly escaped")
 		}
-		if _, refused := c.check(p, "uri_template", p.name, typed(p, value)); refused != nil {
+		if _, refused := c.check(p, "uri_template", p.name, jsonValue(p, value)); refused != nil {
 			return in, refused
 		}
 		in.path[p.name] = value
@@ -332,7 +332,7 @@ func (c *checker) checkQuery(table []parameter, items []queryItem, values map[st
 		if _, twice := values[item.name]; twice {
 			return paramViolation("query", item.name, item.value, "is there twice")
 		}
-		if _, refused := c.check(p, "query", item.name, typed(p, item.value)); refused != nil {
+		if _, refused := c.check(p, "query", item.name, jsonValue(p, item.value)); refused != nil {
 			return refused
 		}
 		values[item.name] = item.value
@@ -340,8 +340,8 @@ func (c *checker) checkQuery(table []parameter, items []queryItem, values map[st
 	return missing(table, "query", "", values)
 }
 
-// typed returns a value of path or query as JSON would have it.
-func typed(p parameter, value string) any {
+// jsonValue returns a value of path or query as JSON would have it.
+func jsonValue(p parameter, value string) any {
 	if p.kind == integer {
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil && strconv.FormatInt(n, 10) == value {
 			return json.Number(value)
@@ -400,7 +400,7 @@ func (c *checker) check(p parameter, location, field string, value any) (any, *p
 	case text:
 		t, ok := value.(string)
 		if !ok {
-			if p.sealed { // it may be the value in clear
+			if p.encrypted { // it may be the value in clear
 				value = nil
 			}
 			return nil, paramViolation(location, field, value, "must be a string")
@@ -453,7 +453,7 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 	switch {
 	case value == "":
 		return nil, paramError(location, field, value, "must not be empty; leave it out instead")
-	case p.sealed:
+	case p.encrypted:
 		return c.open(p, location, field, value)
 	case p.max > 0 && utf8.RuneCountInString(value) > p.max:
 		return nil, paramError(location, field, value, fmt.Sprintf("must have at most %d characters", p.max))
@@ -464,7 +464,7 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 	case p.isTime && !isTime(value):
 		return nil, paramError(location, field, value, "must be a time such as 2026-08-08T10:00:00+08:00")
 	}
-	if flaw := unfit(value); flaw != "" {
+	if flaw := unreadable(value); flaw != "" {
 		return nil, paramViolation(location, field, nil, flaw)
 	}
 	return value, nil
@@ -478,18 +478,18 @@ func (c *checker) open(p parameter, location, field, value string) (any, *proble
 	if c.key == nil {
 		return nil, wrongSerial(c.named)
 	}
-	plaintext, err := unseal(c.key, value)
+	plaintext, err := decrypt(c.key, value)
 	if err != nil {
 		return nil, paramViolation(location, field, nil, "must be encrypted: "+err.Error())
 	}
-	if flaw := unfit(plaintext); flaw != "" {
+	if flaw := unreadable(plaintext); flaw != "" {
 		return nil, paramViolation(location, field, nil, flaw)
 	}
 	return plaintext, nil
 }
 
-// unfit returns why a text is none for the service.
-func unfit(text string) string {
+// unreadable says why the service cannot read a text; "" when it can.
+func unreadable(text string) string {
 	switch {
 	case !utf8.ValidString(text):
 		return "is not UTF-8"
@@ -558,7 +558,7 @@ func decodeValue(decoder *json.Decoder, depth int) (any, error) {
 				return nil, err
 			}
 		}
-		return members, closing(decoder)
+		return members, readEnd(decoder)
 	case json.Delim('['):
 		elements := []any{}
 		for decoder.More() {
@@ -568,12 +568,12 @@ func decodeValue(decoder *json.Decoder, depth int) (any, error) {
 			}
 			elements = append(elements, element)
 		}
-		return elements, closing(decoder)
+		return elements, readEnd(decoder)
 	}
 	return token, nil
 }
 
-func closing(decoder *json.Decoder) error {
+func readEnd(decoder *json.Decoder) error {
 	if _, err := decoder.Token(); err != nil {
 		return errors.New("is not JSON")
 	}

@@ -14,7 +14,7 @@ type problem struct {
 	detail    any
 	reason    string // for the developer who reads the test's output, and the message for those who ask for English
 	source    source // how sure it is that the service refuses this
-	number    string // behind the hyphen of the Request-ID; empty: by the code
+	idSuffix  string // behind the hyphen of the Request-ID; empty: by the code
 	verified  string // the message whose signature did not match
 	signed    string // what was probably signed instead; empty where that cannot be told
 	violation bool   // a correct client never sends this
@@ -100,7 +100,7 @@ func (in input) infer(message, english string) *problem {
 
 // unknown refuses where no page says what the service does.
 func (in input) unknown(message, english string) *problem {
-	return &problem{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: message, reason: english, source: house}
+	return &problem{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: message, reason: english, source: ownRule}
 }
 
 // signError says that the signature does not fit.
@@ -154,14 +154,14 @@ func undefinedParameters(pointers ...string) *problem {
 	return &problem{
 		status: http.StatusBadRequest, code: "PARAM_ERROR", message: "请求中含有未在API文档中定义的参数",
 		detail: undefinedDetail{Value: pointers},
-		reason: "the page does not define the parameter " + strings.Join(pointers, ", "), source: observed, number: "270924358", violation: true,
+		reason: "the page does not define the parameter " + strings.Join(pointers, ", "), source: observed, idSuffix: "270924358", violation: true,
 	}
 }
 
 func tooLarge() *problem {
 	return &problem{
 		status: http.StatusRequestEntityTooLarge, code: "PARAM_ERROR", message: "请求内容过大",
-		reason: "the body has more than 4 MiB", source: house,
+		reason: "the body has more than 4 MiB", source: ownRule,
 	}
 }
 

@@ -103,9 +103,9 @@ func (s *Server) plaintext(value membercard.Sensitive) string {
 	if value.IsZero() {
 		return ""
 	}
-	text, err := s.opener(s.first.merchants[0]).Decrypt(value)
+	text, err := s.clientOf(s.first.merchants[0]).Decrypt(value)
 	if err != nil {
-		text, err = s.opener(rotatedMerchant()).Decrypt(value)
+		text, err = s.clientOf(rotatedMerchant()).Decrypt(value)
 	}
 	if err != nil {
 		panic(err)
@@ -113,8 +113,8 @@ func (s *Server) plaintext(value membercard.Sensitive) string {
 	return text
 }
 
-// opener decrypts what was encrypted for a merchant certificate.
-func (s *Server) opener(merchant merchantCertificate) *membercard.Client {
+// clientOf returns a client that decrypts what was encrypted for a merchant certificate.
+func (s *Server) clientOf(merchant merchantCertificate) *membercard.Client {
 	config := membercard.Config{
 		CertificateSerial: merchant.serial, PrivateKey: merchant.key, PublicKeyID: s.first.keyID, PublicKey: &s.first.key.PublicKey,
 	}

@@ -518,11 +518,11 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	if route.operation == "" {
 		record.Path = request.URL.Path
 	}
-	entry := s.enter(&record)
+	entry := s.recordArrival(&record)
 	fault := s.takeFault(route.operation, true)
 	if fault != nil {
 		record.Reason = "fault: " + string(fault.Kind)
-		if err := fault.strike(request.Context(), s.closed); err != nil {
+		if err := fault.beforeEffect(request.Context(), s.closed); err != nil {
 			s.record(entry, record, nil)
 			return nil, err
 		}
@@ -533,7 +533,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		if refused != nil {
 			record.Reason, record.Violation = fmt.Sprintf("%s (%s)", refused.reason, refused.source), refused.violation
 			record.Message, record.Source, record.Verified, record.Signed = refused.message, string(refused.source), refused.verified, refused.signed
-			a.status, a.signed, a.code, a.number = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.number
+			a.status, a.signed, a.code, a.number = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.idSuffix
 		}
 		switch {
 		case refused == nil:
@@ -547,11 +547,11 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 			s.record(entry, record, nil)
 			return nil, err
 		}
-		fault.spoil(&a)
+		fault.change(&a)
 	}
 	response := s.sign(&a, request.Header)
 	if fault != nil {
-		s.spoilSigned(fault, response, &a)
+		s.changeSigned(fault, response, &a)
 	}
 	s.record(entry, record, &a)
 	return response, nil
@@ -600,7 +600,7 @@ func (s *Server) judgeRequest(request *http.Request, route *route, pathValues ma
 	if refused != nil || route.response == nil {
 		return answer, refused
 	}
-	return project(route.response, answer, sealing(s.merchant())), nil
+	return project(route.response, answer, encryptedFor(s.merchant())), nil
 }
 
 func (s *Server) exceedsRate(operation membercard.Operation) bool {
@@ -617,8 +617,8 @@ func (s *Server) exceedsRate(operation membercard.Operation) bool {
 	return exceeds
 }
 
-// enter numbers a request that arrived, and keeps it.
-func (s *Server) enter(r *Request) *Request {
+// recordArrival numbers a request that arrived, and keeps it.
+func (s *Server) recordArrival(r *Request) *Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arrived++

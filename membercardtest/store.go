@@ -76,14 +76,14 @@ func decodeKnown[T any](data []byte) (value T, err error) {
 // were.
 func (s *Server) Plant(seed Seed) error {
 	return errors.Join(
-		plant("cards", seed.Cards, func(c membercard.Card) { s.AddCard(c) }),
-		plant("user_cards", seed.UserCards, func(u membercard.UserCard) { s.AddUserCard(u) }),
-		plant("activities", seed.Activities, func(a membercard.Activity) { s.AddActivity(a) }),
-		plant("points_exchanges", seed.PointsExchanges, func(e membercard.PointsExchange) { s.AddPointsExchange(e) }),
+		addEach("cards", seed.Cards, func(c membercard.Card) { s.AddCard(c) }),
+		addEach("user_cards", seed.UserCards, func(u membercard.UserCard) { s.AddUserCard(u) }),
+		addEach("activities", seed.Activities, func(a membercard.Activity) { s.AddActivity(a) }),
+		addEach("points_exchanges", seed.PointsExchanges, func(e membercard.PointsExchange) { s.AddPointsExchange(e) }),
 	)
 }
 
-func plant[T any](name string, list []T, add func(T)) error {
+func addEach[T any](name string, list []T, add func(T)) error {
 	for i, element := range list {
 		if err := try(func() { add(element) }); err != nil {
 			return fmt.Errorf("%s[%d]: %w", name, i, err)

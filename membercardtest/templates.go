@@ -49,9 +49,9 @@ func (s *Server) createCard(in input) (document, *problem) {
 	}
 	jumps := in.text("code_type") == "JUMP_MINI_PROGRAM"
 	switch {
-	case in.truth("need_display_level") && !in.has("init_level"):
+	case in.boolean("need_display_level") && !in.has("init_level"):
 		return nil, in.refuse("为 true，必填会员初始等级信息", "init_level is required with need_display_level")
-	case !in.truth("need_display_level") && in.has("init_level"):
+	case !in.boolean("need_display_level") && in.has("init_level"):
 		return nil, in.refuse("为 false，不允许填写会员初始等级信息", "init_level is for templates with need_display_level")
 	case jumps && !in.has("code_jump_information"):
 		return nil, in.refuse("必填会员码跳转信息", "code_jump_information is required with code_type JUMP_MINI_PROGRAM")

@@ -40,13 +40,13 @@ var chinese = language.Table{
 	{"could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?", "无法验证：应答没有签名。是代理去掉了 Wechatpay- 开头的应答头，还是应答的不是微信支付？"},
 	{"the answer was not signed", "应答没有签名"},
 	{"the answer is not as WeChat Pay sent it", "应答不是微信支付发出时的样子"},
-	{"could not be opened, see APIv3Key", "无法解密，见 APIv3Key"},
+	{"could not be decrypted, see APIv3Key", "无法解密，见 APIv3Key"},
 	{"the answer's Date agrees with this machine's clock, so its signature is of another time: does a cache or a proxy keep answers?", "应答的 Date 与本机时钟一致，所以签名不是现在的：是否有缓存或代理保留了应答？"},
 	{"WeChat Pay signs with %: give that public key and its id, which both stand on the ", "微信支付用 %1 签名：请获取这个公钥和公钥ID，见 "},
 	{"PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number", "PublicKey 不是 PublicKeyID 对应的公钥：请使用同一商户号的 pub_key.pem 和公钥ID"},
 
 	{"not given; notifications need it, and platform certificates where there are some", "未提供；回调通知需要它，使用平台证书时也需要"},
-	{"opens what WeChat Pay encrypts", "能解密微信支付加密的内容"},
+	{"decrypts what WeChat Pay encrypts", "能解密微信支付加密的内容"},
 	{"is not that of this merchant number: the platform certificates do not decrypt with it. Set it anew on the merchant platform if it is lost; the old one ends at once", "不是该商户号的密钥：用它无法解密平台证书。如果已遗失，请在商户平台重新设置，旧密钥会立即失效"},
 	{"has the right length; there was nothing to try it on, the first notification will show", "长度正确；没有内容可以验证，收到第一个回调通知时就知道"},
 	{"is Certificate in use", "证书是否在使用"},
@@ -61,7 +61,7 @@ var chinese = language.Table{
 	{"this machine's clock is off by % from the service's", "本机时钟与服务端相差 %1"},
 	{"is this machine's clock right? It says %", "本机时钟准确吗？现在显示 %1"},
 
-	{"WeChat Pay opens what is encrypted for it, and this client what WeChat Pay encrypts", "微信支付能解密本机加密的内容，本机也能解密微信支付加密的内容"},
+	{"WeChat Pay decrypts what is encrypted for it, and this client what WeChat Pay encrypts", "微信支付能解密本机加密的内容，本机也能解密微信支付加密的内容"},
 	{"is PublicKey that of PublicKeyID?", "PublicKey 与 PublicKeyID 对应吗？"},
 	{"is PrivateKey that of the certificate in use, or does another belong into PreviousKeys?", "PrivateKey 是在用证书的私钥吗？或者旧私钥应当放进 PreviousKeys？"},
 
@@ -137,7 +137,7 @@ var chinese = language.Table{
 	{"apply for the product on the merchant platform, or the brand has not authorised this service provider", "请在商户平台开通该产品，或该品牌尚未授权本服务商"},
 	{"is this the id of a brand that authorised this service provider?", "这是已授权本服务商的品牌ID 吗？"},
 	{"it arrived, verifies and opens", "已收到，验签和解密都成功"},
-	{"it arrived and verifies, but what is encrypted in it does not open with PrivateKey", "已收到并通过验签，但用 PrivateKey 无法解密其中的内容"},
+	{"it arrived and verifies, but what is encrypted in it does not decrypt with PrivateKey", "已收到并通过验签，但用 PrivateKey 无法解密其中的内容"},
 	{"what arrived does not verify: ", "收到的通知未通过验签："},
 	{"nothing arrived on %; does -notify-url lead here from the Internet, does a firewall let WeChat Pay through, and is an APIv3 key set on the merchant platform?", "%1 上没有收到通知；-notify-url 能从公网到达这里吗？防火墙放行微信支付了吗？商户平台设置 APIv3密钥了吗？"},
 	{"is another program listening there?", "该端口是否被其他程序占用？"},

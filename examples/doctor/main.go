@@ -160,7 +160,7 @@ func checkNotification(ctx context.Context, client *membercard.Client, fake *mem
 	select {
 	case echo := <-arrived:
 		if text, err := client.Decrypt(echo.EncryptEchoMessage); err != nil || text != message {
-			return bad("it arrived and verifies, but what is encrypted in it does not open with PrivateKey")
+			return bad("it arrived and verifies, but what is encrypted in it does not decrypt with PrivateKey")
 		}
 		return membercard.Finding{Subject: "notification", OK: true, Text: "it arrived, verifies and opens"}
 	case <-wait.C:

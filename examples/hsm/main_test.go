@@ -18,7 +18,7 @@ func TestHSM(t *testing.T) {
 	out.Reset()
 	require.NoError(t, run(t.Context(), nil, &out), out.String())
 	for _, line := range []string{
-		"ok      service: accepts the signature", "ok      encryption: WeChat Pay opens what is encrypted for it", "templates: 1",
+		"ok      service: accepts the signature", "ok      encryption: WeChat Pay decrypts what is encrypted for it", "templates: 1",
 		"card 478515832665, a phone number of 11 digits was decrypted in the token",
 	} {
 		assert.Contains(t, out.String(), line)

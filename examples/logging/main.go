@@ -4,7 +4,7 @@
 //	go run ./examples/logging
 //	go run ./examples/logging -keys FOLDER -brand 1004
 //
-// Without -keys the fake WeChat Pay answers, the first time with an error, so that a repeat shows.
+// Without -keys the fake WeChat Pay answers, the first time with an error, so that a retry shows.
 package main
 
 import (

@@ -4,7 +4,7 @@
 //	cd examples/metrics
 //	go run .
 //
-// A fake WeChat Pay answers, the first time with an error, so that a repeat shows; the metrics are printed as a scrape of
+// A fake WeChat Pay answers, the first time with an error, so that a retry shows; the metrics are printed as a scrape of
 // /metrics would have them.
 package main
 
@@ -35,7 +35,7 @@ func main() {
 // OnAttempt returns a Config.OnAttempt that counts and times attempts.
 func OnAttempt(registry prometheus.Registerer) (func(context.Context, membercard.Attempt), error) {
 	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "wechatpay_attempts_total", Help: "Attempts of calls to WeChat Pay, repeats included. Status 0: no answer.",
+		Name: "wechatpay_attempts_total", Help: "Attempts of calls to WeChat Pay, retries included. Status 0: no answer.",
 	}, []string{"operation", "status", "code"})
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "wechatpay_attempt_duration_seconds", Help: "Time of an attempt, from the connection to the last byte.",

@@ -24,7 +24,7 @@ func newMetrics(store *store) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "wechatpay_attempts_total", Help: "Attempts of calls to WeChat Pay, repeats included. Status 0: no answer.",
+			Name: "wechatpay_attempts_total", Help: "Attempts of calls to WeChat Pay, retries included. Status 0: no answer.",
 		}, []string{"operation", "status", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "wechatpay_attempt_duration_seconds", Help: "Time of an attempt.", Buckets: []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10},

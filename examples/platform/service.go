@@ -29,7 +29,7 @@ type service struct {
 const (
 	jobTimeout  = 20 * time.Second
 	rescueAfter = 90 * time.Second
-	callTimeout = 12 * time.Second // of a call with its repeats
+	callTimeout = 12 * time.Second // of a call with its retries
 	atOnce      = 3 * time.Second  // for what a user is looking at
 )
 
@@ -70,7 +70,7 @@ func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
 	return p.now().Add(min(time.Second<<min(len(job.Errors), 6), time.Minute))
 }
 
-// finalError is a refusal that a repeat does not change: a person has to decide.
+// finalError is a refusal that a retry does not change: a person has to decide.
 type finalError struct{ error }
 
 // jobArgs are what a job is about.

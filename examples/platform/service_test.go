@@ -310,7 +310,7 @@ func TestTheLastTry(t *testing.T) {
 	p.eventually(t, func() bool { return p.ask(t, "SELECT COUNT(*) FROM river_job WHERE state = 'cancelled'") == 1 })
 }
 
-// TestRefusals are for a person, and are not repeated.
+// TestRefusals are for a person, and are not retried.
 func TestRefusals(t *testing.T) {
 	p := newPlatform(t)
 	card := p.member(t, "o-1")

@@ -1,12 +1,12 @@
 // Tracing makes OpenTelemetry spans of a client's requests with otelhttp, below the signature: one for each
-// attempt, repeats included. Openids and card codes, which are in the URL, stay out of the spans, and no
+// attempt, retries included. Openids and card codes, which are in the URL, stay out of the spans, and no
 // traceparent header is sent to the service.
 //
 //	cd examples/tracing
 //	go run .
 //	go run . -keys FOLDER -brand ... -card ... -code ... -openid ...
 //
-// Without -keys the fake WeChat Pay answers, the first time with an error, so that a repeat shows.
+// Without -keys the fake WeChat Pay answers, the first time with an error, so that a retry shows.
 package main
 
 import (

@@ -39,7 +39,7 @@ func TestPromoteSomebodyElse(t *testing.T) {
 	assert.Len(t, server.Requests(), 1)
 }
 
-// Repeats take no time: in a synctest bubble the clock jumps.
+// Retries take no time: in a synctest bubble the clock jumps.
 func TestPromoteIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, server, card := newService(t)

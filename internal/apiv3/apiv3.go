@@ -1,5 +1,5 @@
 // Package apiv3 is the WeChat Pay APIv3 protocol as pure functions over bytes: what is signed, what
-// is verified, how a field is encrypted and opened, how keys and error bodies are read. It knows no
+// is verified, how a field is encrypted and decrypted, how keys and error bodies are read. It knows no
 // HTTP client, no configuration and no clock.
 package apiv3
 
@@ -90,16 +90,16 @@ func verifyDigest(key *rsa.PublicKey, digest []byte, signature string) bool {
 	return err == nil && rsa.VerifyPKCS1v15(key, crypto.SHA256, digest, decoded[:n]) == nil
 }
 
-// Seal encrypts a field with RSAES-OAEP, SHA-1 and MGF1-SHA-1, and returns standard Base64.
-func Seal(key *rsa.PublicKey, plaintext string) (string, error) {
+// Encrypt encrypts a field with RSAES-OAEP, SHA-1 and MGF1-SHA-1, and returns standard Base64.
+func Encrypt(key *rsa.PublicKey, plaintext string) (string, error) {
 	if most := key.Size() - 2*sha1.Size - 2; len(plaintext) > most {
 		return "", fmt.Errorf("%d bytes do not fit into an encrypted field, at most %d do", len(plaintext), most)
 	}
 	return utils.EncryptOAEPWithPublicKey(plaintext, key)
 }
 
-// Open decrypts what Seal made. Its errors say nothing of the value.
-func Open(key crypto.Decrypter, ciphertext string) (string, error) {
+// Decrypt decrypts what Seal made. Its errors say nothing of the value.
+func Decrypt(key crypto.Decrypter, ciphertext string) (string, error) {
 	data, err := base64.StdEncoding.DecodeString(ciphertext)
 	if err != nil {
 		return "", errors.New("the ciphertext is not standard Base64")

@@ -153,30 +153,30 @@ func TestNonce(t *testing.T) {
 func TestSealAndOpen(t *testing.T) {
 	longest := strings.Repeat("字", 71)
 	for _, plaintext := range []string{"13800000000", "男", longest, longest + "x"} {
-		ciphertext, err := Seal(&testKey().PublicKey, plaintext)
+		ciphertext, err := Encrypt(&testKey().PublicKey, plaintext)
 		require.NoError(t, err)
 		assert.True(t, IsCiphertext(ciphertext))
-		opened, err := Open(testKey(), ciphertext)
+		opened, err := Decrypt(testKey(), ciphertext)
 		require.NoError(t, err)
 		assert.Equal(t, plaintext, opened)
 		official, err := utils.DecryptOAEP(ciphertext, testKey())
 		require.NoError(t, err)
 		assert.Equal(t, plaintext, official)
 	}
-	_, err := Seal(&testKey().PublicKey, longest+"xy")
+	_, err := Encrypt(&testKey().PublicKey, longest+"xy")
 	assert.EqualError(t, err, "215 bytes do not fit into an encrypted field, at most 214 do")
 }
 
 func TestOpenRefuses(t *testing.T) {
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
-	sealed, err := Seal(&other.PublicKey, "13800000000")
+	sealed, err := Encrypt(&other.PublicKey, "13800000000")
 	require.NoError(t, err)
 	for name, ciphertext := range map[string]string{
 		"clear text": "13800000000!", "another key": sealed, "empty": "", "too short": "AAAA",
 		"PKCS #1": must(utils.EncryptPKCS1v15WithPublicKey("13800000000", &testKey().PublicKey)),
 	} {
-		opened, err := Open(testKey(), ciphertext)
+		opened, err := Decrypt(testKey(), ciphertext)
 		require.Error(t, err, name)
 		assert.Empty(t, opened, name)
 		assert.NotContains(t, err.Error(), "13800000000", name)
@@ -230,7 +230,7 @@ type resourceVector struct {
 }
 
 func TestIsDamaged(t *testing.T) {
-	ciphertext, err := Seal(&testKey().PublicKey, "13800000000")
+	ciphertext, err := Encrypt(&testKey().PublicKey, "13800000000")
 	require.NoError(t, err)
 	for text, damaged := range map[string]bool{
 		"": false, "13800000000": false, ciphertext: false, ciphertext[:31]: false, ciphertext[:99]: true, ciphertext[:255]: true,

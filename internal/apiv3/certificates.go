@@ -98,9 +98,9 @@ func Validity(certificate *x509.Certificate) string {
 // ErrNoCertificates is an empty list.
 var ErrNoCertificates = errors.New("the list is empty")
 
-// OpenCertificates decrypts the answer to a download of platform certificates. One certificate that cannot be used
+// DecryptCertificates decrypts the answer to a download of platform certificates. One certificate that cannot be used
 // does not make the others unusable.
-func OpenCertificates(body []byte, apiv3Key string) ([]*x509.Certificate, error) {
+func DecryptCertificates(body []byte, apiv3Key string) ([]*x509.Certificate, error) {
 	var answer struct {
 		Data []struct {
 			SerialNo           string   `json:"serial_no"`
@@ -113,7 +113,7 @@ func OpenCertificates(body []byte, apiv3Key string) ([]*x509.Certificate, error)
 	var certificates []*x509.Certificate
 	err := ErrNoCertificates
 	for i, item := range answer.Data {
-		certificate, itemErr := openCertificate(&item.EncryptCertificate, item.SerialNo, apiv3Key)
+		certificate, itemErr := decryptCertificate(&item.EncryptCertificate, item.SerialNo, apiv3Key)
 		if itemErr != nil {
 			err = fmt.Errorf("certificate %d of %d: %w", i+1, len(answer.Data), itemErr)
 			continue
@@ -126,8 +126,8 @@ func OpenCertificates(body []byte, apiv3Key string) ([]*x509.Certificate, error)
 	return certificates, nil
 }
 
-func openCertificate(resource *Resource, serial, apiv3Key string) (*x509.Certificate, error) {
-	pem, err := resource.Open(apiv3Key)
+func decryptCertificate(resource *Resource, serial, apiv3Key string) (*x509.Certificate, error) {
+	pem, err := resource.Decrypt(apiv3Key)
 	if err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func TestOpenCertificates(t *testing.T) {
 	} {
 		body, err := json.Marshal(map[string]any{"data": items})
 		require.NoError(t, err)
-		list, err := OpenCertificates(body, testAPIv3Key)
+		list, err := DecryptCertificates(body, testAPIv3Key)
 		if says == "" {
 			require.NoError(t, err)
 			require.Len(t, list, 1)
@@ -121,11 +121,11 @@ func TestOpenCertificates(t *testing.T) {
 		require.ErrorContains(t, err, says)
 		assert.Nil(t, list)
 	}
-	_, err = OpenCertificates([]byte("x"), testAPIv3Key)
+	_, err = DecryptCertificates([]byte("x"), testAPIv3Key)
 	require.ErrorContains(t, err, "the list of certificates cannot be decoded")
 	body, err := json.Marshal(map[string]any{"data": []any{map[string]any{}, sealedCertificate(t, "A1", good)}})
 	require.NoError(t, err)
-	list, err := OpenCertificates(body, testAPIv3Key)
+	list, err := DecryptCertificates(body, testAPIv3Key)
 	require.NoError(t, err, "one that cannot be used does not make the others unusable")
 	assert.Len(t, list, 1)
 }

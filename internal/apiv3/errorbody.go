@@ -26,22 +26,22 @@ type ErrorDetail struct {
 // ParseErrorBody reads an error body. What is not there, not JSON or not of the expected type is
 // left empty.
 func ParseErrorBody(body []byte) ErrorBody {
-	top := read[map[string]json.RawMessage](body)
-	parsed := ErrorBody{Code: read[string](top["code"]), Message: read[string](top["message"])}
+	top := decodeAs[map[string]json.RawMessage](body)
+	parsed := ErrorBody{Code: decodeAs[string](top["code"]), Message: decodeAs[string](top["message"])}
 	raw := top["detail"]
 	if len(raw) == 0 || string(raw) == "null" {
 		return parsed
 	}
-	detail := read[map[string]json.RawMessage](raw)
+	detail := decodeAs[map[string]json.RawMessage](raw)
 	parsed.Detail = ErrorDetail{
-		Field:    read[string](detail["field"]),
-		Location: read[string](detail["location"]),
-		Issue:    read[string](detail["issue"]),
+		Field:    decodeAs[string](detail["field"]),
+		Location: decodeAs[string](detail["location"]),
+		Issue:    decodeAs[string](detail["issue"]),
 		Value:    detail["value"],
 		Raw:      raw,
 	}
 	if parsed.Detail.Issue == "" { // newer answers nest it
-		parsed.Detail.Issue = read[string](read[map[string]json.RawMessage](detail["detail"])["issue"])
+		parsed.Detail.Issue = decodeAs[string](decodeAs[map[string]json.RawMessage](detail["detail"])["issue"])
 	}
 	return parsed
 }
@@ -50,12 +50,12 @@ func ParseErrorBody(body []byte) ErrorBody {
 // that was signed. It names what differs without quoting it, since the URI and the body hold personal
 // identifiers. told is false when the service says nothing.
 func Diagnose(detail, signed []byte) (different []string, told bool) {
-	members := read[map[string]json.RawMessage](detail)
+	members := decodeAs[map[string]json.RawMessage](detail)
 	raw, found := members["sign_information"]
 	if !found { // newer answers nest some members of the detail
-		raw = read[map[string]json.RawMessage](members["detail"])["sign_information"]
+		raw = decodeAs[map[string]json.RawMessage](members["detail"])["sign_information"]
 	}
-	information := read[struct {
+	information := decodeAs[struct {
 		Message string `json:"truncated_sign_message"`
 		Length  int    `json:"sign_message_length"`
 	}](raw)
@@ -79,8 +79,8 @@ func Diagnose(detail, signed []byte) (different []string, told bool) {
 	return different, true
 }
 
-// read returns the zero value for what is not there or of another type.
-func read[T any](data []byte) (value T) {
+// decodeAs returns the zero value for what is not there or of another type.
+func decodeAs[T any](data []byte) (value T) {
 	_ = json.Unmarshal(data, &value)
 	return value
 }

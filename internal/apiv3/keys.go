@@ -13,23 +13,23 @@ import (
 
 // ParsePrivateKey reads an RSA private key, PKCS#8 or PKCS#1.
 func ParsePrivateKey(data []byte) (*rsa.PrivateKey, error) {
-	return only[*rsa.PrivateKey](data, "the private key of the merchant API certificate, apiclient_key.pem")
+	return onlyKeyOf[*rsa.PrivateKey](data, "the private key of the merchant API certificate, apiclient_key.pem")
 }
 
 // ParsePublicKey reads an RSA public key, PKIX or PKCS#1.
 func ParsePublicKey(data []byte) (*rsa.PublicKey, error) {
-	return only[*rsa.PublicKey](data, "the WeChat Pay public key, pub_key.pem")
+	return onlyKeyOf[*rsa.PublicKey](data, "the WeChat Pay public key, pub_key.pem")
 }
 
 // ParseCertificate reads an X.509 certificate, the first of a chain.
 func ParseCertificate(data []byte) (*x509.Certificate, error) {
-	return only[*x509.Certificate](data, "a certificate such as apiclient_cert.pem")
+	return onlyKeyOf[*x509.Certificate](data, "a certificate such as apiclient_cert.pem")
 }
 
 const maxFile = 64 << 10 // a chain of certificates has a few KiB
 
-// only returns the key or certificate of the wanted type that a file holds, whatever else is in it.
-func only[T any](data []byte, wanted string) (T, error) {
+// onlyKeyOf returns the key or certificate of the wanted type that a file holds, whatever else is in it.
+func onlyKeyOf[T any](data []byte, wanted string) (T, error) {
 	var none T
 	if len(data) > maxFile {
 		return none, fmt.Errorf("this is a file of more than %d KiB; wanted is %s", maxFile>>10, wanted)
@@ -41,7 +41,7 @@ func only[T any](data []byte, wanted string) (T, error) {
 	var found []T
 	var others []string
 	for _, item := range items {
-		value, what := decode(item)
+		value, what := decodeItem(item)
 		if t, ok := value.(T); ok {
 			found = append(found, t)
 		} else {
@@ -58,8 +58,8 @@ func only[T any](data []byte, wanted string) (T, error) {
 	return found[0], nil
 }
 
-// decode reads an item by its content, whatever its label says. what it is: for an error.
-func decode(i item) (value any, what string) {
+// decodeItem reads an item by its content, whatever its label says. what it is: for an error.
+func decodeItem(i item) (value any, what string) {
 	if i.encrypted || strings.Contains(i.label, "ENCRYPTED") {
 		return nil, "an encrypted private key (openssl pkey decrypts it)"
 	}

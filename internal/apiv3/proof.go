@@ -35,12 +35,12 @@ const (
 // ProofOf reads the headers of a proof. Their names may have any case, as some adaptors hand them on in lower case.
 func ProofOf(header http.Header) Proof {
 	return Proof{
-		Timestamp: get(header, "Wechatpay-Timestamp"), Nonce: get(header, "Wechatpay-Nonce"),
-		Signature: get(header, "Wechatpay-Signature"), Serial: get(header, "Wechatpay-Serial"),
+		Timestamp: headerValue(header, "Wechatpay-Timestamp"), Nonce: headerValue(header, "Wechatpay-Nonce"),
+		Signature: headerValue(header, "Wechatpay-Signature"), Serial: headerValue(header, "Wechatpay-Serial"),
 	}
 }
 
-func get(header http.Header, name string) string {
+func headerValue(header http.Header, name string) string {
 	if values, canonical := header[name]; canonical && len(values) > 0 {
 		return values[0]
 	}

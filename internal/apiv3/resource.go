@@ -28,8 +28,8 @@ const (
 // ErrAPIv3Key is what a wrong key looks like.
 var ErrAPIv3Key = errors.New("it does not decrypt with the APIv3 key")
 
-// Open decrypts the resource. Its errors say nothing of the key and the content.
-func (r *Resource) Open(key string) ([]byte, error) {
+// Decrypt decrypts the resource. Its errors say nothing of the key and the content.
+func (r *Resource) Decrypt(key string) ([]byte, error) {
 	switch {
 	case len(key) != APIv3KeySize:
 		return nil, fmt.Errorf("the APIv3 key has %d bytes, it must have %d", len(key), APIv3KeySize)

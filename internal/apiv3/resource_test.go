@@ -13,7 +13,7 @@ func TestResourceVectors(t *testing.T) {
 	readVectors(t, "resource.json", &vectors)
 	require.NotEmpty(t, vectors)
 	for _, v := range vectors {
-		plaintext, err := v.Resource.Open(v.Key)
+		plaintext, err := v.Resource.Decrypt(v.Key)
 		require.NoError(t, err, v.Name)
 		assert.Equal(t, v.Plaintext, string(plaintext), v.Name)
 	}
@@ -35,11 +35,11 @@ func TestResourceRefuses(t *testing.T) {
 		key = vectors[0].Key
 		resource := vectors[0].Resource
 		change(&resource)
-		_, err := resource.Open(key)
+		_, err := resource.Decrypt(key)
 		require.ErrorContains(t, err, says)
 		assert.NotContains(t, err.Error(), vectors[0].Key[:16])
 	}
-	_, err := vectors[0].Resource.Open(strings.Repeat("k", 32))
+	_, err := vectors[0].Resource.Decrypt(strings.Repeat("k", 32))
 	require.ErrorIs(t, err, ErrAPIv3Key)
 }
 
@@ -49,7 +49,7 @@ func FuzzResource(f *testing.F) {
 	f.Add("", "", "", "")
 	f.Fuzz(func(t *testing.T, algorithm, nonce, associatedData, ciphertext string) {
 		resource := Resource{Algorithm: algorithm, Nonce: nonce, AssociatedData: associatedData, Ciphertext: ciphertext}
-		plaintext, err := resource.Open("0123456789abcdefghijklmnopqrstuv")
+		plaintext, err := resource.Decrypt("0123456789abcdefghijklmnopqrstuv")
 		assert.Equal(t, err == nil, plaintext != nil)
 	})
 }

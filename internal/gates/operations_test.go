@@ -53,7 +53,7 @@ func docs(t *testing.T) (methods, constants map[string]string) {
 	return methods, constants
 }
 
-// TestOperationDocs: the comment of every operation has the Chinese term, the limit, the class of repeats and the document id.
+// TestOperationDocs: the comment of every operation has the Chinese term, the limit, the class of retries and the document id.
 func TestOperationDocs(t *testing.T) {
 	t.Parallel()
 	methods, constants := docs(t)
@@ -65,10 +65,10 @@ func TestOperationDocs(t *testing.T) {
 		assert.Regexp(t, `Rate limit: .*(\d a second|100 a minute|none documented)`, doc, name)
 		assert.Regexp(t, `Document (\d{10}|id( of the partner edition)? not known)`, doc, name)
 		says, known := map[string]string{
-			"read":            "repeated automatically",
-			"repeatableWrite": "Repeated automatically with identical bytes",
-			"otherWrite":      "Repeated automatically after a rate limit, or when it is certain that nothing was sent",
-			"irreversible":    "Irreversible: repeated only when it is certain that nothing was sent",
+			"read":            "retried automatically",
+			"idempotentWrite": "Retried automatically with identical bytes",
+			"otherWrite":      "Retried automatically after a rate limit, or when it is certain that nothing was sent",
+			"irreversible":    "Irreversible: retried only when it is certain that nothing was sent",
 		}[operation.class]
 		require.True(t, known, operation.class)
 		assert.Contains(t, doc, says, name)

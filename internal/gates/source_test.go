@@ -85,18 +85,18 @@ func TestTheSourceStartsOneGoroutine(t *testing.T) {
 // TestNoPathIsBuiltAnotherWay: paths with values are made in one place, which escapes them.
 func TestNoPathIsBuiltAnotherWay(t *testing.T) {
 	t.Parallel()
-	literal := regexp.MustCompile(`"/v3/|"/brand/|\bbase\b *\+`)
+	literal := regexp.MustCompile(`"/v3/|"/brand/|\bbasePath\b *\+`)
 	found := 0
 	for _, file := range sources(t, "*.go") {
 		for line := range strings.SplitSeq(readFile(t, file), "\n") {
 			if literal.MatchString(line) {
 				found++
 				if file == "edition.go" {
-					assert.Regexp(t, `^const base = "/v3/[a-z0-9/-]+"$|OperationUploadImage: "/brand/card-member/media/image-upload"|= "/brand/card-member" \+ path$`, line)
+					assert.Regexp(t, `^const basePath = "/v3/[a-z0-9/-]+"$|OperationUploadImage: "/brand/card-member/media/image-upload"|= "/brand/card-member" \+ path$`, line)
 					continue
 				}
 				assert.Equal(t, "operations.go", file)
-				assert.Regexp(t, `^(\s+\w+ += define\[.+\]\(Operation\w+, http\.Method\w+, (base\+)?"/[a-z0-9/{}_-]+", \w+\))$`, line)
+				assert.Regexp(t, `^(\s+\w+ += define\[.+\]\(Operation\w+, http\.Method\w+, (basePath\+)?"/[a-z0-9/{}_-]+", \w+\))$`, line)
 			}
 		}
 	}

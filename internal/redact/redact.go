@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	shortest = 6       // a shorter value would cut up ordinary words
-	maxText  = 4 << 10 // bytes of a text that are looked at
-	maxLine  = 600     // characters of a line
-	part     = 16      // a long value is also cut out where a part of this length stands
-	mark     = "[…]"
+	minSecret  = 6       // a shorter value would cut up ordinary words
+	maxText    = 4 << 10 // bytes of a text that are looked at
+	maxLine    = 600     // characters of a line
+	partLength = 16      // a long value is also cut out where a part of this length stands
+	omission   = "[…]"
 )
 
 // Secrets are values that no text may quote.
@@ -47,7 +47,7 @@ func (s Secrets) Line(text string) string {
 		case !hidden[i]:
 			b.WriteByte(text[i])
 		case i == 0 || !hidden[i-1]:
-			b.WriteString(mark)
+			b.WriteString(omission)
 		}
 	}
 	return Cut(strings.Map(printable, b.String()), maxLine)
@@ -73,7 +73,7 @@ func printable(r rune) rune {
 
 // forms returns how a value may be written: as it is, and escaped for URLs, for JSON and by Go.
 func forms(value string) []string {
-	if utf8.RuneCountInString(value) < shortest {
+	if utf8.RuneCountInString(value) < minSecret {
 		return nil
 	}
 	quoted, _ := json.Marshal(value)
@@ -88,8 +88,8 @@ func forms(value string) []string {
 			all = append(all, form)
 		}
 	}
-	for rest := value; len(value) >= 4*part && len(rest) >= part; rest = rest[part:] {
-		all = append(all, rest[:part])
+	for rest := value; len(value) >= 4*partLength && len(rest) >= partLength; rest = rest[partLength:] {
+		all = append(all, rest[:partLength])
 	}
 	return all
 }

@@ -47,7 +47,7 @@ func TestLineOfAnOverlongText(t *testing.T) {
 func TestLineNeverQuotes(t *testing.T) {
 	require.NoError(t, quick.Check(func(secret, before, after string) bool {
 		line := Secrets{secret}.Line(before + secret + after)
-		return utf8.RuneCountInString(secret) < shortest || strings.Contains(mark, secret) || !strings.Contains(line, secret) ||
+		return utf8.RuneCountInString(secret) < minSecret || strings.Contains(omission, secret) || !strings.Contains(line, secret) ||
 			strings.Contains(Secrets(nil).Line(before), secret) || strings.Contains(Secrets(nil).Line(after), secret)
 	}, nil))
 }
@@ -71,11 +71,11 @@ func TestLineOfTheLongestText(t *testing.T) {
 // TestLineOfParts: the parts of a long value are cut out, the last too, and not those of a shorter one.
 func TestLineOfParts(t *testing.T) {
 	long := "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/"
-	require.Len(t, long, 4*part)
-	for at := 0; at < len(long); at += part {
-		assert.Equal(t, "-[…]-", Secrets{long}.Line("-"+long[at:at+part]+"-"))
+	require.Len(t, long, 4*partLength)
+	for at := 0; at < len(long); at += partLength {
+		assert.Equal(t, "-[…]-", Secrets{long}.Line("-"+long[at:at+partLength]+"-"))
 	}
-	assert.Equal(t, long[:part], Secrets{long[:4*part-1]}.Line(long[:part]))
+	assert.Equal(t, long[:partLength], Secrets{long[:4*partLength-1]}.Line(long[:partLength]))
 }
 
 func TestCut(t *testing.T) {

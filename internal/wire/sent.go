@@ -44,9 +44,9 @@ type Sent struct {
 
 // resends is what the transport may do with the request by itself, and has done.
 type resends struct {
-	left     int  // how often a whole request may be sent again
-	refused  bool // to send it again
-	restarts int  // with one that was not written whole
+	remaining int  // how often a whole request may be sent again
+	refused   bool // to send it again
+	restarts  int  // with one that was not written whole
 }
 
 type sentKey struct{}
@@ -57,7 +57,7 @@ type SubjectKey struct{}
 // Watch returns the context of one attempt, made from one that can be canceled. again is how often the transport may
 // send the whole request again by itself, subject what the context has under [SubjectKey].
 func Watch(ctx context.Context, cancel context.CancelFunc, again int, subject any) *Sent {
-	s := &Sent{resends: resends{left: again}, cancel: cancel, subject: subject}
+	s := &Sent{resends: resends{remaining: again}, cancel: cancel, subject: subject}
 	s.hooks = httptrace.ClientTrace{GetConn: s.getConn, GotConn: s.gotConn, WroteHeaders: s.wroteHeaders, WroteRequest: s.wroteRequest}
 	s.Context = httptrace.WithClientTrace(ctx, &s.hooks)
 	return s
@@ -102,7 +102,7 @@ func (s *Sent) gotConn(info httptrace.GotConnInfo) {
 	defer s.mu.Unlock()
 	s.connected, s.conn = true, info.Conn
 	c := s.watched()
-	s.closed = c != nil && c.wasLeft()
+	s.closed = c != nil && c.closedAsSilent()
 	if s.resend(); s.resends.refused && info.Conn != nil && !isHTTP2(info.Conn) { // where the transport may write although the context is over
 		_ = info.Conn.Close()
 	}
@@ -132,12 +132,12 @@ func (s *Sent) resend() {
 	if s.whole.IsZero() || s.answered {
 		return
 	}
-	if s.resends.left == 0 {
+	if s.resends.remaining == 0 {
 		s.resends.refused = true
 		s.cancel()
 		return
 	}
-	s.resends.left--
+	s.resends.remaining--
 	s.whole = time.Time{}
 }
 
@@ -157,21 +157,21 @@ func (s *Sent) body(get func() (io.ReadCloser, error)) func() (io.ReadCloser, er
 	}
 }
 
-// Leave closes the connection of an attempt that ran out of time. It does so if the connection is one of a [Dialer] and nothing has
+// CloseIfSilent closes the connection of an attempt that ran out of time. It does so if the connection is one of a [Dialer] and nothing has
 // come over it since the request was written: over HTTP/2 it would be used again. It reports whether that was so.
-func (s *Sent) Leave() bool {
+func (s *Sent) CloseIfSilent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.watched()
-	return c != nil && !s.whole.IsZero() && c.leaveIfSilent(s.whole)
+	return c != nil && !s.whole.IsZero() && c.closeIfSilent(s.whole)
 }
 
-// Left reports whether the connection of the attempt was left by another one that ran out of time.
-func (s *Sent) Left() bool {
+// ClosedAsSilent reports whether the connection of the attempt was left by another one that ran out of time.
+func (s *Sent) ClosedAsSilent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.watched()
-	return c != nil && c.wasLeft()
+	return c != nil && c.closedAsSilent()
 }
 
 // watched returns the connection of the attempt, nil when it is not of a Dialer.
@@ -235,9 +235,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 
 type watchedConn struct {
 	net.Conn
-	mu   sync.Mutex
-	last time.Time
-	left bool
+	mu     sync.Mutex
+	last   time.Time
+	silent bool
 }
 
 func (c *watchedConn) Read(p []byte) (int, error) {
@@ -250,20 +250,20 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// leaveIfSilent closes the connection when nothing has come since.
-func (c *watchedConn) leaveIfSilent(since time.Time) bool {
+// closeIfSilent closes the connection when nothing has come since.
+func (c *watchedConn) closeIfSilent(since time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.last.Before(since) {
 		return false
 	}
-	c.left = true
+	c.silent = true
 	_ = c.Close()
 	return true
 }
 
-func (c *watchedConn) wasLeft() bool {
+func (c *watchedConn) closedAsSilent() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.left
+	return c.silent
 }

@@ -126,7 +126,7 @@ func TestNothingIsNoSign(t *testing.T) {
 	conn := &watchedConn{Conn: near}
 	_, err := conn.Read(make([]byte, 1))
 	require.Error(t, err)
-	assert.True(t, conn.leaveIfSilent(time.Now().Add(-time.Hour)))
+	assert.True(t, conn.closeIfSilent(time.Now().Add(-time.Hour)))
 }
 
 // TestLeave closes a connection over which nothing came, and no other.
@@ -164,8 +164,8 @@ func TestLeave(t *testing.T) {
 			_, err = conn.Read(make([]byte, 1))
 			require.NoError(t, err, name)
 		}
-		assert.Equal(t, test.closed, sent.Leave(), name)
-		assert.Equal(t, test.closed, sent.Left(), name)
+		assert.Equal(t, test.closed, sent.CloseIfSilent(), name)
+		assert.Equal(t, test.closed, sent.ClosedAsSilent(), name)
 		_, err = conn.Write([]byte("x"))
 		assert.Equal(t, test.closed, errors.Is(err, net.ErrClosed), name)
 
@@ -179,7 +179,7 @@ func TestLeave(t *testing.T) {
 		_ = conn.Close()
 		_ = far.Close()
 	}
-	assert.False(t, Watch(t.Context(), nil, 0, "subject").Leave()) // there is no connection
+	assert.False(t, Watch(t.Context(), nil, 0, "subject").CloseIfSilent()) // there is no connection
 }
 
 // protocolConn is a connection over TLS that speaks a protocol.

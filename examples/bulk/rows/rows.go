@@ -254,7 +254,7 @@ const attempts = 3 // at an update that is refused for the rate; a client does a
 // send makes the one request that changes something.
 func (j *Job) send(ctx context.Context, m Member) error {
 	if j.Updater != nil {
-		// One attempt: a repeat would not look at the card first, as the next run does.
+		// One attempt: a retry would not look at the card first, as the next run does.
 		ctx := membercard.WithRetry(ctx, membercard.RetryPolicy{MaxAttempts: 1})
 		request := membercard.UpdateUserCardRequest{
 			BrandID: j.BrandID, CardID: j.CardID, UserCardCode: m.UserCardCode, OpenID: m.OpenID, PhoneNumber: membercard.NewSensitive(m.PhoneNumber),
