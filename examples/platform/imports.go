@@ -116,7 +116,7 @@ func (s *service) startImport(ctx context.Context, file *importFile, who string)
 
 // addRow adds a row, where it is not there, and returns its state.
 func (s *service) addRow(ctx context.Context, tx *sql.Tx, file *importFile, n int, m rows.Member) (state string, added bool, err error) {
-	phone, err := s.keys.seal(m.PhoneNumber)
+	phone, err := s.keys.encryptPhone(m.PhoneNumber)
 	if err != nil {
 		return "", false, fmt.Errorf("row %d: phone_number: %w", n, err)
 	}

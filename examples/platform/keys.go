@@ -123,8 +123,8 @@ func (k *keys) digest() (sum [sha256.Size]byte) {
 
 func (k *keys) client() *membercard.Client { return k.current.Load().now }
 
-// open opens a stored notification, with the keys before where those of now do not.
-func (k *keys) open(body []byte) (*membercard.Notification, error) {
+// openNotification opens a stored notification, with the keys before where those of now do not.
+func (k *keys) openNotification(body []byte) (*membercard.Notification, error) {
 	set := k.current.Load()
 	n, err := set.now.OpenNotification(body)
 	if err != nil && set.before != nil {
@@ -158,8 +158,8 @@ func (k *keys) notified(r *http.Request) *membercard.Client {
 	return set.now
 }
 
-// seal encrypts a phone number for the books, so that the client can open it when it is sent.
-func (k *keys) seal(phone string) (string, error) {
+// encryptPhone encrypts a phone number for the books, so that the client can decrypt it when it is sent.
+func (k *keys) encryptPhone(phone string) (string, error) {
 	own := k.current.Load().own
 	if phone == "" {
 		return "", nil
@@ -167,6 +167,6 @@ func (k *keys) seal(phone string) (string, error) {
 	if own == nil {
 		return "", errors.New("phone numbers need a private key in a file")
 	}
-	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, own, []byte(phone), nil) //nolint:gosec // see the import
-	return base64.StdEncoding.EncodeToString(sealed), err
+	encrypted, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, own, []byte(phone), nil) //nolint:gosec // see the import
+	return base64.StdEncoding.EncodeToString(encrypted), err
 }

@@ -38,7 +38,7 @@ func TestRotatedKeys(t *testing.T) {
 	for name, data := range p.fake.KeyFiles() {
 		require.NoError(t, os.WriteFile(filepath.Join(previous, name), data, 0o600))
 	}
-	sealed, err := p.keys.seal("13900001234")
+	encrypted, err := p.keys.encryptPhone("13900001234")
 	require.NoError(t, err)
 	p.fake.RotateMerchantKey()
 	for name, data := range p.fake.KeyFiles() {
@@ -50,14 +50,14 @@ func TestRotatedKeys(t *testing.T) {
 		_, err := p.keys.client().OpenNotification(stored)
 		return err != nil && p.keys.current.Load().token == "another token of chance"
 	})
-	n, err := p.keys.open(stored)
+	n, err := p.keys.openNotification(stored)
 	require.NoError(t, err, "with the key before")
 	assert.IsType(t, &membercard.UserCardDeleted{}, n.Event)
 	response := httptest.NewRecorder()
 	p.handler(http.NotFoundHandler(), http.NotFoundHandler()).ServeHTTP(response, p.fake.NotificationRequest(&membercard.UserCardDeleted{UserCard: card}))
 	assert.Equal(t, http.StatusNoContent, response.Code, "one that comes under the key before")
 	var phone membercard.Sensitive
-	require.NoError(t, phone.Scan(sealed))
+	require.NoError(t, phone.Scan(encrypted))
 	plain, err := p.keys.client().Decrypt(phone)
 	require.NoError(t, err)
 	assert.Equal(t, "13900001234", plain)

@@ -131,7 +131,7 @@ func (p *pages) details(w http.ResponseWriter, r *http.Request, who staff) error
 	err = p.store.inTx(r.Context(), func(tx *sql.Tx) error {
 		return errors.Join(p.changeDetails(r.Context(), tx, m.cardName, level, ""), p.store.record(r.Context(), tx, who.Name, "修改等级："+level, m.id))
 	})
-	return p.to(w, r, "/staff/members/"+m.id, err)
+	return p.redirect(w, r, "/staff/members/"+m.id, err)
 }
 
 // points books points by hand, with a reason.
@@ -151,7 +151,7 @@ func (p *pages) points(w http.ResponseWriter, r *http.Request, who staff) error 
 	if errors.Is(err, errTooLittle) {
 		return p.memberPage(w, r, who, "", "积分不足")
 	}
-	return p.to(w, r, "/staff/members/"+m.id, err)
+	return p.redirect(w, r, "/staff/members/"+m.id, err)
 }
 
 // invalidation invalidates a card, when its code was typed.
@@ -170,7 +170,7 @@ func (p *pages) invalidation(w http.ResponseWriter, r *http.Request, who staff) 
 	err = p.store.inTx(r.Context(), func(tx *sql.Tx) error {
 		return p.requestInvalidation(r.Context(), tx, m.cardName, consent, who.Name)
 	})
-	return p.to(w, r, "/staff/members/"+m.id, err)
+	return p.redirect(w, r, "/staff/members/"+m.id, err)
 }
 
 // decide ends that a job is before the staff: it is tried again, or closed.
@@ -201,7 +201,7 @@ func (p *pages) decide(w http.ResponseWriter, r *http.Request, who staff) error 
 		p.tell(w, r, who, http.StatusGone, "任务已过期，只能了结")
 		return nil
 	}
-	return p.to(w, r, "/staff/", err)
+	return p.redirect(w, r, "/staff/", err)
 }
 
 // endJob has a job run again, or closes it. It is not decided about while it runs.
@@ -267,7 +267,7 @@ func (p *pages) upload(w http.ResponseWriter, r *http.Request, who staff) error 
 		return nil
 	}
 	err = p.startImport(context.WithoutCancel(r.Context()), file, who.Name) // also when the browser is gone
-	return p.to(w, r, "/staff/imports/"+file.id, err)
+	return p.redirect(w, r, "/staff/imports/"+file.id, err)
 }
 
 func (p *pages) stop(w http.ResponseWriter, r *http.Request, who staff) error {
@@ -276,7 +276,7 @@ func (p *pages) stop(w http.ResponseWriter, r *http.Request, who staff) error {
 	if err == nil {
 		err = p.stopImport(r.Context(), id, who.Name)
 	}
-	return p.to(w, r, "/staff/imports/"+id, err)
+	return p.redirect(w, r, "/staff/imports/"+id, err)
 }
 
 func (p *pages) records(w http.ResponseWriter, r *http.Request, who staff) error {
@@ -332,5 +332,5 @@ func (p *pages) disableAccount(w http.ResponseWriter, r *http.Request, who staff
 	if err == nil {
 		_, err = p.store.changed(r.Context(), nil, "UPDATE staff SET disabled = 1 WHERE name = ?1", name)
 	}
-	return p.to(w, r, "/staff/accounts", err)
+	return p.redirect(w, r, "/staff/accounts", err)
 }

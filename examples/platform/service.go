@@ -195,7 +195,7 @@ func (s *service) notified(ctx context.Context, job notificationJob, again bool)
 	if err != nil || done {
 		return err
 	}
-	n, err := s.keys.open([]byte(body))
+	n, err := s.keys.openNotification([]byte(body))
 	if err != nil {
 		return err
 	}
@@ -348,7 +348,7 @@ func (detailsJob) Kind() string { return "details" }
 
 // changeDetails notes a level and a phone number, and has them sent; what is empty stays as it is.
 func (s *service) changeDetails(ctx context.Context, tx *sql.Tx, card cardName, level, phone string) error {
-	phone, err := s.keys.seal(phone)
+	phone, err := s.keys.encryptPhone(phone)
 	if err != nil {
 		return err
 	}

@@ -49,30 +49,30 @@ func (s *service) staffPages(ctx context.Context, secure bool) (http.Handler, er
 	mux.HandleFunc("GET /staff/style.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, staffFiles, "staff/style.css") })
 	mux.HandleFunc("GET /staff/sign-in", func(w http.ResponseWriter, r *http.Request) { p.show(w, r, staff{}, "sign-in.html", nil) })
 	mux.HandleFunc("POST /staff/sign-in", p.signIn)
-	mux.HandleFunc("GET /staff/{$}", p.may(roleLook, p.overview))
-	mux.HandleFunc("POST /staff/search", p.may(roleLook, p.search))
-	mux.HandleFunc("GET /staff/members/{id}", p.may(roleLook, p.member))
-	mux.HandleFunc("POST /staff/members/{id}/phone", p.may(roleLook, p.phone))
-	mux.HandleFunc("POST /staff/members/{id}/details", p.may(roleDecide, p.details))
-	mux.HandleFunc("POST /staff/members/{id}/points", p.may(roleDecide, p.points))
-	mux.HandleFunc("POST /staff/members/{id}/invalidation", p.may(roleDecide, p.invalidation))
-	mux.HandleFunc("POST /staff/decisions/{job}", p.may(roleDecide, p.decide))
-	mux.HandleFunc("GET /staff/imports/{id}", p.may(roleLook, p.importPage))
-	mux.HandleFunc("POST /staff/imports", p.may(roleDecide, p.upload))
-	mux.HandleFunc("POST /staff/imports/{id}/stop", p.may(roleDecide, p.stop))
-	mux.HandleFunc("GET /staff/records", p.may(roleDecide, p.records))
-	mux.HandleFunc("GET /staff/accounts", p.may(roleDecide, p.accounts))
-	mux.HandleFunc("POST /staff/accounts", p.may(roleDecide, p.addAccount))
-	mux.HandleFunc("POST /staff/accounts/disable", p.may(roleDecide, p.disableAccount))
-	mux.HandleFunc("GET /staff/password", p.may("", func(w http.ResponseWriter, r *http.Request, who staff) error {
+	mux.HandleFunc("GET /staff/{$}", p.permitted(roleLook, p.overview))
+	mux.HandleFunc("POST /staff/search", p.permitted(roleLook, p.search))
+	mux.HandleFunc("GET /staff/members/{id}", p.permitted(roleLook, p.member))
+	mux.HandleFunc("POST /staff/members/{id}/phone", p.permitted(roleLook, p.phone))
+	mux.HandleFunc("POST /staff/members/{id}/details", p.permitted(roleDecide, p.details))
+	mux.HandleFunc("POST /staff/members/{id}/points", p.permitted(roleDecide, p.points))
+	mux.HandleFunc("POST /staff/members/{id}/invalidation", p.permitted(roleDecide, p.invalidation))
+	mux.HandleFunc("POST /staff/decisions/{job}", p.permitted(roleDecide, p.decide))
+	mux.HandleFunc("GET /staff/imports/{id}", p.permitted(roleLook, p.importPage))
+	mux.HandleFunc("POST /staff/imports", p.permitted(roleDecide, p.upload))
+	mux.HandleFunc("POST /staff/imports/{id}/stop", p.permitted(roleDecide, p.stop))
+	mux.HandleFunc("GET /staff/records", p.permitted(roleDecide, p.records))
+	mux.HandleFunc("GET /staff/accounts", p.permitted(roleDecide, p.accounts))
+	mux.HandleFunc("POST /staff/accounts", p.permitted(roleDecide, p.addAccount))
+	mux.HandleFunc("POST /staff/accounts/disable", p.permitted(roleDecide, p.disableAccount))
+	mux.HandleFunc("GET /staff/password", p.permitted("", func(w http.ResponseWriter, r *http.Request, who staff) error {
 		p.show(w, r, who, "password.html", nil)
 		return nil
 	}))
-	mux.HandleFunc("POST /staff/password", p.may("", p.password))
-	mux.HandleFunc("POST /staff/sign-out", p.may("", func(w http.ResponseWriter, r *http.Request, _ staff) error {
-		return p.to(w, r, "/staff/", p.sessions.Destroy(r.Context()))
+	mux.HandleFunc("POST /staff/password", p.permitted("", p.password))
+	mux.HandleFunc("POST /staff/sign-out", p.permitted("", func(w http.ResponseWriter, r *http.Request, _ staff) error {
+		return p.redirect(w, r, "/staff/", p.sessions.Destroy(r.Context()))
 	}))
-	mux.HandleFunc("/staff/river/", p.may(roleDecide, func(w http.ResponseWriter, r *http.Request, who staff) error {
+	mux.HandleFunc("/staff/river/", p.permitted(roleDecide, func(w http.ResponseWriter, r *http.Request, who staff) error {
 		if r.Method != http.MethodGet {
 			if err := s.store.record(r.Context(), nil, who.Name, "任务队列 "+r.URL.Path, ""); err != nil {
 				return err
@@ -97,8 +97,8 @@ func (s *service) staffPages(ctx context.Context, secure bool) (http.Handler, er
 	return http.NewCrossOriginProtection().Handler(p.sessions.LoadAndSave(headers)), nil
 }
 
-// may serves those who are signed in and have the role; "" is any, also with a password that is to be changed.
-func (p *pages) may(role string, serve func(http.ResponseWriter, *http.Request, staff) error) http.HandlerFunc {
+// permitted serves those who are signed in and have the role; "" is any, also with a password that is to be changed.
+func (p *pages) permitted(role string, serve func(http.ResponseWriter, *http.Request, staff) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := p.sessions.GetString(r.Context(), "name")
 		who, err := p.store.staffNamed(r.Context(), name)
@@ -132,8 +132,8 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.tell(w, r, staff{}, http.StatusServiceUnavailable, "暂时无法处理，请稍后再试")
 }
 
-// to sends the browser to another page when a form was dealt with.
-func (p *pages) to(w http.ResponseWriter, r *http.Request, url string, err error) error {
+// redirect sends the browser redirect another page when a form was dealt with.
+func (p *pages) redirect(w http.ResponseWriter, r *http.Request, url string, err error) error {
 	if err == nil {
 		http.Redirect(w, r, url, http.StatusSeeOther) //nolint:gosec // it begins with /staff/
 	}
@@ -207,7 +207,7 @@ func (p *pages) password(w http.ResponseWriter, r *http.Request, who staff) erro
 	if who, err = p.store.staffNamed(r.Context(), who.Name); err == nil {
 		err = p.begin(r, who)
 	}
-	return p.to(w, r, "/staff/", err)
+	return p.redirect(w, r, "/staff/", err)
 }
 
 // china is where the staff's clocks are.
