@@ -47,10 +47,10 @@ func TestReadmes(t *testing.T) {
 	for _, readme := range []string{english, chinese} {
 		assert.Less(t, strings.Count(readme, "\n"), 150)
 		for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(readme, -1) {
-			assert.FileExists(t, link[1])
+			assert.FileExists(t, root+link[1])
 		}
 		for _, path := range regexp.MustCompile("`(?:go run \\./)?((?:examples|cmd)/[a-z/-]+)").FindAllStringSubmatch(readme, -1) {
-			assert.DirExists(t, path[1])
+			assert.DirExists(t, root+path[1])
 		}
 	}
 	for _, shared := range []*regexp.Regexp{

@@ -33,7 +33,7 @@ func docs(t *testing.T) (methods, constants map[string]string) {
 	t.Helper()
 	methods, constants = map[string]string{}, map[string]string{}
 	for _, file := range sources(t, "*.go") {
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, readFile(t, file), parser.ParseComments)
 		require.NoError(t, err)
 		for _, declaration := range parsed.Decls {
 			switch d := declaration.(type) {
