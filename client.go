@@ -103,7 +103,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// RetryPolicy says how a failed call is retried. Which failures are, depends on the operation: reads,
+// RetryPolicy says how a failed call is retried. Which failures that covers depends on the operation: reads,
 // and writes that may be done twice, whenever that can help; other writes when the service refused
 // them for their rate or nothing was sent; irreversible ones only when nothing was sent. Every attempt
 // is signed anew. Retry-After is obeyed up to a minute; a wait that would outlast the context is not

@@ -62,7 +62,7 @@ func CertificateSerial(certificate *x509.Certificate) string {
 //	apiv3_key.txt        the APIv3 key (APIv3密钥), which you have set there
 //	brand_id.txt         for a brand that calls for itself: its id; the other files are then those of the brand platform
 //
-// What is missing, [New] says. os.DirFS makes a folder of a path. The forms of [ParsePrivateKey] are read.
+// [New] says what is missing. os.DirFS makes a folder of a path. The forms of [ParsePrivateKey] are read.
 func LoadConfig(dir fs.FS) (Config, error) {
 	var config Config
 	found := 0

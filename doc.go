@@ -48,8 +48,8 @@
 //	keys         SecurityEcho            4015139289
 //
 // A user who joins through a component opens a card that is unactivated until the merchant answers the
-// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. A creation that is repeated is
-// refused, also under the same request number (OutRequestNo). The refusal can mean that the first call was carried out.
+// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. A second creation is refused, also under the same request number (OutRequestNo). The refusal can mean
+// that the first call was carried out.
 //
 // The identifiers are text, also where they are digits, but for the ActivityID, a number: BrandID (品牌ID), at most 32 characters;
 // CardID (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits, Latin

@@ -86,8 +86,7 @@ type UserFeed struct {
 
 // CreateUserFeed shows news of a membership, for purchases that were not paid with WeChat Pay (创建用户动态).
 //
-// A retry is refused with [ErrAlreadyExists], which can mean that the first call was carried out: after
-// [ErrOutcomeUnknown] the same request tells, and makes no second entry. [ErrForbidden] means that the template of the feed was not
+// A retry is refused with [ErrAlreadyExists], which can mean that the first call was carried out: after [ErrOutcomeUnknown] send the same request again, which makes no second entry. [ErrForbidden] means that the template of the feed was not
 // granted, and [ErrInvalidParameter] that the Cell is invalid. [ErrInvalidRequest] means that the user is no member or the template
 // invalid.
 //

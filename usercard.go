@@ -16,8 +16,7 @@ type GetUserCardRequest struct {
 // GetUserCard reads a user's card (查询用户会员卡信息).
 //
 // [ErrNotFound] means that there is no such card or template: check brand, template, code and openid.
-// [ErrInvalidRequest] means that the openid is not one of the template's AppID, or that the brand has not the
-// membership function.
+// [ErrInvalidRequest] means that the openid is not one of the template's AppID, or that the brand does not have the membership function.
 //
 // Rate limit: 10 a second for each merchant number (2025.07.25). A read: retried automatically. Document 4015336980.
 func (c *Client) GetUserCard(ctx context.Context, request GetUserCardRequest) (*UserCard, error) {
@@ -89,8 +88,8 @@ type UpdateUserCardRequest struct {
 // returns the card as it is afterwards. The code cannot be changed.
 //
 // Only a card that is effective can be changed: [ErrInvalidRequest] is the answer for another. [ErrNotFound] means
-// that there is no such card or template. [ErrInvalidParameter] means a validity that is not of the template's type or has a member
-// too much. It is also the answer to an answer that the template does not ask for. After [ErrOutcomeUnknown] read the card, or send
+// that there is no such card or template. [ErrInvalidParameter] means a validity that is not of the template's type or has a superfluous member. It also means that the template does not ask for
+// one of the user's answers. After [ErrOutcomeUnknown] read the card, or send
 // the same request again: it sets values, so twice is as good as once. A retry, the automatic one too, overwrites what somebody
 // else set in between; where several programs change one card, set [RetryPolicy].MaxAttempts to 1 and read first.
 //
