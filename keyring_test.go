@@ -345,8 +345,8 @@ func TestWaitersObeyTheirContexts(t *testing.T) {
 	})
 }
 
-// TestANotificationHoldsTheSlotForAWhile: its download ends after 5 s, also where the request has no end or its sender
-// went away, and uses up nothing of what answers may download.
+// TestANotificationHoldsTheSlotForAWhile: its download ends after 5 s, also where the request has no end or its sender went away.
+// It uses up nothing of what answers may download.
 func TestANotificationHoldsTheSlotForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

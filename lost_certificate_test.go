@@ -129,8 +129,8 @@ func certificateItem(t *testing.T, serial, key string, public any, signer any, n
 	}}
 }
 
-// TestBadCertificates: each is an error that says what is wrong, before anything is sent, and matches
-// nothing that a caller would take for an answer about its card.
+// TestBadCertificates: each is an error that says what is wrong, before anything is sent. It matches nothing that a caller would
+// take for an answer about its card.
 func TestBadCertificates(t *testing.T) {
 	t.Parallel()
 	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -232,8 +232,8 @@ func TestCertificatesThatWereNotFound(t *testing.T) {
 	})
 }
 
-// TestTheListMustProveItself: a list that does not decrypt, or is signed with a certificate that is not in
-// it, is not believed, and neither is anything that it would verify.
+// TestTheListMustProveItself: a list is not believed that does not decrypt, or is signed with a certificate that is not in it.
+// Neither is anything that it would verify.
 func TestTheListMustProveItself(t *testing.T) {
 	t.Parallel()
 	for kind, says := range map[membercardtest.FaultKind]string{

@@ -387,8 +387,8 @@ type brokenError struct{ text string }
 
 func (e *brokenError) Error() string { return e.text }
 
-// TestTheEventIsTheMerchants: the handler looks at it no more once it has handed it over, so code that goes on
-// with it after its time does not race with the log.
+// TestTheEventIsTheMerchants: the handler looks at it no more once it has handed it over. So code that goes on with it after its
+// time does not race with the log.
 func TestTheEventIsTheMerchants(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)

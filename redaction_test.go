@@ -29,8 +29,8 @@ import (
 	"github.com/wechatpay-cards/membercard/membercardtest"
 )
 
-// TestErrorsDoNotQuote: what net/http says of a malformed answer, which may echo the request, and of a proxy, whose URL has a
-// password, is told without the values.
+// TestErrorsDoNotQuote: what net/http says of a malformed answer is told without the values, for it may echo the request. So is
+// what it says of a proxy, whose URL has a password.
 func TestErrorsDoNotQuote(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
@@ -485,9 +485,8 @@ func TestSprayFindsALeak(t *testing.T) {
 	}
 }
 
-// TestLogRecords: one record per attempt, with these members and no others.
-// TestAPhoneNumberInALog: neither a phone number nor an openid nor a card code is logged, at the lowest level, by calls that succeed and
-// calls that fail, nor by a notification.
+// TestAPhoneNumberInALog: neither a phone number nor an openid nor a card code is logged at the lowest level. These are calls that
+// succeed, calls that fail, and a notification.
 func TestAPhoneNumberInALog(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -516,6 +515,7 @@ func TestAPhoneNumberInALog(t *testing.T) {
 	}
 }
 
+// TestLogRecords: one record per attempt, with these members and no others.
 func TestLogRecords(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)

@@ -318,7 +318,7 @@ func mayHaveInexactName(body []byte, names map[string]bool) bool {
 		}
 		text, body = text[:end], text[end+1:]
 		isName := bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte{':'})
-		if isName && (bytes.IndexByte(text, '\\') >= 0 || isInexact(string(text), names)) {
+		if isName && (bytes.Contains(text, []byte{'\\'}) || isInexact(string(text), names)) {
 			return true
 		}
 	}

@@ -76,6 +76,8 @@ func TestExactNames(t *testing.T) {
 	got, _, err := answered(t, membercard.OperationGetUserCard, `{"user_card_code":"`+userCardCode+`","u\u0073er_card_state":"EXPIRED","NEW":{"\\\"":1}}`)
 	require.NoError(t, err)
 	assert.Equal(t, membercard.UserCardStateExpired, got.(*membercard.UserCard).UserCardState, "an escaped name is the same name")
+	_, _, err = answered(t, membercard.OperationGetUserCard, `{"\u0055ser_card_code":"`+userCardCode+`"}`)
+	require.ErrorIs(t, err, membercard.ErrSignature, "and an escaped other name is another")
 }
 
 // TestWhatIsNoJSON is an error wherever it breaks off, and panics nowhere.

@@ -84,8 +84,8 @@
 //
 // # The rules
 //
-// The tables of parameters, the errors and the limits are read from contract/partner.json and contract/events.json,
-// which hold the official pages of the partner edition with the text of 2026-08-08; contract/others.json has the
+// The tables of parameters, the errors and the limits are read from contract/partner.json and contract/events.json. These hold the
+// official pages of the partner edition with the text of 2026-08-08; contract/others.json has the
 // security echo, the certificates and two operations whose pages were withdrawn, which are answered only with
 // [WithWithdrawnOperations]. Each refusal says in the test's log where it comes from:
 //

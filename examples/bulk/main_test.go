@@ -263,8 +263,8 @@ func TestTheJournal(t *testing.T) {
 	require.ErrorIs(t, closed.Set(1, rows.Done, ""), os.ErrClosed, "nothing follows a line that may be torn")
 }
 
-// TestAMendedInput: what is known of the rows that were not changed stays known, and a row that was changed while it was
-// in doubt is looked at first.
+// TestAMendedInput: what is known of the rows that were not changed stays known. A row that was changed while it was in doubt is
+// looked at first.
 func TestAMendedInput(t *testing.T) {
 	server := newServer(t)
 	path := filepath.Join(t.TempDir(), "members.csv")

@@ -1,6 +1,6 @@
-// Lifecycle follows one member from the template to the end: a picture is uploaded, a template created
-// with it, an activity offered, a user opens a card and the merchant confirms it, points and news are
-// sent, points are exchanged for a coupon, an older member is imported, and at last everything is ended.
+// Lifecycle follows one member from the template to the end: a picture is uploaded, a template created with it, an activity
+// offered. A user opens a card and the merchant confirms it. Points and news are sent, points are exchanged for a coupon, an older
+// member is imported, and at last everything is ended.
 //
 // It runs against the fake WeChat Pay in the same process; where a user would act, the fake is told to.
 package main

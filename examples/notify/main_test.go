@@ -40,8 +40,8 @@ func TestNotify(t *testing.T) {
 	assert.NotContains(t, out.String(), "obLatjnx9gnqzS4myYGmLZ7LgLBA", "no openid in the log")
 }
 
-// TestConfirmIsSettled: after a confirm without an answer, and after a repeat of the notification to a
-// service that has forgotten it, the card is effective, and the user was confirmed once.
+// TestConfirmIsSettled: after a confirm without an answer the card is effective, and the user was confirmed once. The same holds
+// after a repeat of the notification to a service that has forgotten it.
 func TestConfirmIsSettled(t *testing.T) {
 	server := membercardtest.NewTestServer(t)
 	template := server.AddCard(membercard.Card{})

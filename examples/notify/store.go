@@ -13,8 +13,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// lease is how long a claim holds: longer than the work on a notification takes, shorter than the 60 s after which it comes
-// again, so that the next delivery finds the claim of a crashed process expired.
+// lease is how long a claim holds: longer than the work on a notification takes, and shorter than the 60 s after which it comes
+// again. So the next delivery finds the claim of a crashed process expired.
 const lease = 40 * time.Second
 
 // store remembers the notifications: claimed, or done. A claim outlives the process that made it, and not for long.

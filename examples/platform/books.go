@@ -154,8 +154,8 @@ func (s *store) isOpen(ctx context.Context, job int64) (open bool, err error) {
 	return open, err
 }
 
-// settle ends that a job is in doubt, now that it was done, and that an earlier job of its kind about the card is before the staff, for
-// what it wanted to send is older.
+// settle ends that a job is in doubt, now that it was done. It also ends that an earlier job of its kind about the card is before
+// the staff, for what that wanted to send is older.
 func (s *store) settle(ctx context.Context, job int64, kind string, card cardName) error {
 	_, err := s.changed(ctx, nil, `UPDATE attention SET state = ?1 WHERE state <> ?1 AND (job = ?2 OR kind = ?3 AND card_id = ?4 AND user_card_code = ?5
 		AND card_id <> '' AND job < ?2 AND kind IN ('balance', 'details'))`, attentionDecided, job, kind, card.CardID, card.UserCardCode)

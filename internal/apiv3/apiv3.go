@@ -67,9 +67,8 @@ func Authorization(key crypto.Signer, who Identity, serial, nonce string, timest
 	return header, header[from:to], nil
 }
 
-// Verify reports whether signature is a Base64 signature under key of the three lines that the signature
-// of an answer or a notification covers, from the headers and the body as they were received. The body,
-// which can be long, is not copied.
+// Verify reports whether signature is a Base64 signature under key of an answer or a notification. It covers three lines, of the
+// headers and the body as they were received. The body, which can be long, is not copied.
 func Verify(key *rsa.PublicKey, timestamp, nonce string, body []byte, signature string) bool {
 	message := sha256.New()
 	head := make([]byte, 0, 64)

@@ -49,8 +49,8 @@ func (s *CertificateSet) Follow(list []*x509.Certificate, now time.Time) *Certif
 	return next
 }
 
-// Find returns the key of the certificate with a serial number, an error when the certificate is not valid now, and
-// neither when it is not there.
+// Find returns the key of the certificate with a serial number. It is an error when the certificate is not valid now, and both are
+// nil when it is not there.
 func (s *CertificateSet) Find(serial string, now time.Time) (*rsa.PublicKey, error) {
 	if s == nil {
 		return nil, nil

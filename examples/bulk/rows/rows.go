@@ -40,8 +40,8 @@ type Job struct {
 type Member struct{ OpenID, UserCardCode, Level, PhoneNumber string }
 
 // Work does the job on the file of members at path, with its results in a journal, and says on out how
-// the rows stand. report, which may be nil, is called before the work with the number of rows that are to be
-// done, and returns what Job.Report is to be.
+// the rows stand. report is called before the work with the number of rows that are to be done. It returns what Job.Report is to
+// be, and may be nil.
 func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, report func(rows int) func(Status)) error {
 	input, err := os.ReadFile(path) //nolint:gosec // the user's own file
 	if err != nil {
