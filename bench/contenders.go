@@ -62,7 +62,7 @@ func (k *countingKey) Decrypt(random io.Reader, data []byte, opts crypto.Decrypt
 	return k.PrivateKey.Decrypt(random, data, opts)
 }
 
-// answer is what every GetUserCard gets: one card with three sealed values, as the official page shows it,
+// answer is what every GetUserCard gets: one card with three encrypted values, as the official page shows it,
 // signed beforehand.
 type answer struct {
 	body   []byte
@@ -70,7 +70,7 @@ type answer struct {
 }
 
 func newAnswer(k *keys) (*answer, error) {
-	seal := func(text string) string {
+	encrypt := func(text string) string {
 		data, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &k.merchant.PublicKey, []byte(text), nil)
 		if err != nil {
 			panic(err)
@@ -81,11 +81,11 @@ func newAnswer(k *keys) (*answer, error) {
 	body, err := json.Marshal(map[string]any{
 		"user_card_code": code, "card_id": cardID, "openid": openID, "card_color": "#FFFF00",
 		"card_picture_url": "https://wxpaylogo.qpic.cn/wxpaylogo/PiajxSqBRaEIPAeia7Imvtsn7sYGNcEj33YzVvJF88ECQ19LXId8ZL2Q/0",
-		"brand_id":         brandID, "card_type": "NORMAL", "phone_number": seal(phone), "level": "钻石会员",
+		"brand_id":         brandID, "card_type": "NORMAL", "phone_number": encrypt(phone), "level": "钻石会员",
 		"valid_date_information": map[string]any{"type": "PERMANENT"}, "pickup_time": when, "attach": "brand_data",
 		"user_information": map[string]any{
-			"common_field_list": []any{map[string]any{"name": "USER_FORM_FLAG_SEX", "value": seal("男")}},
-			"custom_field_list": []any{map[string]any{"name": "喜欢的运动", "user_chosen_values": []string{seal("足球")}}},
+			"common_field_list": []any{map[string]any{"name": "USER_FORM_FLAG_SEX", "value": encrypt("男")}},
+			"custom_field_list": []any{map[string]any{"name": "喜欢的运动", "user_chosen_values": []string{encrypt("足球")}}},
 		},
 		"user_card_state": "EFFECTIVE", "create_time": when, "modify_time": when,
 	})
@@ -220,7 +220,7 @@ func verifyByHand(k *keys, header http.Header, body []byte) error {
 	return rsa.VerifyPKCS1v15(&k.platform.PublicKey, crypto.SHA256, digest[:], signature)
 }
 
-// ours opens so many of the card's three sealed values.
+// ours decrypts so many of the card's three encrypted values.
 func ours(client *membercard.Client, open int) contender {
 	name := "membercard, nothing opened"
 	if open > 0 {
@@ -232,11 +232,11 @@ func ours(client *membercard.Client, open int) contender {
 			return result{}, err
 		}
 		r := result{string(card.UserCardState), card.OpenID, ""}
-		sealed := []membercard.Sensitive{
+		encrypted := []membercard.Sensitive{
 			card.PhoneNumber, card.UserInformation.CommonFieldList[0].Value, card.UserInformation.CustomFieldList[0].UserChosenValues[0],
 		}
 		for i := range open {
-			text, err := client.Decrypt(sealed[i])
+			text, err := client.Decrypt(encrypted[i])
 			if err != nil {
 				return result{}, err
 			}

@@ -4,7 +4,7 @@
 //	cd bench && go run .        # a few minutes; Linux, for the processor time of a thread
 //
 // The floor is the least a call can do, by hand on the standard library: func floor in contenders.go. All
-// get the same answer, signed beforehand, with three sealed values. Before anything is timed every
+// get the same answer, signed beforehand, with three encrypted values. Before anything is timed every
 // contender's request signature is checked and its result compared. Blocks of a few calls are timed in random
 // order and divided by the floor of the same round; a run whose two floors differ too much is not counted.
 package main
@@ -199,11 +199,11 @@ func keyOperations(t *table, k *keys, client *http.Client) {
 	t.row("private-key operations when one value is opened twice", fmt.Sprint(key.operations.Load()), "2", key.operations.Load() == 2)
 }
 
-// updates compares UpdateUserCard with three sealed values to its parts.
+// updates compares UpdateUserCard with three encrypted values to its parts.
 func updates(t *table, k *keys, a *answer, rounds int) {
 	own := newOurs(k, k.merchant, &http.Client{Transport: a}, wechatPay)
 	values := []string{phone, "男", "足球"}
-	seal := func(text string) string {
+	encrypt := func(text string) string {
 		data, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &k.platform.PublicKey, []byte(text), nil)
 		if err != nil {
 			panic(err)
@@ -211,7 +211,7 @@ func updates(t *table, k *keys, a *answer, rounds int) {
 		return base64.StdEncoding.EncodeToString(data)
 	}
 	parts := func() {
-		body, err := json.Marshal([]string{seal(values[0]), seal(values[1]), seal(values[2])})
+		body, err := json.Marshal([]string{encrypt(values[0]), encrypt(values[1]), encrypt(values[2])})
 		if err != nil {
 			panic(err)
 		}
@@ -241,7 +241,7 @@ func updates(t *table, k *keys, a *answer, rounds int) {
 	}
 	p := t.quiet(rounds, 4, 0.01, []func(){parts, update})
 	t.noise(p)
-	t.check("UpdateUserCard with three sealed values: CPU over its parts", p.cpu[1].median, "%.3f", 1.03)
+	t.check("UpdateUserCard with three encrypted values: CPU over its parts", p.cpu[1].median, "%.3f", 1.03)
 }
 
 // byHand compares a key without the values that make signing fast with a parsed one.

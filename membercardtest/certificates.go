@@ -148,9 +148,9 @@ func (s *Server) signingKey(named string) (key *rsa.PrivateKey, id string) {
 	return c.key, c.serial
 }
 
-// sealingKey returns the private half of the key that a request names, nil when it names none that is in
+// decryptionKey returns the private half of the key that a request names, nil when it names none that is in
 // the list. A request that names none is taken to mean the key that answers are signed with.
-func (s *Server) sealingKey(named string) *rsa.PrivateKey {
+func (s *Server) decryptionKey(named string) *rsa.PrivateKey {
 	if named == "" || named == s.keyID && (len(s.certificates) == 0 || s.switching) {
 		return s.key
 	}

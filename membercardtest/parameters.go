@@ -205,7 +205,7 @@ type checker struct {
 // validate checks every parameter of a request against the table of its page.
 func (s *Server) validate(r *route, escapedPath map[string]string, uri string, header http.Header, body []byte) (input, *problem) {
 	named := header.Get("Wechatpay-Serial")
-	c := &checker{key: s.sealingKey(named), named: named}
+	c := &checker{key: s.decryptionKey(named), named: named}
 	queryTable, bodyTable := s.tables(r)
 	in := input{operation: r.operation, rows: r.response, path: map[string]string{}, query: map[string]string{}}
 	for _, p := range r.pathIn {

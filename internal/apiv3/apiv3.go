@@ -97,7 +97,7 @@ func Encrypt(key *rsa.PublicKey, plaintext string) (string, error) {
 	return utils.EncryptOAEPWithPublicKey(plaintext, key)
 }
 
-// Decrypt decrypts what Seal made. Its errors say nothing of the value.
+// Decrypt decrypts what Encrypt made. Its errors say nothing of the value.
 func Decrypt(key crypto.Decrypter, ciphertext string) (string, error) {
 	data, err := base64.StdEncoding.DecodeString(ciphertext)
 	if err != nil {
