@@ -41,7 +41,7 @@ func TestPlatformCertificates(t *testing.T) {
 	assert.Equal(t, membercard.ResponseInfo{RequestID: info.RequestID, Host: "api.mch.weixin.qq.com", StatusCode: 200, Attempts: 1}, info)
 	opened, err := client.Decrypt(userCard(server, userCardCode).PhoneNumber)
 	require.NoError(t, err)
-	assert.Equal(t, "13900000000", opened, "sealed for the certificate that Wechatpay-Serial names")
+	assert.Equal(t, "13900000000", opened, "encrypted for the certificate that Wechatpay-Serial names")
 	_, err = client.GetUserCard(t.Context(), getRequest)
 	require.NoError(t, err)
 
@@ -497,7 +497,7 @@ func TestRotation(t *testing.T) {
 					if assert.NoError(t, err) {
 						opened, err := client.Load().Decrypt(got.PhoneNumber)
 						assert.NoError(t, err)
-						assert.Equal(t, phone, opened, "what was sealed opens with the key it names")
+						assert.Equal(t, phone, opened, "what was encrypted decrypts with the key it names")
 					}
 				})
 			}

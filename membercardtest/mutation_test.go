@@ -176,7 +176,7 @@ func authorization(items map[string]string) string {
 	return scheme + strings.Join(parts, ",")
 }
 
-func seal(key *rsa.PublicKey, plaintext string) string {
+func encrypted(key *rsa.PublicKey, plaintext string) string {
 	data, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, key, []byte(plaintext), nil)
 	if err != nil {
 		panic(err)
@@ -245,11 +245,11 @@ func validMessages(server *membercardtest.Server) []*message {
 	picture := member{"card_picture_url", "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0"}
 	answers := func() member {
 		return member{"user_information", object{
-			{"common_field_list", []any{object{{"name", "USER_FORM_FLAG_BIRTHDAY"}, {"value", seal(key, "1990-01-01")}}}},
-			{"custom_field_list", []any{object{{"name", "喜欢的运动"}, {"user_chosen_values", []any{seal(key, "足球")}}}}},
+			{"common_field_list", []any{object{{"name", "USER_FORM_FLAG_BIRTHDAY"}, {"value", encrypted(key, "1990-01-01")}}}},
+			{"custom_field_list", []any{object{{"name", "喜欢的运动"}, {"user_chosen_values", []any{encrypted(key, "足球")}}}}},
 		}}
 	}
-	phone := func() member { return member{"phone_number", seal(key, "13900000000")} }
+	phone := func() member { return member{"phone_number", encrypted(key, "13900000000")} }
 	jump := func(name string) member {
 		return member{name, object{{"jump_appid", "wxea9c30a90fs8d3fe"}, {"jump_path", "/pages/code/code"}}}
 	}
@@ -655,7 +655,7 @@ func addSealed(add func(string, func(*message)), where string, set func(any) fun
 	add(where+" in clear", set("13800000000"))
 	add(where+" in Base64 that is no ciphertext", set(base64.StdEncoding.EncodeToString([]byte("13800000000"))))
 	add(where+" in Base64 of a ciphertext's size", set(base64.StdEncoding.EncodeToString(make([]byte, 256))))
-	add(where+" sealed to another key", set(seal(other, "13800000000")))
+	add(where+" encrypted for another key", set(encrypted(other, "13800000000")))
 }
 
 type place struct {
