@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,34 +73,38 @@ func TestGateways(t *testing.T) {
 		t.Skip("set MEMBERCARD_GATEWAYS=1 where haproxy and apache2 are installed")
 	}
 	for name, gateway := range gateways {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Errorf("%s is not installed", name)
-			continue
-		}
-		var mu sync.Mutex
-		cells, tally := 0, map[string]int{}
-		var running sync.WaitGroup
-		places := make(chan struct{}, 16) // most of the time they wait
-		for _, act := range append(h1Acts(), badHeaders()...) {
-			places <- struct{}{}
-			running.Go(func() {
-				defer func() { <-places }()
-				service := startH1(t, nil, act, false)
-				address, stop := startGateway(t, gateway.configuration, gateway.command, service.url)
-				defer stop()
-				for _, operation := range membercard.Operations() {
-					outcome, effects := throughGateway(t, name, address, service, act, operation)
-					mu.Lock()
-					cells++
-					if !operation.Read {
-						tally[fmt.Sprintf("told %s, carried out %d times", outcome, effects)]++
-					}
-					mu.Unlock()
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of the time they wait
+			if _, err := exec.LookPath(name); err != nil {
+				t.Fatalf("%s is not installed", name)
+			}
+			var mu sync.Mutex
+			cells, tally := 0, map[string]int{}
+			var running sync.WaitGroup
+			places := make(chan struct{}, 8)
+			for _, act := range append(h1Acts(), badHeaders()...) {
+				for some := range slices.Chunk(membercard.Operations(), 8) {
+					places <- struct{}{}
+					running.Go(func() {
+						defer func() { <-places }()
+						service := startH1(t, nil, act, false)
+						address, stop := startGateway(t, gateway.configuration, gateway.command, service.url)
+						defer stop()
+						for _, operation := range some {
+							outcome, effects := throughGateway(t, name, address, service, act, operation)
+							mu.Lock()
+							cells++
+							if !operation.Read {
+								tally[fmt.Sprintf("told %s, carried out %d times", outcome, effects)]++
+							}
+							mu.Unlock()
+						}
+					})
 				}
-			})
-		}
-		running.Wait()
-		t.Logf("%s: %d cells; of writes: %v", name, cells, tally)
+			}
+			running.Wait()
+			t.Logf("%d cells; of writes: %v", cells, tally)
+		})
 	}
 }
 
@@ -140,20 +146,34 @@ func badHeaders() []h1Act {
 	return acts
 }
 
+// gatewayPort returns a port for a gateway, each time another one: two gateways that were given the same would both listen on it. Below
+// the ports that the system gives to connections none of them can take it before the gateway does.
+func gatewayPort(t *testing.T) int {
+	t.Helper()
+	for range 1000 {
+		port := 20000 + int(gatewayPorts.Add(1))
+		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			require.NoError(t, listener.Close())
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
+
+var gatewayPorts atomic.Int32
+
 func startGateway(t *testing.T, configuration, command, service string) (address string, stop func()) {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o755)) // the gateway has a user of its own
-	pair, _ := onThisMachine()
+	pair, pool := onThisMachine()
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	require.NoError(t, err)
 	both := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})...)
 	certificate := filepath.Join(dir, "both.pem")
 	require.NoError(t, os.WriteFile(certificate, both, 0o600))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	require.NoError(t, listener.Close())
+	port := gatewayPort(t)
 	var behind int
 	_, err = fmt.Sscanf(service, "http://127.0.0.1:%d", &behind)
 	require.NoError(t, err)
@@ -165,8 +185,8 @@ func startGateway(t *testing.T, configuration, command, service string) (address
 	running.Stdout, running.Stderr = log, log
 	require.NoError(t, running.Start())
 	address = fmt.Sprintf("https://127.0.0.1:%d", port)
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	require.Eventually(t, func() bool { // a gateway that answers a handshake is awake
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: pool, NextProtos: []string{"h2"}})
 		if err == nil {
 			_ = conn.Close()
 		}

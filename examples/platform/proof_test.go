@@ -190,6 +190,7 @@ func TestProof(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
+	t.Parallel()
 	t.Run("SQLite, one process", func(t *testing.T) {
 		t.Parallel()
 		newScene(t, filepath.Join(t.TempDir(), "platform.db"), 1).prove()
