@@ -301,7 +301,7 @@ func withAdvice(err error) error {
 	return err
 }
 
-// explainAnswer says what else can be seen of an answer or a notification that does not verify.
+// explainAnswer says what else can be seen of an answer that does not verify.
 func explainAnswer(flaw *apiv3.Flaw, header http.Header, body []byte) string {
 	what := signOfChange(header, body)
 	switch flaw.Kind {

@@ -98,8 +98,8 @@ type Config struct {
 	// It is called in the middle of the call, of several calls at the same time: it must be quick, and make no call with the client.
 	// The context is the call's; of a download it is the download's own.
 	OnAttempt func(context.Context, Attempt)
-	// Logger gets one record per attempt: operation, host, status, duration and the like, never a value
-	// of a request or an answer. Default: nothing is logged.
+	// Logger gets one record per attempt: operation, host, status, code, Request-ID, duration and the like, and never a value of a
+	// request. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -436,8 +436,8 @@ type ResponseInfo struct {
 
 type responseInfoKey struct{}
 
-// WithResponseInfo returns a context whose next call fills in info, also when it fails; nothing is in it
-// when nothing was sent. Use one for one call; the iterators leave what belongs to their last page.
+// WithResponseInfo returns a context whose next call fills in info, also when it fails; it stays empty when no attempt was made.
+// Use one for one call; the iterators leave what belongs to their last page.
 func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
 	return context.WithValue(ctx, responseInfoKey{}, info)
 }

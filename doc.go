@@ -104,9 +104,10 @@
 // # Personal data
 //
 // Phone numbers and users' answers are of type [Sensitive]: encrypted in requests, still encrypted in
-// answers until [Client.Decrypt] decrypts them, and never printed. Log records hold no value of a request
-// or an answer. Error texts quote the service's message, with the request's openid, card code and
-// sensitive values cut out where they have six characters or more. With GODEBUG=fips140=only Go refuses
+// answers until [Client.Decrypt] decrypts them, and never printed. Log records hold no value of a request, and of an answer the
+// status, the code and the Request-ID; of a notification its id and type. Error texts quote the service's message, with the
+// request's openid, card code and sensitive values cut out. One of less than six characters is cut out where it stands alone. With
+// GODEBUG=fips140=only Go refuses
 // the SHA-1 that the service demands for this encryption, so sensitive values cannot be used there.
 //
 // # Errors and retries

@@ -111,8 +111,8 @@ type ErrorDetail struct {
 	Raw      json.RawMessage // the whole detail
 }
 
-// Error is one line: operation, status, code, message, the place of the fault and the Request-ID. The
-// request's openid and card code are cut out.
+// Error is one line: operation, status, code, message, the place of the fault and the Request-ID. The request's openid, card code
+// and sensitive values are cut out.
 func (e *APIError) Error() string {
 	if e.text != "" {
 		return e.text

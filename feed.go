@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// CellTemplate is the text of a feed entry (动态模板编号). x and y are its variables; SUB is a text of the merchant's
+// CellTemplate is the number of a text for feed entries (动态模板编号). x and y are its variables; SUB is a text of the merchant's
 // own that was applied for, named by its sub-template id. Document 4015534755.
 type CellTemplate int
 
@@ -33,8 +34,7 @@ const (
 	CellTemplateDaysLeft          CellTemplate = 17 // x days left
 )
 
-// cellPlaces are the places of each template in the order of its text: x, y and z are values, S is the id of a text of
-// the merchant's that WeChat Pay has granted.
+// cellPlaces are the places of each template in the order of its text: x and y are values, S is the id of a SUB.
 var cellPlaces = []string{"", "x", "x", "", "xS", "xS", "xy", "xy", "x", "xS", "xS", "xy", "xy", "x", "xyS", "xyS", "Sx", "x"}
 
 // Cell returns the content of a feed entry, such as 4_100_S1: the template, and a value for each of its places in the
@@ -56,7 +56,7 @@ func (t CellTemplate) Cell(values ...string) (string, error) {
 			return "", fmt.Errorf("membercard: Cell: value %d is empty", i+1)
 		case strings.ContainsAny(value, "_[]"):
 			return "", fmt.Errorf("membercard: Cell: value %d holds one of the characters _ [ ], which a cell cannot have", i+1)
-		case places[i] == 'S' && len(value) > 7:
+		case places[i] == 'S' && utf8.RuneCountInString(value) > 7:
 			return "", fmt.Errorf("membercard: Cell: value %d is the id of a text, of at most 7 characters", i+1)
 		}
 		cell.WriteString("_" + value)

@@ -40,7 +40,7 @@ type keyRing struct {
 	downloads    chan downloadState                   // of one place: who holds the state may download
 }
 
-// downloadState is the state of the downloadState.
+// downloadState is the state of the downloads. Who took it out of keyRing.downloads may download.
 type downloadState struct {
 	started time.Time    // the last one
 	err     error        // of it

@@ -65,7 +65,7 @@ type DateInfo struct {
 	Type                     DateType  `json:"type,omitempty"`
 	AvailableBeginTime       Timestamp `json:"available_begin_time,omitzero"`         // with DateTypeFixTimeRange
 	AvailableEndTime         Timestamp `json:"available_end_time,omitzero"`           // with DateTypeFixTimeRange
-	AvailableDayAfterReceive *int      `json:"available_day_after_receive,omitempty"` // with DateTypeFixTerm: natural days, at most 10957
+	AvailableDayAfterReceive *int      `json:"available_day_after_receive,omitempty"` // with DateTypeFixTerm: natural days, 1 to 10958
 }
 
 // CodeJumpInfo is the mini program (会员码跳转信息) that shows the code of a [CodeTypeJumpMiniProgram] card.

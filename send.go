@@ -371,7 +371,8 @@ func (a *attempt) judgeSuccess(got answer) verdict {
 	return verdict{answer: got, err: a.apiError(got, err), inDoubt: true}
 }
 
-// Attempt is what may be known of one attempt of a call: no value of the request, and of the answer no more than the text of Err.
+// Attempt is one attempt of a call. It holds no value of the request, and of the answer the status, the code, the Request-ID and
+// the text of Err.
 type Attempt struct {
 	Operation  Operation
 	Method     string
@@ -382,7 +383,7 @@ type Attempt struct {
 	RequestID  string
 	Number     int // from 1
 	Duration   time.Duration
-	Err        error // nil: done; fit for a log. A message of the service's stands in it, without the request's values of six characters and more
+	Err        error // nil: done; fit for a log. A message of the service's stands in it, without the request's values
 }
 
 // report tells OnAttempt and the logger of an attempt.

@@ -150,7 +150,10 @@ func (c *Control) state(*http.Request, []byte) (any, error) {
 	s := c.Server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	userCards, activities, exchanges := []document{}, []document{}, []document{}
+	cards, userCards, activities, exchanges := []document{}, []document{}, []document{}, []document{}
+	for _, c := range s.cards {
+		cards = append(cards, maps.Clone(c)) // what is encoded afterwards is changed by nobody
+	}
 	for _, u := range s.userCards {
 		card := u.current()
 		card["points"], card["deleted"] = u.points, u.deleted
@@ -160,11 +163,11 @@ func (c *Control) state(*http.Request, []byte) (any, error) {
 		activities = append(activities, currentActivity(a))
 	}
 	for _, e := range s.exchanges {
-		exchanges = append(exchanges, e.document)
+		exchanges = append(exchanges, maps.Clone(e.document))
 	}
 	return document{
 		"edition": s.edition.name, "caller": s.edition.caller, "public_key_id": s.keyID, "per_second": s.perSecond,
-		"cards": append([]document{}, s.cards...), "user_cards": userCards, "activities": activities,
+		"cards": cards, "user_cards": userCards, "activities": activities,
 		"points_exchanges": exchanges, "feeds": append([]document{}, s.feeds...),
 	}, nil
 }

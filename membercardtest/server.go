@@ -401,7 +401,8 @@ func (s *Server) Requests() []Request {
 // Effects returns how often an operation was carried out on the user card with this code. It counts what would have been carried
 // out had the card not been in that state already: more than one invalidation is a doubled call, even if the second one is refused.
 // Operations on templates and activities count under the card_id or the activity_id, those that create them under the
-// out_request_no, an upload under its filename. A repeat under the same request number is no further effect.
+// out_request_no, an upload under its filename. A creation that is refused for its request number is no further effect.
+// SyncUserPoints counts each time, and a security echo under its echo_message.
 func (s *Server) Effects(operation membercard.Operation, code string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

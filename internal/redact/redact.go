@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	minSecret  = 6       // a shorter value would cut up ordinary words
+	minSecret  = 6       // characters; a shorter value is cut out where it stands alone, or it would cut up ordinary words
 	maxText    = 4 << 10 // bytes of a text that are looked at
 	maxLine    = 600     // characters of a line
 	partLength = 16      // a long value is also cut out where a part of this length stands
@@ -34,7 +34,7 @@ func (s Secrets) Line(text string) string {
 	longest := 0
 	for _, value := range s {
 		for _, form := range forms(value) {
-			hide(hidden, text, form)
+			hide(hidden, text, form, utf8.RuneCountInString(value) < minSecret)
 			longest = max(longest, len(form))
 		}
 	}
@@ -73,8 +73,8 @@ func printable(r rune) rune {
 
 // forms returns how a value may be written: as it is, and escaped for URLs, for JSON and by Go.
 func forms(value string) []string {
-	if utf8.RuneCountInString(value) < minSecret {
-		return nil
+	if utf8.RuneCountInString(value) < minSecret && !strings.ContainsFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
+		return nil // a point or a dash tells nothing
 	}
 	quoted, _ := json.Marshal(value)
 	query, path := url.QueryEscape(value), url.PathEscape(value)
@@ -94,8 +94,8 @@ func forms(value string) []string {
 	return all
 }
 
-// hide marks where a form of a value stands in a text.
-func hide(hidden []bool, text, form string) {
+// hide marks where a form of a value stands in a text; with alone only where it is not a part of a longer word or number.
+func hide(hidden []bool, text, form string, alone bool) {
 	end := 0 // of the last one
 	for from := 0; ; from++ {
 		i := strings.Index(text[from:], form)
@@ -103,11 +103,19 @@ func hide(hidden []bool, text, form string) {
 			return
 		}
 		from += i
+		if alone && (from > 0 && isWord(text[from-1]) || from+len(form) < len(text) && isWord(text[from+len(form)])) {
+			continue
+		}
 		for j := max(from, end); j < from+len(form); j++ {
 			hidden[j] = true
 		}
 		end = from + len(form)
 	}
+}
+
+// isWord reports whether a byte is an ASCII letter or digit. Chinese text has no spaces between words.
+func isWord(b byte) bool {
+	return b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
 }
 
 var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)

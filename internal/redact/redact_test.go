@@ -1,6 +1,8 @@
 package redact
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -18,7 +20,10 @@ func TestLine(t *testing.T) {
 		text, line string
 	}{
 		{nil, "plain", "plain"},
-		{Secrets{"", "12345", "secret"}, "12345 secret", "12345 […]"},
+		{Secrets{"", "12345", "secret"}, "12345 secret", "[…] […]"},
+		{Secrets{"c-12"}, "card c-12 of c-123, abc-12 and /c-12?", "card […] of c-123, abc-12 and /[…]?"},
+		{Secrets{"x", "."}, "x1 1x x. ax", "x1 1x […]. ax"},
+		{Secrets{"小明"}, "phone_number 小明 与 用户小明不符 %E5%B0%8F%E6%98%8E", "phone_number […] 与 用户[…]不符 […]"},
 		{Secrets{"abcdef", "defghi"}, "-abcdefghi-", "-[…]-"},
 		{Secrets{"aaaaaa"}, strings.Repeat("a", 17), "[…]"},
 		{Secrets{"[…][…]"}, "[478515832665] […][…]", "[478515832665] […]"},
@@ -49,6 +54,15 @@ func TestLineNeverQuotes(t *testing.T) {
 		line := Secrets{secret}.Line(before + secret + after)
 		return utf8.RuneCountInString(secret) < minSecret || strings.Contains(omission, secret) || !strings.Contains(line, secret) ||
 			strings.Contains(Secrets(nil).Line(before), secret) || strings.Contains(Secrets(nil).Line(after), secret)
+	}, nil))
+}
+
+// TestLineNeverQuotesAWord: a short secret that stands alone.
+func TestLineNeverQuotesAWord(t *testing.T) {
+	require.NoError(t, quick.Check(func(number uint16, before, after string) bool {
+		secret := "s" + strconv.FormatUint(uint64(number%1000), 10)
+		line := Secrets{secret}.Line(before + " " + secret + " " + after)
+		return !slices.Contains(strings.Fields(line), secret) || slices.Contains(strings.Fields(before+" "+after), secret)
 	}, nil))
 }
 
