@@ -219,7 +219,7 @@ func cells(operation membercard.Operation) []cell {
 		on("silent", faultOf(membercardtest.FaultSilent)).isUncertain(untouched, errAttemptTimeout),
 		on("silent after the effect", afterEffect(faultOf(membercardtest.FaultSilent))).
 			isUncertain(carriedOut, errAttemptTimeout),
-		on("too slow", delayed(11*time.Second)).isUncertain(untouched, errAttemptTimeout),
+		on("too slow", delayed(time.Hour)).isUncertain(untouched, errAttemptTimeout),
 		on("truncated", faultOf(membercardtest.FaultTruncated)).isUncertain(carriedOut),
 		on("endless", faultOf(membercardtest.FaultEndless)).isUnknown(carriedOut),
 		on("wrong length", faultOf(membercardtest.FaultWrongLength)).isUncertain(carriedOut, errSignature),

@@ -74,6 +74,7 @@ func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 		added["activity_id"] = newActivityID()
 	}
 	for name, value := range map[string]string{
+		"out_request_no": fmt.Sprintf("100002322019090134234act%d", len(s.activities)), "title": "入会享券", "sub_title": "满减券",
 		"brand_id": brandID, "activity_channel": "MECHANT_APP_COMPONENT", "begin_time": formatTime(now),
 		"create_time": formatTime(now), "modify_time": formatTime(now),
 	} {

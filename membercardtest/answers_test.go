@@ -1,6 +1,8 @@
 package membercardtest_test
 
 import (
+	"bufio"
+	"context"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -13,6 +15,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -468,4 +471,99 @@ func TestWithdrawnOperations(t *testing.T) {
 	assert.Equal(t, 404, refused.StatusCode)
 	assert.Empty(t, refused.Code)
 	assert.Contains(t, server.Requests()[0].Reason, "WithWithdrawnOperations")
+}
+
+// TestARequestWhoseCallerHasGone is carried out all the same: what a caller sees right after its time is up is no proof.
+func TestARequestWhoseCallerHasGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		client := newClient(server)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSlow, Delay: 5 * time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := client.InvalidateUserCard(ctx, membercard.InvalidateUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID})
+		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+		card, _ := server.UserCard(cardID, code)
+		assert.Equal(t, membercard.UserCardStateEffective, card.UserCardState)
+		time.Sleep(4*time.Second + time.Millisecond)
+		synctest.Wait()
+		card, _ = server.UserCard(cardID, code)
+		assert.Equal(t, membercard.UserCardStateInvalid, card.UserCardState)
+		assert.Equal(t, 1, server.Effects(membercard.OperationInvalidateUserCard, code))
+	})
+}
+
+// TestWhatIsRecordedOfAFault is what the caller was told.
+func TestWhatIsRecordedOfAFault(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultHTML, Status: 502, AfterEffect: true})
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "X", Message: "told"})
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSlow, Header: http.Header{"Request-Id": {"mine"}, "Cache-Control": {"max-age=1"}}})
+	client := newClient(server)
+	for range 3 {
+		_, err := client.GetCard(t.Context(), membercard.GetCardRequest{CardID: "none", BrandID: brandID})
+		require.Error(t, err)
+	}
+	requests := server.Requests()
+	require.Len(t, requests, 3)
+	assert.Empty(t, requests[0].Code+requests[0].Message)
+	assert.Contains(t, requests[0].Reason, "fault: HTML answer; ")
+	assert.Equal(t, "told", requests[1].Message)
+	assert.Equal(t, "mine", requests[2].RequestID)
+	for _, operation := range []membercard.Operation{"getUserCard", "GetUserCar"} {
+		assert.Panics(t, func() { server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, Operation: operation}) })
+	}
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, Times: -1})
+	_, err := client.GetCard(t.Context(), membercard.GetCardRequest{CardID: cardID, BrandID: brandID})
+	require.Error(t, err)
+	_, faults := newControl(t, server).call("GET", "/faults", "")
+	assert.InDelta(t, -1, faults.([]any)[0].(map[string]any)["times"], 0)
+}
+
+// TestATruncatedAnswerHasBegun: what a client sees of it is the beginning, over a socket as well.
+func TestATruncatedAnswerHasBegun(t *testing.T) {
+	t.Parallel()
+	for _, encoding := range []string{"identity", "gzip"} {
+		server := newServer(t)
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultTruncated})
+		request := sign(t, server, "GET", cardURI, "", nil)
+		request.Header.Set("Accept-Encoding", encoding)
+		request.URL.Scheme, request.URL.Host, request.RequestURI = "http", strings.TrimPrefix(server.Start(), "http://"), ""
+		response, err := new(http.Transport).RoundTrip(request)
+		require.NoError(t, err, encoding)
+		begin, err := io.ReadAll(response.Body)
+		require.Error(t, err)
+		assert.NotEmpty(t, begin)
+	}
+}
+
+// TestThroughAProxy: a request line in absolute form is the same request.
+func TestThroughAProxy(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	request := sign(t, server, "GET", cardURI, "", nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(server.Start(), "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	request.URL.Scheme, request.URL.Host = "http", "api.mch.weixin.qq.com"
+	require.NoError(t, request.WriteProxy(conn))
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+}
+
+// TestAnUploadOfAnotherName is refused, and so is one with a query.
+func TestAnUploadOfAnotherName(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	const png = "\x89PNG\r\n\x1a\n and more"
+	digest := sha256.Sum256([]byte(png))
+	meta := `{"filename":"a.png","sha256":"` + hex.EncodeToString(digest[:]) + `"}`
+	heads := []string{"Content-Disposition: form-data; name=\"meta\"\r\nContent-Type: application/json", "Content-Disposition: form-data; name=\"file\"; filename=\"b.png\"\r\nContent-Type: image/png"}
+	a := answerTo(t, server, upload(t, server, png, meta, heads...))
+	assert.Equal(t, 403, a.status)
+	assert.Equal(t, "图片meta信息不一致", a.Text)
 }

@@ -13,6 +13,7 @@ type userCard struct {
 	document
 	points  int64
 	deleted bool // by the user
+	failed  bool // its opening
 }
 
 // validUntil returns when a validity is over that began with the receipt; zero: never. Days are natural ones (自然日).
@@ -50,7 +51,20 @@ func (s *Server) findCard(id string) document {
 
 func (s *Server) findUserCard(cardID, code string) *userCard {
 	for _, u := range s.userCards {
-		if u.text("card_id") == cardID && u.text("user_card_code") == code {
+		if u.text("card_id") == cardID && u.has("user_card_code") && u.text("user_card_code") == code {
+			return u
+		}
+	}
+	return nil
+}
+
+// findNamed finds a card as tests name it: by its code, or by its openid while it has none.
+func (s *Server) findNamed(cardID, name string) *userCard {
+	if u := s.findUserCard(cardID, name); u != nil {
+		return u
+	}
+	for _, u := range s.userCards {
+		if u.text("card_id") == cardID && !u.has("user_card_code") && u.text("openid") == name && u.text("user_card_state") != "INVALID" {
 			return u
 		}
 	}
@@ -71,11 +85,12 @@ func (s *Server) requireCard(in input, cardID string) (document, *problem) {
 
 // requireUserCard finds the card a request is about: the template must be the brand's, the card the user's.
 func (s *Server) requireUserCard(in input, code string) (*userCard, *problem) {
-	if _, refused := s.requireCard(in, in.id("card_id")); refused != nil {
+	_, refused := s.requireCard(in, in.id("card_id"))
+	if _, speaksOfTemplates := errorOf(in.operation, "会员卡模板不存在"); refused != nil && speaksOfTemplates {
 		return nil, refused
 	}
 	u := s.findUserCard(in.id("card_id"), code)
-	if u == nil || u.text("openid") != in.id("openid") {
+	if refused != nil || u == nil || u.text("openid") != in.id("openid") {
 		return nil, in.refuse("用户会员卡不存在", "no card has this template, code and openid")
 	}
 	return u, nil
@@ -178,6 +193,9 @@ func checkAnswers(in input, form document) *problem {
 			return in.refuse("自定义字段未定义在卡模版中", "the template has no custom field of this name")
 		}
 		chosen := answer.texts("user_chosen_values")
+		if hasTwice(chosen) {
+			return in.infer("用户信息自定义字段存在重复项", "a value is chosen twice")
+		}
 		for _, value := range chosen {
 			if !slices.Contains(questions[at].texts("values"), value) {
 				return in.refuse("用户选择的值的字符串非法", "a chosen value is none of the template's")
@@ -267,6 +285,7 @@ func (s *Server) confirmUserCard(in input) (document, *problem) {
 	u.merge(document{"user_card_code": code, "user_card_state": "EFFECTIVE", "modify_time": now})
 	if in.text("user_card_confirm_state") == "CREATE_CARD_FAIL" {
 		u.merge(document{"user_card_state": "INVALID", "invalid_time": now})
+		u.failed = true
 	}
 	return u.current(), nil
 }
@@ -304,10 +323,16 @@ func (s *Server) importUserCard(in input) (document, *problem) {
 	}
 	u.mergeNew(in.change())
 	now, cardID, openID, code := time.Now(), in.text("card_id"), in.text("openid"), in.text("user_card_code")
-	s.effects[effect{in.operation, code}]++
 	switch {
 	case template.text("state") != "CARD_EFFECTIVE":
 		return nil, in.refuse("会员卡模板无效", "the template is invalid")
+	case u.time("pickup_time").After(now):
+		return nil, paramError("body", "/pickup_time", u.text("pickup_time"), "must be in the past")
+	case u.state(now) == "EXPIRED":
+		return nil, in.refuse("无法导入已过期的会员卡", "the validity is over")
+	}
+	s.effects[effect{in.operation, code}]++
+	switch {
 	case s.findMember(cardID, openID, "UNACTIVATED") != nil:
 		return nil, in.refuse("用户已有待激活的会员卡", "the user has a card that waits for a confirm")
 	case s.findMember(cardID, openID, "EFFECTIVE") != nil:
@@ -318,10 +343,6 @@ func (s *Server) importUserCard(in input) (document, *problem) {
 		return nil, in.refuse("用户主动删除了该会员卡", "the user deleted a card of this template")
 	case s.findUserCard(cardID, code) != nil:
 		return nil, in.refuse("code 已存在", "the template has a card with this code")
-	case u.time("pickup_time").After(now):
-		return nil, paramError("body", "/pickup_time", u.text("pickup_time"), "must be in the past")
-	case u.state(now) == "EXPIRED":
-		return nil, in.refuse("无法导入已过期的会员卡", "the validity is over")
 	}
 	s.userCards = append(s.userCards, u)
 	return u.current(), nil

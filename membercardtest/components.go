@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wechatpay-cards/membercard"
 )
@@ -44,7 +45,7 @@ func (s *Server) createToken(in input, life time.Duration, once bool) (document,
 	case template.text("state") != "CARD_EFFECTIVE":
 		return nil, in.refuse("会员卡模板无效", "the template is invalid")
 	}
-	if validity := template.object("valid_date_information"); validity.has("available_end_time") && !time.Now().Before(validity.time("available_end_time")) {
+	if isOver(template) {
 		return nil, in.refuse("会员卡模板已过期", "the template's validity is over")
 	}
 	t := &token{document: document{"token": randomHex(16), "expire_time": formatTime(time.Now().Add(life))}, once: once}
@@ -73,15 +74,23 @@ func (s *Server) UseToken(value string) error {
 	return errors.New("membercardtest: there is no such token")
 }
 
-// feedPlaces is how many places each template of a feed has: the documented ones, 0 to 17.
-var feedPlaces = []int{0, 1, 1, 0, 2, 2, 2, 2, 1, 2, 2, 2, 2, 1, 3, 3, 2, 1}
+// feedPlaces are the places of each template of a feed, the documented ones, 0 to 17: v is a value, t the id of a text.
+var feedPlaces = strings.Split(",v,v,,vt,vt,vv,vv,v,vt,vt,vv,vv,v,vvt,vvt,tv,v", ",")
 
-// isCell reports whether a cell is one of a documented template, with a value for each of its places.
+// isCell reports whether a cell is one of a documented template, with a value for each of its places. The id of a text has at most 7
+// characters.
 func isCell(cell string) bool {
 	parts := strings.Split(cell, "_")
 	id, err := strconv.Atoi(parts[0])
-	return err == nil && strconv.Itoa(id) == parts[0] && id >= 0 && id < len(feedPlaces) && len(parts) == 1+feedPlaces[id] &&
-		!slices.Contains(parts, "") && !strings.ContainsAny(cell, "[]")
+	if err != nil || strconv.Itoa(id) != parts[0] || id < 0 || id >= len(feedPlaces) || len(parts) != 1+len(feedPlaces[id]) {
+		return false
+	}
+	for i, place := range feedPlaces[id] {
+		if place == 't' && utf8.RuneCountInString(parts[1+i]) > 7 {
+			return false
+		}
+	}
+	return !slices.Contains(parts, "") && !strings.ContainsAny(cell, "[]")
 }
 
 func (s *Server) createUserFeed(in input) (document, *problem) {
@@ -172,6 +181,10 @@ func (s *Server) uploadImage(in input) (document, *problem) {
 		return nil, paramError("body", "/meta/filename", name, "must end in jpg, bmp or png")
 	case upload.fileName == "":
 		return nil, paramViolation("body", "/file", nil, "must have a filename")
+	case upload.fileName != name:
+		refused := in.refuse("图片meta信息不一致", "the filename of meta is not that of the part file")
+		refused.violation = true
+		return nil, refused
 	case len(upload.file) == 0:
 		return nil, in.refuse("图片文件为空", "the file is empty")
 	case members[s.digestField] != hex.EncodeToString(digest[:]):

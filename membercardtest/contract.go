@@ -129,17 +129,31 @@ type parameter struct {
 // rule is what the text of a page says of a parameter beside its table.
 type rule struct {
 	pattern  *regexp.Regexp
-	isTime   bool // RFC 3339
-	min      int  // of an integer
-	most     int  // of an integer, or of the elements of a list
-	least    int  // of the elements of a list
-	required bool // inside an object, where the table cannot say so
+	isTime   bool   // RFC 3339
+	min      int    // of an integer
+	most     int    // of an integer, or of the elements of a list
+	least    int    // of the elements of a list
+	required bool   // inside an object, where the table cannot say so
+	says     string // the message about a value that breaks a rule, and about one that is too long, as the pages that have it begin them
+	tooLong  string
 }
 
 // rules holds the rules by the end of a parameter's name. The text of the pages has them, but for the pattern of
 // card_picture_url, which is inferred from the samples.
 var rules = map[string]rule{
-	"user_card_code":                       {pattern: regexp.MustCompile(`^[!-~]+$`)},
+	"user_card_code":                       {pattern: regexp.MustCompile(`^[!-~]+$`), says: "用户卡code 无效"},
+	"card_title":                           {pattern: regexp.MustCompile(`^[\p{Han}\p{P} -~]+$`), says: "卡名称仅支持", tooLong: "卡名称太长"},
+	"available_day_after_receive":          {says: "领取后有效天数必须大于0"},
+	"member_information.jump_appid":        {says: "会员中心跳转 AppID 或路径为空"},
+	"member_information.jump_path":         {says: "会员中心跳转 AppID 或路径为空"},
+	"code_jump_information.jump_appid":     {says: "会员码跳转 AppID 或路径为空"},
+	"code_jump_information.jump_path":      {says: "会员码跳转 AppID 或路径为空"},
+	"points_information.jump_appid":        {says: "积分跳转 AppID 或路径为空"},
+	"points_information.jump_path":         {says: "积分跳转 AppID 或路径为空"},
+	"balance_information.jump_appid":       {says: "储值跳转 AppID 或路径为空"},
+	"balance_information.jump_path":        {says: "储值跳转 AppID 或路径为空"},
+	"purchase_information.jump_appid":      {says: "付费跳转 AppID 或路径为空"},
+	"purchase_information.jump_path":       {says: "付费跳转 AppID 或路径为空"},
 	"card_color":                           {pattern: regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)},
 	"card_picture_url":                     {pattern: regexp.MustCompile(`^https?://([a-z0-9-]+\.)*qpic\.cn/`)},
 	"out_request_no":                       {pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+$`)},
@@ -160,12 +174,14 @@ var rules = map[string]rule{
 	"valid_date_information.type":          {required: true},
 	"common_field_list.name":               {required: true},
 	"common_field_list.value":              {required: true},
-	"custom_field_list":                    {most: 1},
+	"custom_field_list":                    {most: 1, says: customFields},
 	"custom_field_list.type":               {required: true},
 	"custom_field_list.name":               {required: true},
-	"custom_field_list.values":             {required: true, least: 1, most: 10},
-	"custom_field_list.user_chosen_values": {required: true, least: 1, most: 10},
+	"custom_field_list.values":             {required: true, least: 1, most: 10, says: customFields, tooLong: customFields},
+	"custom_field_list.user_chosen_values": {required: true, least: 1, most: 10, says: customFields, tooLong: customFields},
 }
+
+const customFields = "商户自定义信息最多一项"
 
 func ruleFor(name string) rule {
 	for suffix := name; ; {
@@ -216,21 +232,23 @@ func answerRows(operation membercard.Operation) []parameter {
 	return tree(pages()[operation].Response, "")
 }
 
-// documented returns the error row of an operation's page whose message contains a text, or that of another page.
-func documented(operation membercard.Operation, message string) (errorRow, source) {
-	find := func(p *page) (errorRow, bool) {
-		for _, row := range p.Errors {
-			if strings.Contains(plain(row.Message), message) {
-				return row, true
-			}
-		}
+// errorOf returns the error row of an operation's page whose message contains a text.
+func errorOf(operation membercard.Operation, message string) (row errorRow, found bool) {
+	rows := pages()[operation].Errors
+	at := slices.IndexFunc(rows, func(row errorRow) bool { return strings.Contains(plain(row.Message), message) })
+	if at < 0 {
 		return errorRow{}, false
 	}
-	if row, ok := find(pages()[operation]); ok {
+	return rows[at], true
+}
+
+// documented returns the error row of an operation's page whose message contains a text, or that of another page.
+func documented(operation membercard.Operation, message string) (errorRow, source) {
+	if row, ok := errorOf(operation, message); ok {
 		return row, source("documented " + pages()[operation].Doc)
 	}
 	for _, name := range slices.Sorted(maps.Keys(pages())) {
-		if row, ok := find(pages()[name]); ok {
+		if row, ok := errorOf(name, message); ok {
 			return row, source("inferred from " + pages()[name].Doc)
 		}
 	}

@@ -97,7 +97,7 @@ func (c *Control) mux() *http.ServeMux {
 
 // guard refuses what a web page elsewhere could send.
 func (c *Control) guard(r *http.Request) error {
-	if name, _, err := net.SplitHostPort(r.Host); !c.AllowRemote && (err != nil || !isLoopback(name)) {
+	if host := (&url.URL{Host: r.Host}).Hostname(); !c.AllowRemote && !isLoopback(host) {
 		return errors.New("the Host is not a loopback address")
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -211,7 +211,9 @@ func (c *Control) openUserCard(_ *http.Request, body []byte) (any, error) {
 }
 
 func (c *Control) deleteUserCard(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(n userCardName) any { return c.inClear(c.Server.DeleteUserCard(n.CardID, n.UserCardCode)) })
+	return added(body, func(n userCardName) any {
+		return c.inClear(c.Server.DeleteUserCard(n.CardID, cmp.Or(n.UserCardCode, n.OpenID)))
+	})
 }
 
 // inClear returns a card's document, which its own JSON would redact.
@@ -320,6 +322,7 @@ type controlNotification struct {
 	ID           string  `json:"id"`
 	Encrypted    bool    `json:"encrypted"` // personal data is encrypted for the merchant once more
 	Fault        string  `json:"fault"`     // of the first delivery
+	Missing      string  `json:"missing"`   // which signature header, with that fault
 	Copies       int     `json:"copies"`    // at the same time
 	RepeatsMS    []int64 `json:"repeats_ms"`
 	Schedule     bool    `json:"schedule"` // repeat as WeChat Pay does
@@ -334,7 +337,7 @@ func (c *Control) notify(r *http.Request, body []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []NotificationOption{NotificationDuplicates(n.Copies), NotificationURL(n.URL), NotificationFault(Fault{Kind: FaultKind(n.Fault)})}
+	options := []NotificationOption{NotificationDuplicates(n.Copies), NotificationURL(n.URL), NotificationFault(Fault{Kind: FaultKind(n.Fault), Missing: n.Missing})}
 	if n.ID != "" {
 		options = append(options, NotificationID(n.ID))
 	}
@@ -353,23 +356,28 @@ func (c *Control) notify(r *http.Request, body []byte) (any, error) {
 	if err := try(func() { statuses, failed = c.Server.Notify(r.Context(), event, options...) }); err != nil {
 		return nil, err
 	}
-	answer := map[string]any{"statuses": append([]int{}, statuses...), "accepted": failed == nil}
-	if failed != nil {
-		answer["error"] = strings.TrimPrefix(failed.Error(), "membercardtest: ")
+	if failed != nil && len(statuses) == 0 { // it was not delivered
+		return nil, errors.New(strings.TrimPrefix(failed.Error(), "membercardtest: "))
 	}
-	return answer, nil
+	return map[string]any{"statuses": append([]int{}, statuses...), "accepted": failed == nil}, nil
+}
+
+// card finds a card by its code, or the last one of a user by the openid.
+func (c *Control) card(n userCardName) (card membercard.UserCard, found bool) {
+	for _, other := range c.Server.UserCards() {
+		if other.CardID == n.CardID && n.UserCardCode+n.OpenID != "" && (n.UserCardCode == "" || other.UserCardCode == n.UserCardCode) && (n.OpenID == "" || other.OpenID == n.OpenID) {
+			card, found = other, true
+		}
+	}
+	return card, found
 }
 
 // event makes the event of a notification from what the server knows of the card.
 func (c *Control) event(n controlNotification) (membercard.Event, error) {
-	cards := c.Server.UserCards()
-	at := slices.IndexFunc(cards, func(card membercard.UserCard) bool {
-		return card.CardID == n.CardID && (n.UserCardCode == "" || card.UserCardCode == n.UserCardCode) && (n.OpenID == "" || card.OpenID == n.OpenID)
-	})
-	if at < 0 || n.UserCardCode+n.OpenID == "" {
+	card, found := c.card(n.userCardName)
+	if !found {
 		return nil, notFound("there is no such card: name it by card_id and user_card_code or openid")
 	}
-	card := cards[at]
 	switch n.Event {
 	case "USER_CARD.CREATE":
 		return &membercard.UserCardCreated{UserCard: card}, nil

@@ -367,3 +367,124 @@ func TestUploadsThatAreRefused(t *testing.T) {
 		assert.Equal(t, test.code, requests[len(requests)-1].Code, name)
 	}
 }
+
+// TestWhoCanOpenACard: a user is not shown a template of which a card was invalidated, nor one whose validity is over.
+func TestWhoCanOpenACard(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	client := newClient(server)
+	server.AddCard(membercard.Card{CardID: "t", CodeMode: membercard.CodeModeMerchantAllocate})
+	server.AddCard(membercard.Card{CardID: "over", ValidDateInformation: membercard.DateInfo{
+		Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: time.Now().Add(-2 * time.Hour)},
+		AvailableEndTime: membercard.Timestamp{Time: time.Now().Add(-time.Hour)},
+	}})
+	assert.PanicsWithValue(t, "membercardtest: OpenUserCard: there is no template over in effect", func() { server.OpenUserCard("over", "o-1") })
+	assert.Panics(t, func() { server.OpenUserCard("t", "") })
+	confirm := func(openID, code string, state membercard.UserCardConfirmState) {
+		_, err := client.ConfirmUserCard(t.Context(), membercard.ConfirmUserCardRequest{
+			UserCardCode: code, CardID: "t", BrandID: membercardtest.BrandID, OpenID: openID, UserCardConfirmState: state,
+		})
+		require.NoError(t, err)
+	}
+	server.OpenUserCard("t", "o-1")
+	confirm("o-1", "refused", membercard.UserCardConfirmStateFail)
+	server.OpenUserCard("t", "o-1")
+	confirm("o-1", "code-1", membercard.UserCardConfirmStateSuccess)
+	_, err := client.InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{UserCardCode: "code-1", CardID: "t", BrandID: membercardtest.BrandID, OpenID: "o-1"})
+	require.NoError(t, err)
+	assert.Panics(t, func() { server.OpenUserCard("t", "o-1") })
+}
+
+// TestACardWithoutACode is named by its openid, and no other card is meant.
+func TestACardWithoutACode(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	server.AddCard(membercard.Card{CardID: "t", CodeMode: membercard.CodeModeMerchantAllocate})
+	for _, openID := range []string{"o-1", "o-2", "o-3"} {
+		server.OpenUserCard("t", openID)
+	}
+	_, found := server.UserCard("t", "")
+	assert.False(t, found)
+	assert.Panics(t, func() { server.AddPointsExchange(membercard.PointsExchange{CardID: "t"}) })
+	server.DeleteUserCard("t", "o-2")
+	c := newControl(t, server)
+	status, _ := c.call("POST", "/user-cards/delete", `{"card_id":"t","openid":"o-3"}`)
+	assert.Equal(t, 200, status)
+	for _, card := range server.UserCards() {
+		assert.Equal(t, card.OpenID != "o-1", card.UserCardState == membercard.UserCardStateInvalid, card.OpenID)
+	}
+	assert.Panics(t, func() { server.DeleteUserCard("t", "o-2") })
+}
+
+// TestWhatIsAddedIsWhole: it has what the page says that its answers have.
+func TestWhatIsAddedIsWhole(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	client := newClient(server)
+	template := server.AddCard(membercard.Card{})
+	assert.NotEmpty(t, template.LegalAgreement)
+	assert.NotNil(t, template.MemberInformation)
+	card := server.AddUserCard(membercard.UserCard{})
+	exchange := server.AddPointsExchange(membercard.PointsExchange{CardID: card.CardID, UserCardCode: card.UserCardCode})
+	assert.NotEmpty(t, exchange.ProductCouponID)
+	assert.NotEmpty(t, exchange.ProductCouponStockType)
+	assert.NotEmpty(t, exchange.StockID)
+	activity := server.AddActivity(membercard.Activity{CardID: template.CardID})
+	assert.NotEmpty(t, activity.OutRequestNo)
+	assert.NotEmpty(t, activity.Title)
+	assert.NotEmpty(t, activity.SubTitle)
+	opened := server.OpenUserCard(template.CardID, "o-1")
+	n, err := client.ParseNotification(server.NotificationRequest(&membercard.UserCardCreated{UserCard: opened}))
+	require.NoError(t, err)
+	told := n.Event.(*membercard.UserCardCreated)
+	assert.Equal(t, template.CardColor, told.CardColor)
+	assert.Equal(t, template.CardPictureURL, told.CardPictureURL)
+}
+
+// TestMessagesOfThePage: where a page has a row for a broken rule, its message is the answer.
+func TestMessagesOfThePage(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	client := newClient(server)
+	create := func(change func(*membercard.CreateCardRequest)) error {
+		_, err := client.CreateCard(t.Context(), createCardRequest(change))
+		return err
+	}
+	form := func(fields ...membercard.UserCustomFieldForm) func(*membercard.CreateCardRequest) {
+		return func(r *membercard.CreateCardRequest) {
+			r.UserInformation = &membercard.UserInfoForm{CustomFieldList: fields}
+		}
+	}
+	field := membercard.UserCustomFieldForm{Type: membercard.CustomFieldTypeRadio, Name: "喜欢的运动", Values: []string{"篮球"}}
+	with := func(values ...string) membercard.UserCustomFieldForm {
+		other := field
+		other.Values = values
+		return other
+	}
+	for message, err := range map[string]error{
+		"卡名称太长": create(func(r *membercard.CreateCardRequest) { r.CardTitle = strings.Repeat("卡", 11) }),
+		"用户信息自定义字段存在重复项": create(form(with("篮球", "篮球"))),
+	} {
+		require.ErrorContains(t, err, message)
+	}
+	for _, title := range []string{"会员♥卡", "会员卡☺", "★★★", "会员\n卡", "会员\u0000卡"} {
+		require.ErrorContains(t, create(func(r *membercard.CreateCardRequest) { r.CardTitle = title }), "卡名称仅支持", title)
+	}
+	for _, odd := range []func(*membercard.CreateCardRequest){form(field, field), form(with()), form(with(strings.Repeat("球", 9))), form(with(strings.Split("一二三四五六七八九十百", "")...))} {
+		require.ErrorContains(t, create(odd), "商户自定义信息最多一项")
+	}
+	require.NoError(t, create(func(r *membercard.CreateCardRequest) { r.CardTitle = "会员卡A-1（新）" }))
+	card := server.AddUserCard(membercard.UserCard{})
+	_, err := client.UpdateCard(t.Context(), membercard.UpdateCardRequest{
+		CardID: card.CardID, BrandID: card.BrandID, MemberInformation: &membercard.MemberInfo{JumpAppID: "wxea9c30890f48d5ae"},
+	})
+	require.ErrorContains(t, err, "会员中心跳转 AppID 或路径为空")
+	_, err = client.ImportUserCardByOpenID(t.Context(), membercard.ImportUserCardByOpenIDRequest{CardID: card.CardID, BrandID: card.BrandID, OpenID: "o-1", UserCardCode: "会员"})
+	require.ErrorContains(t, err, "用户卡code 无效")
+	_, err = client.SyncUserPoints(t.Context(), membercard.SyncUserPointsRequest{OutRequestNo: "n", CardID: "none", BrandID: card.BrandID, OpenID: card.OpenID, UserCardCode: card.UserCardCode})
+	require.ErrorContains(t, err, "用户会员卡不存在", "its page has no row about templates")
+	_, err = client.CreateUserFeed(t.Context(), membercard.CreateUserFeedRequest{
+		OutRequestNo: "n", CardID: card.CardID, BrandID: card.BrandID, OpenID: card.OpenID, UserCardCode: card.UserCardCode, Cell: "4_100_12345678",
+	})
+	require.ErrorContains(t, err, "cell不合法")
+}

@@ -25,14 +25,16 @@ type Fault struct {
 	Times int
 	Kind  FaultKind
 
-	Status  int           // FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty
-	Code    string        // FaultStatus, FaultUnsigned
-	Message string        // FaultStatus, FaultUnsigned
-	Header  http.Header   // added to the answer, whatever the kind: Retry-After, Location
-	Body    []byte        // FaultBody: what is signed and sent in place of the answer
-	Delay   time.Duration // waited before the request is carried out, with AfterEffect afterwards; not by FaultRefuse
-	Missing string        // FaultMissingHeader: which
-	Serial  string        // FaultUnknownSerial: which; empty: that of a public key nobody has
+	Status  int         // FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty
+	Code    string      // FaultStatus, FaultUnsigned
+	Message string      // FaultStatus, FaultUnsigned
+	Header  http.Header // added to the answer, whatever the kind, or in place of its own: Retry-After, Location
+	Body    []byte      // FaultBody: what is signed and sent in place of the answer
+	// Delay is waited before the request is carried out, with AfterEffect afterwards; not by FaultRefuse. A request that would have
+	// been carried out is so at the end of it, also when its caller has given up meanwhile, as it is at the real service.
+	Delay   time.Duration
+	Missing string // FaultMissingHeader: which
+	Serial  string // FaultUnknownSerial: which; empty: that of a public key nobody has
 	// AfterEffect has FaultStatus, FaultUnsigned, FaultHTML, FaultEmpty, FaultCut, FaultSilent and FaultSlow
 	// strike after the request was carried out. The caller cannot tell.
 	AfterEffect bool
@@ -65,8 +67,11 @@ const (
 )
 
 // Inject adds a fault. Faults strike in the order they were injected, one per request. It panics on a
-// fault that cannot strike: of no kind, or without what the kind needs.
+// fault that cannot strike: of no kind or operation, or without what the kind needs.
 func (s *Server) Inject(fault Fault) {
+	if fault.Operation != "" && pages()[fault.Operation] == nil {
+		panic(fmt.Sprintf("membercardtest: Inject: there is no operation %q", fault.Operation))
+	}
 	switch fault.Kind {
 	case FaultRefuse, FaultCut, FaultSilent, FaultSlow, FaultBody, FaultForgedBody, FaultTruncated, FaultWrongLength, FaultEndless,
 		FaultBadSignature, FaultProbe, FaultStaleTimestamp, FaultFutureTimestamp, FaultUnknownSerial:
@@ -113,7 +118,10 @@ func (s *Server) takeFault(operation membercard.Operation, arrived bool) *Fault 
 		if (fault.Kind != FaultRefuse) != arrived {
 			return nil
 		}
-		if fault.Times--; fault.Times == 0 {
+		if fault.Times > 0 {
+			fault.Times--
+		}
+		if fault.Times == 0 {
 			s.faults = slices.Delete(s.faults, i, i+1)
 		}
 		taken := *fault
@@ -168,8 +176,8 @@ func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
 	return nil
 }
 
-// change changes what is going to be signed.
-func (f *Fault) change(a *reply) {
+// change changes what is going to be signed. It reports whether that is another answer than the request's own.
+func (f *Fault) change(a *reply) (another bool) {
 	for name, values := range f.Header {
 		a.header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
@@ -179,14 +187,17 @@ func (f *Fault) change(a *reply) {
 		a.body = encode(&problem{code: f.Code, message: f.Message})
 		a.signed = f.Kind == FaultStatus
 	case FaultHTML:
-		a.status, a.signed = f.Status, false
+		a.status, a.code, a.signed = f.Status, "", false
 		a.header.Set("Content-Type", "text/html")
 		a.body = []byte("<html><body><h1>" + http.StatusText(f.Status) + "</h1></body></html>")
 	case FaultEmpty:
-		a.status, a.body = f.Status, nil
+		a.status, a.code, a.body = f.Status, "", nil
 	case FaultBody:
 		a.body = f.Body
+	default:
+		return false
 	}
+	return true
 }
 
 // changeSigned changes an answer that was signed.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -234,10 +235,21 @@ func cardOf(event membercard.Event) string {
 	return ""
 }
 
-// notifiedCard is a card as a notification has it.
+// cardNamed returns a copy of a template, nil where there is none.
+func (s *Server) cardNamed(cardID string) document {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.findCard(cardID))
+}
+
+// notifiedCard is a card as a notification has it. Its colour and its picture are always there.
 func (s *Server) notifiedCard(n *notification, u membercard.UserCard, merchant *rsa.PublicKey) document {
 	rows := answerRows(membercard.OperationGetUserCard)
 	card := s.importedUserCard(rows, u)
+	if template := s.cardNamed(u.CardID); template != nil {
+		card.setDefault("card_color", template.text("card_color"))
+		card.setDefault("card_picture_url", template.text("card_picture_url"))
+	}
 	if n.encrypted {
 		return project(rows, card, encryptedFor(merchant))
 	}

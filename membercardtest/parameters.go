@@ -93,7 +93,7 @@ var routes = sync.OnceValue(func() []*route {
 	return all
 })
 
-// input is a request that was found valid, sensitive values opened.
+// input is a request that was found valid, sensitive values decrypted.
 type input struct {
 	operation   membercard.Operation
 	path, query map[string]string
@@ -196,16 +196,17 @@ func acceptsJSON(values []string) bool {
 	return false
 }
 
-// checker checks parameters. key opens the encrypted ones; nil when the request names no key of WeChat Pay's.
+// checker checks parameters. key decrypts the encrypted ones; nil when the request names no key of WeChat Pay's.
 type checker struct {
-	key   *rsa.PrivateKey
-	named string // by the request
+	key       *rsa.PrivateKey
+	named     string // by the request
+	operation membercard.Operation
 }
 
 // validate checks every parameter of a request against the table of its page.
 func (s *Server) validate(r *route, escapedPath map[string]string, uri string, header http.Header, body []byte) (input, *problem) {
 	named := header.Get("Wechatpay-Serial")
-	c := &checker{key: s.decryptionKey(named), named: named}
+	c := &checker{key: s.decryptionKey(named), named: named, operation: r.operation}
 	queryTable, bodyTable := s.tables(r)
 	in := input{operation: r.operation, rows: r.response, path: map[string]string{}, query: map[string]string{}}
 	for _, p := range r.pathIn {
@@ -223,6 +224,9 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 		return in, refused
 	}
 	if r.upload {
+		if len(items) > 0 {
+			return in, undefinedParameters("/query/" + items[0].name)
+		}
 		in.upload = readUpload(header.Get("Content-Type"), body)
 		return in, nil
 	}
@@ -337,7 +341,7 @@ func (c *checker) checkQuery(table []parameter, items []queryItem, values map[st
 		}
 		values[item.name] = item.value
 	}
-	return missing(table, "query", "", values)
+	return missing(c, table, "query", "", values)
 }
 
 // jsonValue returns a value of path or query as JSON would have it.
@@ -360,22 +364,24 @@ func undefined(table []parameter, pointer string, members map[string]any) (point
 	return pointers
 }
 
-// missing refuses a request without a parameter that is required.
-func missing[T any](table []parameter, location, pointer string, sent map[string]T) *problem {
+// missing refuses what lacks a parameter that is required.
+func missing[T any](c *checker, table []parameter, location, pointer string, sent map[string]T) *problem {
 	for _, p := range table {
 		if _, ok := sent[p.name]; p.required && !ok {
-			return paramViolation(location, pointer+p.name, nil, "is required")
+			refused := paramViolation(location, pointer+p.name, nil, "is required")
+			c.word(refused, p, nil)
+			return refused
 		}
 	}
 	return nil
 }
 
-// checkMembers checks the members of a JSON object and returns them with sensitive values opened.
+// checkMembers checks the members of a JSON object and returns them with sensitive values decrypted.
 func (c *checker) checkMembers(table []parameter, pointer string, members map[string]any) (map[string]any, *problem) {
 	if strangers := undefined(table, "/body"+pointer, members); len(strangers) > 0 {
 		return nil, undefinedParameters(strangers...)
 	}
-	opened := map[string]any{}
+	decrypted := map[string]any{}
 	for _, p := range table {
 		value, sent := members[p.name]
 		if !sent {
@@ -385,17 +391,39 @@ func (c *checker) checkMembers(table []parameter, pointer string, members map[st
 		if refused != nil {
 			return nil, refused
 		}
-		opened[p.name] = checked
+		decrypted[p.name] = checked
 	}
-	refused := missing(table, "body", pointer+"/", members)
+	refused := missing(c, table, "body", pointer+"/", members)
 	if refused != nil && pointer != "" {
 		refused.violation = false // the client leaves it to the service to look into objects
 	}
-	return opened, refused
+	return decrypted, refused
 }
 
-// check checks one value and returns it, opened if it was encrypted.
+// check checks one value and returns it, decrypted if it was encrypted.
 func (c *checker) check(p parameter, location, field string, value any) (any, *problem) {
+	checked, refused := c.checkValue(p, location, field, value)
+	if refused != nil {
+		c.word(refused, p, value)
+	}
+	return checked, refused
+}
+
+// word gives a refusal of a value the message that the operation's page has for it.
+func (c *checker) word(refused *problem, p parameter, value any) {
+	says := p.says
+	if t, ok := value.(string); ok && p.max > 0 && utf8.RuneCountInString(t) > p.max {
+		says = p.tooLong
+	}
+	if says == "" {
+		return
+	}
+	if row, ok := errorOf(c.operation, says); ok {
+		refused.message = plain(row.Message)
+	}
+}
+
+func (c *checker) checkValue(p parameter, location, field string, value any) (any, *problem) {
 	switch p.kind {
 	case text:
 		t, ok := value.(string)
@@ -437,14 +465,14 @@ func (c *checker) check(p parameter, location, field string, value any) (any, *p
 		}
 		element := p
 		element.kind = p.elements
-		opened := make([]any, len(elements))
+		checked := make([]any, len(elements))
 		for i, e := range elements {
 			var refused *problem
-			if opened[i], refused = c.check(element, location, fmt.Sprintf("%s/%d", field, i), e); refused != nil {
+			if checked[i], refused = c.check(element, location, fmt.Sprintf("%s/%d", field, i), e); refused != nil {
 				return nil, refused
 			}
 		}
-		return opened, nil
+		return checked, nil
 	}
 	return value, nil
 }
@@ -454,7 +482,7 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 	case value == "":
 		return nil, paramError(location, field, value, "must not be empty; leave it out instead")
 	case p.encrypted:
-		return c.open(p, location, field, value)
+		return c.decrypt(p, location, field, value)
 	case p.max > 0 && utf8.RuneCountInString(value) > p.max:
 		return nil, paramError(location, field, value, fmt.Sprintf("must have at most %d characters", p.max))
 	case p.enum != nil && !slices.Contains(p.enum, value):
@@ -470,8 +498,8 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 	return value, nil
 }
 
-// open opens an encrypted value. What is in it must be fit for the service too.
-func (c *checker) open(p parameter, location, field, value string) (any, *problem) {
+// decrypt decrypts a value. What is in it must be fit for the service too.
+func (c *checker) decrypt(p parameter, location, field, value string) (any, *problem) {
 	if p.max > 0 && p.kind == text && len(value) > p.max && !strings.Contains(field, "user_chosen_values") {
 		return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d characters", p.max))
 	}

@@ -48,6 +48,9 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 	delete(exchange.document, "state") // there is none until the merchant has answered
 	exchange.setDefault("record_id", "WfTb8"+randomHex(8))
 	exchange.setDefault("exchange_coupon_template_id", "0Flpo"+randomHex(4))
+	exchange.setDefault("product_coupon_id", "7011388"+newCode()[:12])
+	exchange.setDefault("product_coupon_stock_type", membercard.ProductCouponStockTypeBrandFavor)
+	exchange.setDefault("stock_id", "7012111"+newCode()[:12])
 	exchange.merge(document{"brand_id": u.text("brand_id"), "openid": u.text("openid")})
 	if s.findExchange(exchange.text("record_id")) != nil {
 		panic("membercardtest: AddPointsExchange: there is an exchange with this RecordID")

@@ -60,7 +60,8 @@ var traditional = strings.NewReplacer(strings.Split(
 	"会 會 员 員 户 戶 频 頻 无 無 处 處 误 誤 错 錯 签 簽 验 驗 败 敗 参 參 数 數 请 請 类 類 暂 暫 储 儲 单 單 号 號 复 複 开 開 权 權 关 關 绑 綁 "+
 		"态 態 码 碼 转 轉 为 為 卖 賣 务 務 间 間 须 須 范 範 围 圍 绝 絕 对 對 许 許 写 寫 领 領 后 後 于 於 体 體 义 義 项 項 动 動 该 該 记 記 录 錄 "+
 		"积 積 换 換 图 圖 规 規 则 則 证 證 书 書 头 頭 过 過 时 時 导 導 个 個 现 現 删 刪 际 際 键 鍵 内 內 长 長 标 標 点 點 仅 僅 价 價 设 設 选 選 "+
-		"择 擇 发 發 没 沒 额 額 别 別 与 與 这 這 认 認 议 議 应 應 网 網 络 絡 统 統 试 試 检 檢 称 稱 测 測 实 實", " ")...)
+		"择 擇 发 發 没 沒 额 額 别 別 与 與 这 這 认 認 议 議 应 應 网 網 络 絡 统 統 试 試 检 檢 称 稱 测 測 实 實 两 兩 当 當 径 徑 属 屬 废 廢 异 異 "+
+		"张 張 级 級 结 結 确 確 费 費 访 訪 问 問 邮 郵", " ")...)
 
 // fieldDetail is the detail of a PARAM_ERROR. Field is a JSON pointer into the body, or the name of a
 // path or query parameter.

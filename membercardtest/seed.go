@@ -19,13 +19,16 @@ func (s *Server) AddCard(c membercard.Card) membercard.Card {
 
 func (s *Server) addCard(c membercard.Card) document {
 	now := formatTime(time.Now())
-	added := document{"valid_date_information": map[string]any{"type": "PERMANENT"}}
+	added := document{
+		"valid_date_information": map[string]any{"type": "PERMANENT"},
+		"member_information":     map[string]any{"jump_appid": "wxea9c30890f48d5ae", "jump_path": "/pages/member/member"},
+	}
 	added.merge(imported(answerRows(membercard.OperationGetCard), c))
 	for name, value := range map[string]string{
 		"out_request_no": fmt.Sprintf("100002322019090134234sfd%d", len(s.cards)), "card_id": newCardID(), "brand_id": BrandID,
 		"appid": "wxea9c30890f48d5ae", "card_type": "NORMAL", "card_title": "测试卡", "card_color": "#FFFF00",
 		"card_picture_url": "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0", "code_mode": "SYSTEM_ALLOCATE", "code_type": "BAR_CODE",
-		"benefits": "会员折扣、专属价", "notify_url": "https://www.weixin.qq.com/wxpay/notify.php", "state": "CARD_EFFECTIVE",
+		"benefits": "会员折扣、专属价", "legal_agreement": "商家法务协议", "notify_url": "https://www.weixin.qq.com/wxpay/notify.php", "state": "CARD_EFFECTIVE",
 		"create_time": now, "modify_time": now,
 	} {
 		added.setDefault(name, value)

@@ -219,7 +219,16 @@ func NewTestServer(tb testing.TB, options ...Option) *Server {
 	if _, fuzz := tb.(*testing.F); !fuzz {
 		s.tb = tb
 	}
-	tb.Cleanup(s.Close)
+	tb.Cleanup(func() {
+		s.mu.Lock()
+		for _, fault := range s.faults {
+			if fault.Times > 0 {
+				tb.Logf("membercardtest: a fault has not struck: %s %s", fault.Kind, fault.Operation)
+			}
+		}
+		s.mu.Unlock()
+		s.Close()
+	})
 	return s
 }
 
@@ -457,6 +466,11 @@ func (s *Server) RoundTrip(request *http.Request) (*http.Response, error) {
 // ServeHTTP answers a request of a client elsewhere. Where RoundTrip returns an error it drops the
 // connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if request.URL.IsAbs() { // as a client with a proxy sends it
+		_, rest, _ := strings.Cut(request.RequestURI, "://")
+		_, path, _ := strings.Cut(rest, "/")
+		request.RequestURI = "/" + path
+	}
 	if s.refusesConnection(request) {
 		panic(http.ErrAbortHandler)
 	}
@@ -479,6 +493,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	w.WriteHeader(response.StatusCode)
 	if _, err := io.Copy(out, response.Body); err != nil {
+		if compressed, ok := out.(*gzip.Writer); ok {
+			_ = compressed.Flush()
+		}
+		_ = http.NewResponseController(w).Flush() // the client gets what there is before it breaks off
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -524,6 +542,9 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	if fault != nil {
 		record.Reason = "fault: " + string(fault.Kind)
 		if err := fault.beforeEffect(request.Context(), s.closed); err != nil {
+			if fault.carriesOut() && request.Context().Err() != nil {
+				s.carryOutLate(fault.Delay-time.Since(record.Time), request, route, pathValues, body)
+			}
 			s.record(entry, record, nil)
 			return nil, err
 		}
@@ -532,9 +553,10 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	if fault == nil || fault.carriesOut() {
 		value, refused := s.carryOut(request, route, pathValues, body)
 		if refused != nil {
-			record.Reason, record.Violation = fmt.Sprintf("%s (%s)", refused.reason, refused.source), refused.violation
+			record.Violation = refused.violation
+			record.Reason = strings.TrimPrefix(record.Reason+fmt.Sprintf("; %s (%s)", refused.reason, refused.source), "; ")
 			record.Message, record.Source, record.Verified, record.Signed = refused.message, string(refused.source), refused.verified, refused.signed
-			a.status, a.signed, a.code, a.number = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.idSuffix
+			a.status, a.signed, a.code, a.idSuffix = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.idSuffix
 		}
 		switch {
 		case refused == nil:
@@ -548,7 +570,9 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 			s.record(entry, record, nil)
 			return nil, err
 		}
-		fault.change(&a)
+		if fault.change(&a) {
+			record.Message = fault.Message
+		}
 	}
 	response := s.sign(&a, request.Header)
 	if fault != nil {
@@ -556,6 +580,17 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	}
 	s.record(entry, record, &a)
 	return response, nil
+}
+
+// carryOutLate carries out a request after a while, whose caller has gone.
+func (s *Server) carryOutLate(after time.Duration, request *http.Request, route *route, pathValues map[string]string, body []byte) {
+	ctx := context.WithoutCancel(request.Context())
+	request = request.Clone(ctx)
+	go func() {
+		if await(ctx, s.closed, max(after, 1)) == nil {
+			s.carryOut(request, route, pathValues, body)
+		}
+	}()
 }
 
 // carryOut authenticates and validates a request and changes the state.
@@ -667,12 +702,12 @@ func (s *Server) judge(r Request) {
 
 // reply is an answer before it is signed.
 type reply struct {
-	status int
-	code   string
-	number string // behind the hyphen of the Request-ID
-	header http.Header
-	body   []byte
-	signed bool
+	status   int
+	code     string
+	idSuffix string // behind the hyphen of the Request-ID
+	header   http.Header
+	body     []byte
+	signed   bool
 }
 
 // sign turns a reply into an answer as WeChat Pay sends it to a request with these headers.
@@ -690,11 +725,11 @@ func (s *Server) sign(a *reply, request http.Header) *http.Response {
 	if len(a.body) > 0 {
 		setDefault("Content-Type", "application/json; charset=utf-8")
 	}
-	h.Set("Content-Language", language(request))
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Date", now.UTC().Format(http.TimeFormat))
-	h.Set("Request-ID", requestID(a.status, a.number))
-	h.Set("Cache-Control", "no-cache, must-revalidate")
+	setDefault("Content-Language", language(request))
+	setDefault("X-Content-Type-Options", "nosniff")
+	setDefault("Date", now.UTC().Format(http.TimeFormat))
+	setDefault("Request-ID", requestID(a.status, a.idSuffix))
+	setDefault("Cache-Control", "no-cache, must-revalidate")
 	if a.signed {
 		timestamp, nonce := fmt.Sprint(now.Unix()), randomHex(16)
 		h.Set("Wechatpay-Timestamp", timestamp)

@@ -33,11 +33,20 @@ func checkTemplate(in input, cardType string) *problem {
 	case purchase != nil && cardType != "PURCHASE":
 		return in.refuse("非付费会员卡", "purchase_information is for cards of type PURCHASE")
 	}
-	asked := in.object("user_information").texts("common_field_list")
-	if len(slices.Compact(slices.Sorted(slices.Values(asked)))) < len(asked) {
+	if hasTwice(in.object("user_information").texts("common_field_list")) {
 		return in.refuse("用户信息通用字段存在重复项", "a common field is asked for twice")
 	}
+	for _, question := range in.object("user_information").objects("custom_field_list") {
+		if hasTwice(question.texts("values")) {
+			return in.refuse("用户信息自定义字段存在重复项", "a value of a custom field is there twice")
+		}
+	}
 	return nil
+}
+
+// hasTwice reports whether a list has a text more than once.
+func hasTwice(texts []string) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(texts)))) < len(texts)
 }
 
 func (s *Server) createCard(in input) (document, *problem) {
@@ -133,18 +142,22 @@ func (s *Server) invalidateCard(in input) (document, *problem) {
 
 // OpenUserCard does what a user does who joins through the joining component or the brand's page: the card
 // is there, but unactivated until the merchant confirms it. It has a code only if WeChat Pay allocates it.
-// It panics when there is no such template in effect, or the user has a card of it that is not invalid, or deleted one.
+// It panics when there is no such template in effect, when its validity is over, or where a user is not shown the template: who has a
+// card of it, had one invalidated or deleted one. Who was refused may try again, and so may who let a card expire.
 func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	template := s.findCard(cardID)
-	if template == nil || template.text("state") != "CARD_EFFECTIVE" {
+	if template == nil || template.text("state") != "CARD_EFFECTIVE" || isOver(template) {
 		panic(fmt.Sprintf("membercardtest: OpenUserCard: there is no template %s in effect", cardID))
 	}
+	if openID == "" {
+		panic("membercardtest: OpenUserCard: the openid is missing")
+	}
 	if slices.ContainsFunc(s.userCards, func(u *userCard) bool {
-		return u.text("card_id") == cardID && u.text("openid") == openID && (u.text("user_card_state") != "INVALID" || u.deleted)
+		return u.text("card_id") == cardID && u.text("openid") == openID && !u.failed && u.state(time.Now()) != "EXPIRED"
 	}) {
-		panic("membercardtest: OpenUserCard: the user has a card of this template")
+		panic("membercardtest: OpenUserCard: the user has a card of this template, or had one that was invalidated or deleted")
 	}
 	u := newUserCard(template, "UNACTIVATED")
 	u.document["openid"] = openID
@@ -158,12 +171,19 @@ func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 	return exported[membercard.UserCard](u.current())
 }
 
+// isOver reports whether the validity of a template is over.
+func isOver(template document) bool {
+	validity := template.object("valid_date_information")
+	return validity.has("available_end_time") && !time.Now().Before(validity.time("available_end_time"))
+}
+
 // DeleteUserCard does what a user does who deletes a card: it is invalid, and the user cannot come back to the template.
-// It returns the card, and panics when there is none, or it was deleted before.
+// While a card has no code its openid stands for it. DeleteUserCard returns the card, and panics when there is none, or it was
+// deleted before.
 func (s *Server) DeleteUserCard(cardID, userCardCode string) membercard.UserCard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.findUserCard(cardID, userCardCode)
+	u := s.findNamed(cardID, userCardCode)
 	if u == nil || u.deleted {
 		panic("membercardtest: DeleteUserCard: there is no such card")
 	}

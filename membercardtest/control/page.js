@@ -207,7 +207,7 @@ submit($('notify'), async (fields) => {
     card_id: cardID, user_card_code: code, openid: openID, event: fields.event, url: fields.url,
     fault: fields.probe ? 'signature probe' : '', repeats_ms: fields.probe ? [100] : [],
   });
-  if (!delivered.accepted) throw new Error(delivered.error);
+  if (!delivered.accepted) throw new Error(t('delivered') + delivered.statuses.join(', '));
   return t('delivered') + delivered.statuses.join(', ');
 });
 submit($('fault'), async (fields) => {
