@@ -60,7 +60,7 @@ func (c *Client) Check(ctx context.Context) []Finding {
 	}
 	var v verdict
 	for range 2 { // a probe is answered properly the second time
-		a, err := c.sign(ctx, r, 1, nil)
+		a, err := c.sign(ctx, r, nil)
 		if err != nil {
 			text := notSentError(ctx, r.operation, nil, err).Error()
 			if ctx.Err() != nil {

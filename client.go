@@ -77,8 +77,9 @@ type Config struct {
 	// calls for 30 s. Default https://api2.mch.weixin.qq.com, or none when BaseURL is set.
 	BackupURL string
 	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from
-	// NewTransport, so clients that are to share connections must be given the same Transport. A transport that fires no
-	// httptrace events is treated as if every failed request had been sent. Redirects are never followed, and net/http
+	// NewTransport, so clients that are to share connections must be given the same Transport. A transport that fires no httptrace
+	// events is treated as if every failed request had been sent. It may not ask again for a body that it has read. Redirects are
+	// never followed, and net/http
 	// is kept from sending a request again by itself once all of it was written.
 	HTTPClient *http.Client
 	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
@@ -174,7 +175,7 @@ type Client struct {
 	keys              *keyRing
 	apiv3Key          string   // of notifications; empty for none
 	verifier          verifier // of its answers
-	hosts             hosts
+	hosts             *hosts
 	http              http.Client
 	attemptTimeout    time.Duration
 	retry             RetryPolicy
@@ -189,6 +190,7 @@ func New(config Config) (*Client, error) {
 	c := &Client{
 		certificateSerial: config.CertificateSerial, certificate: config.Certificate,
 		attemptTimeout: cmp.Or(config.AttemptTimeout, 10*time.Second),
+		hosts:          &hosts{created: time.Now()},
 		throttle:       config.Throttle,
 		onAttempt:      config.OnAttempt,
 		logger:         cmp.Or(config.Logger, slog.New(slog.DiscardHandler)),
@@ -271,7 +273,6 @@ func (c *Client) setHosts(config *Config) error {
 		return err
 	}
 	c.hosts.backup, err = checkURL("BackupURL", cmp.Or(backup, base))
-	c.hosts.created = time.Now()
 	return err
 }
 
@@ -375,7 +376,7 @@ func checkID(name, value, meaning string) error {
 
 func checkURL(name, value string) (host, error) {
 	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.ContainsAny(value, "?#") {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.ContainsAny(value, "?#") {
 		return host{}, fmt.Errorf("%s must be a URL such as %s, without user, query or fragment", name, primaryURL)
 	}
 	value = strings.TrimRight(value, "/")
@@ -399,16 +400,16 @@ var userAgent = sync.OnceValue(func() string {
 	return "wechatpay-cards-membercard/" + version + " (" + runtime.Version() + ")"
 })
 
-// Format writes the merchant number and no key, whatever the verb.
-func (c *Client) Format(f fmt.State, _ rune) {
+// Format writes the merchant number or the brand's id, and no key, whatever the verb.
+func (c Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "membercard.Client{%s: %s}", c.edition.field, c.edition.identity.Value)
 }
 
-// LogValue returns the merchant number and no key.
-func (c *Client) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
+// LogValue returns the merchant number or the brand's id, and no key.
+func (c Client) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
 // MarshalJSON fails: a client holds keys.
-func (c *Client) MarshalJSON() ([]byte, error) {
+func (c Client) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("membercard: a Client cannot be written as JSON")
 }
 

@@ -1,6 +1,7 @@
 package membercard_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -8,8 +9,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -383,4 +386,31 @@ func TestResponseInfoOfNothing(t *testing.T) {
 	_, err = client.GetUserCard(ctx, membercard.GetUserCardRequest{})
 	require.Error(t, err)
 	assert.Zero(t, info)
+}
+
+// TestACopyOfAClient shows no key either.
+func TestACopyOfAClient(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, newServer(t))
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "client", *client)
+	for _, text := range []string{fmt.Sprint(*client), fmt.Sprintf("%+v %#v", *client, *client), fmt.Sprintf("%+v", struct{ Client membercard.Client }{*client}), log.String()} {
+		assert.NotContains(t, text, membercardtest.APIv3Key)
+		assert.Contains(t, text, membercardtest.MchID)
+	}
+	_, err := json.Marshal(*client)
+	require.Error(t, err)
+}
+
+// TestNewRefusesWhatCannotWork: an address without a name, and a key that crypto/rsa does not take.
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	config := newServer(t).Config()
+	config.BaseURL = "https://:443"
+	_, err := membercard.New(config)
+	require.ErrorContains(t, err, "BaseURL")
+	config = newServer(t).Config()
+	config.PublicKey = &rsa.PublicKey{N: config.PublicKey.N, E: 1<<62 + 1}
+	_, err = membercard.New(config)
+	require.ErrorContains(t, err, "PublicKey")
 }

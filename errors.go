@@ -57,7 +57,10 @@ var (
 	// signed. It may have been carried out. The error tells why, too. Each method says what to do: read
 	// what it changes and then decide, or send the same request again. A 4xx counts as a refusal even when
 	// it is not signed; APIError.Verified says which.
-	ErrOutcomeUnknown = errors.New("the outcome is unknown: it may have been carried out; look before repeating it")
+	//
+	// What a read shows as done is done. What it shows as not done can still be: a request that was held up on its way is
+	// accepted until its signature is five minutes old.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown: it may have been carried out; look before retrying it")
 )
 
 // sentinels holds the codes of the documentation. The same fault is spelled in several ways.
@@ -431,7 +434,7 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 		parsed = apiv3.ParseErrorBody(got.body)
 	}
 	e := &APIError{
-		Operation: a.name, StatusCode: got.status, Code: redact.Cut(a.clean(parsed.Code), 128), Message: shortMessage(parsed.Message),
+		Operation: a.name, StatusCode: got.status, Code: a.code(parsed.Code), Message: shortMessage(parsed.Message),
 		RequestID: got.header.Get("Request-Id"), Verified: got.trust == proven, Host: a.host.name, Attempts: a.n,
 		Body: keptBody(got.body), cause: cause,
 	}
@@ -453,6 +456,14 @@ func (a *attempt) apiError(got answer, cause error) *APIError {
 	}
 	e.text = e.line(a.clean, advice, note)
 	return e
+}
+
+// code returns an error code that may be printed. One that decides stays as it is, whatever the request holds.
+func (a *attempt) code(code string) string {
+	if _, known := sentinels[code]; known {
+		return code
+	}
+	return redact.Cut(a.clean(code), 128)
 }
 
 // hostOfLocation names the host of a Location, and nothing else of it.

@@ -149,3 +149,19 @@ func TestUndecodableSuccess(t *testing.T) {
 		assert.Equal(t, 1, server.Effects(membercard.OperationUpdateUserCard, userCardCode))
 	}
 }
+
+// TestTheCodeDecides, also where the request has a value that the code is made of.
+func TestTheCodeDecides(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{"SYSTEM", "SYSTEM_ERROR", "ERROR"} {
+		server := newServer(t)
+		in := table[membercard.OperationConfirmUserCard].request.(membercard.ConfirmUserCardRequest)
+		in.UserInformation = &membercard.UserInfo{CommonFieldList: []membercard.UserInfoCommonField{
+			{Name: membercard.CommonFieldFlagBirthday, Value: membercard.NewSensitive(secret)},
+		}}
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "SYSTEM_ERROR", AfterEffect: true})
+		_, err := newClient(t, server).ConfirmUserCard(t.Context(), in)
+		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+		assert.NotContains(t, err.Error(), secret+" ")
+	}
+}

@@ -278,7 +278,7 @@ func (r *keyRing) startDownload(ctx context.Context, d downloadState, from origi
 
 // download downloads the certificates and keeps them.
 func (r *keyRing) download(ctx context.Context) error {
-	end := r.client.send(WithResponseInfo(ctx, nil), r.downloadRequest(), 1) // what the caller is told is about the call
+	end := r.client.send(WithResponseInfo(ctx, nil), r.downloadRequest(), nil) // what the caller is told is about the call
 	err := end.err
 	var certificates []*x509.Certificate
 	if err == nil {

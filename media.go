@@ -54,7 +54,7 @@ func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return resultOfCall[UploadImageResponse](c.send(ctx, r, 1))
+	return resultOfCall[UploadImageResponse](c.send(ctx, r, nil))
 }
 
 // buildUpload is build for a body of two parts, of which only the first is signed.

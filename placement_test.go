@@ -4,9 +4,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -109,4 +111,35 @@ func TestPlacementIsDeclared(t *testing.T) {
 		}
 		assert.Equal(t, operation.Contested, contested, operation.Name)
 	}
+}
+
+// TestAPlacementThatWasNotRead is not kept: a rate limit says nothing of the parameters. The first signature of such a call is not
+// quoted by the second.
+func TestAPlacementThatWasNotRead(t *testing.T) {
+	t.Parallel()
+	server, calls, first := newServer(t), 0, ""
+	client := newClient(t, server, noRetries, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		status, body := 400, `{"code":"PARAM_ERROR","detail":{"location":"query","field":"card_id"}}`
+		switch calls++; calls {
+		case 1:
+			_, first, _ = strings.Cut(r.Header.Get("Authorization"), `signature="`)
+			first, _, _ = strings.Cut(first, `"`)
+		case 2:
+			assert.NotEmpty(t, r.URL.RawQuery)
+			status, body = 429, `{"code":"RATELIMIT_EXCEEDED","message":"seen before: `+first+`"}`
+		case 3:
+			assert.Empty(t, r.URL.RawQuery)
+		}
+		w := httptest.NewRecorder()
+		for name, values := range signedHeader(t, server.PlatformKey(), time.Now(), body) {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(status)
+		_, _ = w.WriteString(body)
+		return w.Result(), nil
+	})))
+	_, err := client.UpdateUserCard(t.Context(), updateRequest)
+	require.ErrorIs(t, err, membercard.ErrRateLimited)
+	assert.NotContains(t, err.Error(), first)
+	_, _ = client.UpdateUserCard(t.Context(), updateRequest)
 }

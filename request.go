@@ -26,12 +26,12 @@ func (e endpoint[Request, Result]) call(ctx context.Context, c *Client, in Reque
 	if err != nil {
 		return nil, err
 	}
-	end := c.send(ctx, r, 1)                // throttle, sign, send, read, verify, judge: for each attempt
+	end := c.send(ctx, r, nil)              // throttle, sign, send, read, verify, judge: for each attempt
 	if end.last.misplaced && !end.inDoubt { // nothing was carried out
 		if r, err = c.build(ctx, e.operation, reflect.ValueOf(in), !r.inQuery); err != nil {
 			return nil, err
 		}
-		if end = c.send(ctx, r, end.attempts+1); !end.last.misplaced && end.last.answer.trust == proven {
+		if end = c.send(ctx, r, end.attempt); end.last.showsPlacement() {
 			c.keepPlacement(ctx, r)
 		}
 	}
@@ -314,6 +314,13 @@ func (r *request) placementAdvice(detail *ErrorDetail) string {
 func (c *Client) isInQuery(op *operation) bool {
 	inQuery, contested := c.inQuery[op]
 	return contested && inQuery.Load()
+}
+
+// showsPlacement reports whether the service has read the parameters where they were: it did what was asked, or refused that for what
+// they say.
+func (v verdict) showsPlacement() bool {
+	return v.answer.trust == proven && !v.inDoubt &&
+		(v.err == nil || errors.Is(v.err, ErrNotFound) || errors.Is(v.err, ErrInvalidRequest) || errors.Is(v.err, ErrAlreadyExists))
 }
 
 // keepPlacement remembers the place that the service has accepted after it refused the other one.

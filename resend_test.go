@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -557,3 +558,47 @@ func TestNothingIsSentTwice(t *testing.T) {
 
 // told is what a caller was told about a call.
 type told string
+
+// ownContext is a RoundTripper that sends requests with a context of its own, so that no trace events tell of them.
+type ownContext struct{ next http.RoundTripper }
+
+func (o ownContext) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	time.AfterFunc(time.Second, cancel)
+	return o.next.RoundTrip(r.WithContext(ctx))
+}
+
+// TestNothingIsSentTwiceBehindAHidingTransport: nor where the transport does not tell what it does.
+func TestNothingIsSentTwiceBehindAHidingTransport(t *testing.T) {
+	t.Parallel()
+	for _, act := range h2Acts() {
+		service, transport := startH2(t, identified(membercard.OperationInvalidateUserCard, []byte("{}")), act)
+		_, err := handmadeClient(t, service, ownContext{transport}).InvalidateUserCard(t.Context(), invalidateRequest)
+		_, effects := service.counts()
+		assert.LessOrEqual(t, effects, 1, "%s, told %v", act.name, outcomeOf(err))
+	}
+}
+
+// TestACallWithoutABody has none on the wire either, over HTTP/1.1 and HTTP/2.
+func TestACallWithoutABody(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		fake := membercardtest.NewTestServer(t, membercardtest.WithBrandEdition())
+		template := fake.AddCard(membercard.Card{})
+		service := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, http2, r.ProtoMajor == 2)
+			assert.Empty(t, r.TransferEncoding)
+			assert.Empty(t, r.Header.Get("Content-Type"))
+			fake.ServeHTTP(w, r)
+		}))
+		service.EnableHTTP2 = http2
+		service.StartTLS()
+		t.Cleanup(service.Close)
+		config := fake.Config()
+		config.BaseURL, config.HTTPClient = service.URL, service.Client()
+		client, err := membercard.New(config)
+		require.NoError(t, err)
+		_, err = client.InvalidateCard(t.Context(), membercard.InvalidateCardRequest{CardID: template.CardID})
+		require.NoError(t, err)
+	}
+}

@@ -81,33 +81,32 @@ type verdict struct {
 
 // ending is how a call ended. send makes it.
 type ending struct {
-	last     verdict // of the last attempt; empty when the next one could not be made
-	err      error   // of the call; nil: done
-	inDoubt  bool    // one of its attempts may have been carried out
-	attempts int
+	last    verdict  // of the last attempt; empty when the next one could not be made
+	err     error    // of the call; nil: done
+	inDoubt bool     // one of its attempts may have been carried out
+	attempt *attempt // the last one; nil when none was made
 }
 
-// send is the attempt loop: it ends when the call is done or a retry cannot help. first is the number of its first
-// attempt.
-func (c *Client) send(ctx context.Context, r *request, first int) ending {
+// send is the attempt loop: it ends when the call is done or a retry cannot help. previous is the last attempt of the same call, if it
+// began elsewhere.
+func (c *Client) send(ctx context.Context, r *request, previous *attempt) ending {
 	var last verdict
-	var a *attempt
 	inDoubt := false
-	for n := first; ; n++ {
-		next, err := c.sign(ctx, r, n, a)
+	for {
+		a, err := c.sign(ctx, r, previous)
 		if err != nil {
-			return ending{err: r.stoppedError(ctx, last.err, err, inDoubt)}
+			return ending{err: r.stoppedError(ctx, last.err, err, inDoubt), attempt: previous}
 		}
-		a = next
+		previous = a
 		last = c.try(ctx, a)
 		fillInfo(ctx, a, last)
 		if last.err == nil {
-			return ending{last: last, attempts: n}
+			return ending{last: last, attempt: a}
 		}
 		inDoubt = inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
-		wait := max(r.retry.backoff(n), wire.RetryAfter(last.answer.header.Get("Retry-After"), time.Now()))
-		if n >= r.retry.MaxAttempts || !r.class.allows(last.failure) || !fits(ctx, wait) {
-			return ending{last, r.endError(last.err, inDoubt), inDoubt, n}
+		wait := max(r.retry.backoff(a.n), wire.RetryAfter(last.answer.header.Get("Retry-After"), time.Now()))
+		if a.n >= r.retry.MaxAttempts || !r.class.allows(last.failure) || !fits(ctx, wait) {
+			return ending{last, r.endError(last.err, inDoubt), inDoubt, a}
 		}
 		sleep(ctx, wait)
 	}
@@ -147,7 +146,7 @@ func (r *request) stoppedError(ctx context.Context, last, err error, inDoubt boo
 
 // sign waits for the throttle and makes an attempt. It signs after the wait, so that no signature grows old in a
 // queue, and exactly what will be sent.
-func (c *Client) sign(ctx context.Context, r *request, n int, before *attempt) (*attempt, error) {
+func (c *Client) sign(ctx context.Context, r *request, previous *attempt) (*attempt, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -166,7 +165,11 @@ func (c *Client) sign(ctx context.Context, r *request, n int, before *attempt) (
 	if err != nil {
 		return nil, fmt.Errorf("sign with Config.PrivateKey: %w", err)
 	}
-	return &attempt{r, n, before, c.hosts.next(), message, signature, authorization}, ctx.Err() // net/http reports nothing of a request whose context is over
+	n := 1
+	if previous != nil {
+		n = previous.n + 1
+	}
+	return &attempt{r, n, previous, c.hosts.next(), message, signature, authorization}, ctx.Err() // net/http reports nothing of a request whose context is over
 }
 
 // setHeaders sets the headers of the request that is sent, with all values in one array.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/utils"
@@ -117,7 +118,7 @@ func CheckPublicKey(public crypto.PublicKey) (*rsa.PublicKey, error) {
 		return nil, errors.New("is empty")
 	case key.N.BitLen() < MinKeyBits:
 		return nil, fmt.Errorf("has %d bits, at least %d are needed", key.N.BitLen(), MinKeyBits)
-	case key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0:
+	case key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0 || key.E > math.MaxInt32: // which crypto/rsa refuses
 		return nil, errors.New("is not a valid RSA key")
 	}
 	return key, nil

@@ -3,9 +3,8 @@
 package redact
 
 import (
-	"encoding/json"
+	"html"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -18,6 +17,8 @@ const (
 	maxLine    = 600     // characters of a line
 	partLength = 16      // a long value is also cut out where a part of this length stands
 	omission   = "[…]"
+
+	maxEscape = 6 // bytes that an escaped byte of a value takes in the usual ways, such as \u0041
 )
 
 // Secrets are values that no text may quote.
@@ -31,12 +32,24 @@ func (s Secrets) Line(text string) string {
 		text = text[:maxText]
 	}
 	hidden := make([]bool, len(text)) // overlapping values are cut out whole, and nothing is sought in what was put in
-	longest := 0
+	read, longest := readingOf(text), 0
+	compact := read.compact()
 	for _, value := range s {
-		for _, form := range forms(value) {
-			hide(hidden, text, form, utf8.RuneCountInString(value) < minSecret)
-			longest = max(longest, len(form))
+		longest = max(longest, maxEscape*len(value))
+		sought := readingOf(value)
+		if len(value) >= 4*partLength {
+			whole := sought.compact().text
+			compact.hide(hidden, text, whole, false)
+			for rest := whole; len(rest) >= partLength; rest = rest[partLength:] {
+				compact.hide(hidden, text, rest[:partLength], false)
+			}
+			continue
 		}
+		short := utf8.RuneCountInString(value) < minSecret
+		if short && !strings.ContainsFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
+			continue // a point or a dash tells nothing
+		}
+		read.hide(hidden, text, sought.text, short)
 	}
 	if overlong { // the end may be the beginning of a secret
 		text = text[:max(0, len(text)-longest)]
@@ -71,45 +84,96 @@ func printable(r rune) rune {
 	return r
 }
 
-// forms returns how a value may be written: as it is, and escaped for URLs, for JSON and by Go.
-func forms(value string) []string {
-	if utf8.RuneCountInString(value) < minSecret && !strings.ContainsFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
-		return nil // a point or a dash tells nothing
-	}
-	quoted, _ := json.Marshal(value)
-	query, path := url.QueryEscape(value), url.PathEscape(value)
-	strict := strings.ReplaceAll(query, "+", "%20")
-	all := []string{value}
-	for _, form := range []string{
-		strict, query, path, lowerEscapes(strict), lowerEscapes(query), lowerEscapes(path),
-		unquoted(string(quoted)), unquoted(strconv.Quote(value)), unquoted(strconv.QuoteToASCII(value)),
-	} {
-		if form != value {
-			all = append(all, form)
-		}
-	}
-	for rest := value; len(value) >= 4*partLength && len(rest) >= partLength; rest = rest[partLength:] {
-		all = append(all, rest[:partLength])
-	}
-	return all
+// reading is a text as a reader takes it: without the escapes of URLs, JSON, Go and HTML. A plus sign is a space, as it may be one.
+type reading struct {
+	text     string
+	from, to []int // where each byte of it stands in the source
 }
 
-// hide marks where a form of a value stands in a text; with alone only where it is not a part of a longer word or number.
-func hide(hidden []bool, text, form string, alone bool) {
-	end := 0 // of the last one
-	for from := 0; ; from++ {
-		i := strings.Index(text[from:], form)
+func readingOf(source string) reading {
+	r := reading{text: source, from: make([]int, len(source)), to: make([]int, len(source))}
+	for i := range len(source) {
+		r.from[i], r.to[i] = i, i+1
+	}
+	for range 3 { // somebody may have escaped what was escaped
+		if r = r.rewritten(unescape); !strings.ContainsAny(r.text, `%\&`) {
+			break
+		}
+	}
+	r.text = strings.ReplaceAll(r.text, "+", " ")
+	return r
+}
+
+// compact leaves out what may stand between the lines of a long value.
+func (r reading) compact() reading {
+	return r.rewritten(func(text string) (string, int) {
+		if strings.IndexByte(" \r\n\t", text[0]) >= 0 {
+			return "", 1
+		}
+		return text[:1], 1
+	})
+}
+
+// rewritten returns the reading with its pieces replaced. next returns what stands for the beginning of a text, and how much of it
+// that is.
+func (r reading) rewritten(next func(text string) (string, int)) reading {
+	var text strings.Builder
+	result := reading{from: make([]int, 0, len(r.text)), to: make([]int, 0, len(r.text))}
+	for i := 0; i < len(r.text); {
+		piece, length := next(r.text[i:])
+		text.WriteString(piece)
+		for range len(piece) {
+			result.from, result.to = append(result.from, r.from[i]), append(result.to, r.to[i+length-1])
+		}
+		i += length
+	}
+	result.text = text.String()
+	return result
+}
+
+// unescape returns what the escape at the beginning of a text stands for, and its length; the first byte where there is none.
+func unescape(text string) (string, int) {
+	switch text[0] {
+	case '%':
+		if plain, err := url.PathUnescape(text[:min(3, len(text))]); err == nil {
+			return plain, 3
+		}
+	case '\\':
+		if strings.HasPrefix(text, `\/`) {
+			return "/", 2
+		}
+		if r, multibyte, rest, err := strconv.UnquoteChar(text, '"'); err == nil {
+			if multibyte {
+				return string(r), len(text) - len(rest)
+			}
+			return string([]byte{byte(r & 0xFF)}), len(text) - len(rest)
+		}
+	case '&':
+		end := strings.IndexByte(text[:min(10, len(text))], ';')
+		if plain := html.UnescapeString(text[:end+1]); end > 0 && plain != text[:end+1] {
+			return plain, end + 1
+		}
+	}
+	return text[:1], 1
+}
+
+// hide marks where a value stands in the source of a reading; with alone only where it is not a part of a longer word or number.
+func (r reading) hide(hidden []bool, source, value string, alone bool) {
+	end := 0 // of the last one, in the source
+	for at := 0; ; at++ {
+		i := strings.Index(r.text[at:], value)
 		if i < 0 {
 			return
 		}
-		from += i
-		if alone && (from > 0 && isWord(text[from-1]) || from+len(form) < len(text) && isWord(text[from+len(form)])) {
+		at += i
+		from, to := r.from[at], r.to[at+len(value)-1]
+		if alone && (from > 0 && isWord(source[from-1]) || to < len(source) && isWord(source[to])) {
 			continue
 		}
-		for j := max(from, end); j < from+len(form); j++ {
+		for j := max(from, end); j < to; j++ {
 			hidden[j] = true
 		}
-		end = from + len(form)
+		end = to
 	}
 }
 
@@ -117,9 +181,3 @@ func hide(hidden []bool, text, form string, alone bool) {
 func isWord(b byte) bool {
 	return b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
 }
-
-var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)
-
-func lowerEscapes(s string) string { return escapes.ReplaceAllStringFunc(s, strings.ToLower) }
-
-func unquoted(s string) string { return s[1 : len(s)-1] }

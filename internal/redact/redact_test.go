@@ -29,10 +29,18 @@ func TestLine(t *testing.T) {
 		{Secrets{"[…][…]"}, "[478515832665] […][…]", "[478515832665] […]"},
 		{Secrets{"用户一二三四"}, `"\u7528\u6237\u4e00\u4e8c\u4e09\u56db" %e7%94%a8%e6%88%b7%e4%b8%80%e4%ba%8c%e4%b8%89%e5%9b%9b`, `"[…]" […]`},
 		{Secrets{"o-1 <&>x"}, "o-1 <&>x o-1%20%3C&%3Ex o-1+%3C%26%3Ex o-1%20%3C%26%3Ex o-1 \\u003c\\u0026\\u003ex", "[…] […] […] […] […]"},
+		{Secrets{"VIP/2024/00017"}, `VIP\/2024\/00017 VIP&#47;2024&#x2f;00017 VIP%2F2024%2f00017 VIP%252F2024%252F00017 VIP\\\/2024\\\/00017`, "[…] […] […] […] […]"},
+		{Secrets{"深圳市南山区"}, `\u6DF1\u5733\u5e02\u5357\u5C71\u533A &#28145;&#22323;&#24066;&#21335;&#23665;&#21306;`, "[…] […]"},
+		{Secrets{"VIP(2024)#17", `say "x" & 'y'`}, `VIP(2024)%2317 say \"x\" &amp; 'y' say &quot;x&quot; & &#39;y&#39;`, "[…] […] […]"},
+		{Secrets{"secret"}, `100% \ & &; &x; %zz \q \x73ecret \163ecret`, `100% \ & &; &x; %zz \q […] […]`},
 		{nil, "a\nb\x00\u2028\u202e\u200bc", "a b    c"},
 		{nil, strings.Repeat("字", 601), strings.Repeat("字", 600) + "…"},
 		{Secrets{signature}, `signature="` + signature + `"`, `signature="[…]"`},
-		{Secrets{signature}, "signature=" + signature[:100], "signature=[…]" + signature[96:100]},
+		{Secrets{signature}, "signature=" + signature[:100], "signature=[…]" + signature[98:100]},
+		{Secrets{signature}, strings.ReplaceAll(signature, "/", `\/`), "[…]"},
+		{Secrets{signature}, strings.ReplaceAll(signature, "+", " "), "[…]"},
+		{Secrets{signature}, strings.ReplaceAll(strings.ReplaceAll(signature, "+", `\u002B`), "=", "&#61;"), "[…]"},
+		{Secrets{signature}, signature[:60] + "\n" + signature[60:120] + "\r\n" + signature[120:], "[…]"},
 	} {
 		assert.Equal(t, test.line, test.secrets.Line(test.text), "%q", test.text)
 	}
@@ -84,7 +92,7 @@ func TestLineOfTheLongestText(t *testing.T) {
 
 // TestLineOfParts: the parts of a long value are cut out, the last too, and not those of a shorter one.
 func TestLineOfParts(t *testing.T) {
-	long := "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/"
+	long := "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-/"
 	require.Len(t, long, 4*partLength)
 	for at := 0; at < len(long); at += partLength {
 		assert.Equal(t, "-[…]-", Secrets{long}.Line("-"+long[at:at+partLength]+"-"))

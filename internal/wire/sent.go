@@ -15,6 +15,8 @@ import (
 // ErrSentOnce ends an attempt whose request was written whole and is about to be sent again by the transport.
 var ErrSentOnce = errors.New("the connection failed after the request was sent; it is not sent again without a new signature")
 
+var errHidden = errors.New("the transport wants the body again that it has read, and fires no httptrace events that say what became of the request; it is not sent again")
+
 var errTooOften = errors.New("the transport began anew with the request too often")
 
 // maxRestarts bounds how often the transport may begin anew with a request that it did not write whole.
@@ -32,6 +34,7 @@ type Sent struct {
 
 	mu        sync.Mutex
 	asked     bool      // for a connection
+	read      bool      // something of the body was read
 	connected bool      // the last connection asked for was had
 	closed    bool      // and it was left before, so that nothing can be written to it
 	wrote     bool      // the header, perhaps only into a buffer
@@ -150,6 +153,8 @@ func (s *Sent) body(get func() (io.ReadCloser, error)) func() (io.ReadCloser, er
 		switch {
 		case !s.whole.IsZero():
 			return nil, ErrSentOnce
+		case s.read && !s.asked:
+			return nil, errHidden
 		case s.resends.restarts > maxRestarts:
 			return nil, errTooOften
 		}
@@ -202,7 +207,7 @@ func (t once) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if r.GetBody != nil {
 		guarded := *r // http.Client asks the original for the body at a redirect, when the answer has come
-		guarded.GetBody = s.body(r.GetBody)
+		guarded.Body, guarded.GetBody = &sentBody{r.Body, s}, s.body(r.GetBody)
 		r = &guarded
 	}
 	response, err := t.next.RoundTrip(r)
@@ -212,6 +217,19 @@ func (t once) RoundTrip(r *http.Request) (*http.Response, error) {
 		s.answered = true
 	}
 	return response, err
+}
+
+// sentBody is the body of a request, which tells that it is read.
+type sentBody struct {
+	io.ReadCloser
+	sent *Sent
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.sent.mu.Lock()
+	b.sent.read = true
+	b.sent.mu.Unlock()
+	return b.ReadCloser.Read(p)
 }
 
 // CloseIdleConnections closes those of the transport.
