@@ -199,7 +199,7 @@ func ExampleAPIError() {
 	})
 	switch {
 	case errors.Is(err, membercard.ErrOutcomeUnknown):
-		// A write may have been carried out: read the card, then decide.
+		// A write may have been carried out, or still be: read the card, then decide.
 	case errors.Is(err, membercard.ErrNotFound):
 		fmt.Println("no such card") // Is the user a member? Is the openid of the template's AppID?
 	case errors.Is(err, membercard.ErrRateLimited):
@@ -211,7 +211,7 @@ func ExampleAPIError() {
 	case errors.Is(err, membercard.ErrForbidden):
 		// The merchant number lacks the permission for the product.
 	case err != nil:
-		log.Println(err) // fit for a log: one line, no personal data
+		log.Println(err) // fit for a log: one line, without the request's personal data
 	}
 	if apiError, ok := errors.AsType[*membercard.APIError](err); ok {
 		fmt.Println(apiError.StatusCode, apiError.Code, apiError.Verified)
@@ -244,7 +244,7 @@ func Example_outcomeUnknown() {
 			UserCardCode: request.UserCardCode, OpenID: request.OpenID,
 		})
 		if err == nil && card.UserCardState != membercard.UserCardStateInvalid {
-			card, err = client.InvalidateUserCard(ctx, request) // it was not done
+			card, err = client.InvalidateUserCard(ctx, request) // not done so far; of two that arrive the second is refused
 		}
 	}
 	if err != nil {

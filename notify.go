@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -262,7 +263,7 @@ func decryptNotification(body []byte, apiv3Key string) (*Notification, error) {
 		Summary    string          `json:"summary"`
 		Resource   *apiv3.Resource `json:"resource"`
 	}
-	if err := json.Unmarshal(body, &envelope); err != nil {
+	if err := unmarshalExactly(body, &envelope); err != nil {
 		return nil, fmt.Errorf("it cannot be decoded: %w", withoutValue(err))
 	}
 	if envelope.Resource == nil {
@@ -285,7 +286,7 @@ func decryptNotification(body []byte, apiv3Key string) (*Notification, error) {
 		OpenID       string `json:"openid"`
 		UserCardCode string `json:"user_card_code"`
 	}
-	_ = json.Unmarshal(plaintext, &card) // one of another type does not hide the others, and an unknown event may be no object
+	_ = unmarshalExactly(plaintext, &card) // one of another type does not hide the others, and an unknown event may be no object
 	n.BrandID, n.CardID, n.OpenID, n.UserCardCode = card.BrandID, card.CardID, card.OpenID, card.UserCardCode
 	return n, nil
 }
@@ -297,7 +298,7 @@ func decodeEvent(eventType, originalType string, plaintext []byte) Event {
 	if event == nil {
 		return unknown
 	}
-	err := json.Unmarshal(plaintext, event)
+	err := unmarshalExactly(plaintext, event)
 	if err == nil && bytes.TrimSpace(plaintext)[0] != '{' { // null is all that remains
 		err = errNoObject
 	}
@@ -332,22 +333,27 @@ func withoutValue(err error) error {
 //
 // What goes wrong is logged to [Config].Logger, so set one: without it nobody learns why a notification was
 // refused, or that handle failed. The records hold no value of a notification but its id and type. Of an error of
-// handle they have the type, and of a panic the stack: the text is the program's own, and may quote anything.
+// handle they have the type, and the text of an error of this package that it holds; of a panic the stack. Other texts are the
+// program's own, and may quote anything: log them in handle.
 func (c *Client) NotificationHandler(handle func(context.Context, *Notification) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		start := time.Now()
 		// Who hangs up must not end the work on a notification.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), notificationTimeout)
 		defer cancel()
-		n, err := c.receiveInTime(ctx, http.NewResponseController(w), request, start)
+		controller := http.NewResponseController(w)
+		n, err := c.receiveInTime(ctx, controller, request, start)
 		h := handling{status: statusFor(err)}
-		if err == nil {
-			h = handleSafely(ctx, n, handle)
-		} else {
+		defer func() { // also when handle ends its goroutine
+			answerNotification(w, h.status)
+			_ = controller.Flush() // the server does not when the goroutine ends
+			h.log(ctx, c.logger, time.Since(start))
+		}()
+		if err != nil {
 			h.problem = noSecrets(err.Error())
+			return
 		}
-		answerNotification(w, h.status)
-		h.log(ctx, c.logger, time.Since(start))
+		h.run(ctx, n, handle)
 	})
 }
 
@@ -390,8 +396,10 @@ func answerNotification(w http.ResponseWriter, status int) {
 	if status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
 	}
+	body := `{"code":"FAIL","message":"` + http.StatusText(status) + `"}`
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, `{"code":"FAIL","message":"`+http.StatusText(status)+`"}`)
+	_, _ = io.WriteString(w, body)
 }
 
 // handling is what became of a notification in the handler.
@@ -402,21 +410,38 @@ type handling struct {
 	stack         []string // of a panic
 }
 
-// handleSafely has a notification handled. No panic of handle gets past it.
-func handleSafely(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) (h handling) {
-	clean := noSecrets
-	h = handling{status: http.StatusNoContent, id: clean(n.ID), eventType: clean(n.EventType)} // it is handle's from now on
+// run has a notification handled. No panic of handle gets past it.
+func (h *handling) run(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) {
+	h.id, h.eventType = noSecrets(n.ID), noSecrets(n.EventType) // it is handle's from now on
+	h.status, h.problem = http.StatusInternalServerError, "the handler ended its goroutine"
 	defer func() {
 		if p := recover(); p != nil {
-			h.status, h.problem, h.stack = http.StatusInternalServerError, fmt.Sprintf("the handler panicked with a %T", p), panicStack()
+			h.problem, h.stack = fmt.Sprintf("the handler panicked with a %T", p), panicStack()
 		}
 	}()
-	if err := handle(ctx, n); err != nil {
-		h.status, h.problem = http.StatusInternalServerError, fmt.Sprintf("the handler returned a %T", err)
-	} else if ctx.Err() != nil {
-		h.problem = "it was handled, but later than WeChat Pay waits, which sends it again"
+	err := handle(ctx, n)
+	switch {
+	case err != nil:
+		h.problem = fmt.Sprintf("the handler returned a %T", err) + textOf(err)
+	case ctx.Err() != nil:
+		h.status, h.problem = http.StatusNoContent, "it was handled, but later than WeChat Pay waits, which sends it again"
+	default:
+		h.status, h.problem = http.StatusNoContent, ""
 	}
-	return h
+}
+
+// textOf returns the text of an error of this package within another, whose own text may quote anything; "" where there is none.
+func textOf(err error) string {
+	if e, ok := errors.AsType[*APIError](err); ok {
+		return ": " + e.Error()
+	}
+	if e, ok := errors.AsType[*SignatureError](err); ok {
+		return ": " + e.Error()
+	}
+	if e, ok := errors.AsType[*callError](err); ok {
+		return ": " + e.Error()
+	}
+	return ""
 }
 
 // panicStack says where a panic happened, without the arguments that runtime/debug.Stack shows.

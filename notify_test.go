@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -851,4 +852,64 @@ func TestAStoredNotificationIsWhole(t *testing.T) {
 	require.NoError(t, err)
 	_, err = other.OpenNotification(n.Body)
 	require.ErrorContains(t, err, "was the key reset")
+}
+
+// TestAHandlerThatEndsItsGoroutine, as require does in a test, is answered with 500 and logged.
+func TestAHandlerThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var log bytes.Buffer
+	client := newClient(t, server, func(c *membercard.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	handler := httptest.NewServer(client.NotificationHandler(func(context.Context, *membercard.Notification) error {
+		runtime.Goexit()
+		return nil
+	}))
+	defer handler.Close()
+	n := server.NotificationRequest(events()["SYNC_USER_POINT"])
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, handler.URL, n.Body)
+	require.NoError(t, err)
+	request.Header = n.Header
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+	handler.Close()
+	assert.Contains(t, log.String(), "ended its goroutine")
+}
+
+// TestWhyTheHandlerFailed is in the log where the library says it, and the program's own words are not.
+func TestWhyTheHandlerFailed(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	var log bytes.Buffer
+	client := newClient(t, server, noRetries, func(c *membercard.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	faults := map[string]membercardtest.Fault{
+		"RATELIMIT_EXCEEDED":           {Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED"},
+		"the answer cannot be trusted": {Kind: membercardtest.FaultBadSignature},
+		"connection refused":           {Kind: membercardtest.FaultRefuse},
+	}
+	for says, fault := range faults {
+		log.Reset()
+		server.Inject(fault)
+		w := httptest.NewRecorder()
+		client.NotificationHandler(func(ctx context.Context, n *membercard.Notification) error {
+			_, err := client.GetUserCard(ctx, getRequest)
+			return fmt.Errorf("of %s: %w", n.OpenID, err)
+		}).ServeHTTP(w, server.NotificationRequest(events()["SYNC_USER_POINT"]))
+		assert.Equal(t, http.StatusInternalServerError, w.Code)
+		_, record, _ := strings.Cut(log.String(), "wechatpay notification")
+		assert.Contains(t, record, says)
+		assert.NotContains(t, record, openID)
+	}
+}
+
+// TestNamesOfANotification are compared exactly, as those of an answer.
+func TestNamesOfANotification(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	n, err := newClient(t, server).ParseNotification(content(`{"openid":"A","OpenID":"B","user_card_code":"1","u\u017fer_card_code":"2"}`)(t, server))
+	require.NoError(t, err)
+	assert.Equal(t, "A", n.OpenID)
+	assert.Equal(t, "1", n.UserCardCode)
+	assert.Equal(t, "1", n.Event.(*membercard.UserCardCreated).UserCardCode)
 }

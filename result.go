@@ -86,6 +86,8 @@ func addNames(names map[string]bool, typ reflect.Type) {
 			if name, _ := jsonName(field); name != "" && !names[name] {
 				names[name] = true
 				addNames(names, field.Type)
+			} else if field.Anonymous {
+				addNames(names, field.Type)
 			}
 		}
 	}
@@ -252,18 +254,23 @@ func memberError(err error, path string) error {
 	return err
 }
 
+// unmarshalExactly decodes JSON without members whose names only Go's decoder takes for known ones.
+func unmarshalExactly(data []byte, value any) error {
+	names := map[string]bool{}
+	addNames(names, reflect.TypeOf(value))
+	return json.Unmarshal(exactNames(data, names), value)
+}
+
 // exactNames returns a body without the members whose names Go's decoder takes for a known one although they are
 // written differently: User_Card_State is not user_card_state.
 func exactNames(body []byte, names map[string]bool) []byte {
-	if !mayHaveInexactName(body, names) {
+	if !mayHaveInexactName(body, names) || !json.Valid(body) {
 		return body
 	}
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
-	if decoder.Decode(&value) != nil || decoder.More() {
-		return body // which cannot be decoded anyhow
-	}
+	_ = decoder.Decode(&value)
 	exact, _ := json.Marshal(withoutInexact(value, names))
 	return exact
 }

@@ -107,3 +107,12 @@ func TestTheMemberIsNamed(t *testing.T) {
 		require.ErrorContains(t, err, member)
 	}
 }
+
+// TestNamesDoNotHideWhatFollows: a body with something behind it is no success, whatever its names.
+func TestNamesDoNotHideWhatFollows(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{`}`, `]`, `} no JSON at all`, `{}`} {
+		_, _, err := answered(t, membercard.OperationInvalidateUserCard, `{"user_card_code":"`+userCardCode+`","user_card_state":"INVALID","Level":""}`+end)
+		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown, end)
+	}
+}

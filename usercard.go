@@ -115,7 +115,8 @@ type InvalidateUserCardRequest struct {
 //
 // [ErrNotFound] means that there is no such card or template. [ErrInvalidRequest] means that the card is expired, or
 // invalid already: a refused retry can mean that the first call was carried out. After [ErrOutcomeUnknown] read the
-// card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done. [ErrRateLimited] without it means it was
+// card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done, and [UserCardStateEffective] that it was not so far.
+// [ErrRateLimited] without it means it was
 // not done.
 //
 // brand_id and card_id are in the body; see [Config].IDsInQuery.
@@ -150,8 +151,8 @@ type ConfirmUserCardRequest struct {
 //
 // [ErrNotFound] means that the user has no card that waits for a confirm: a refused retry can mean that the first
 // call was carried out. [ErrInvalidRequest] means that the code is taken, or is not the one that WeChat Pay gave.
-// After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again: [UserCardStateEffective]
-// means that a successful opening was confirmed.
+// After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again: [UserCardStateEffective] means that a
+// successful opening was confirmed. Where the merchant allocates codes, [ErrNotFound] there means that it was not so far.
 //
 // card_id is in the body; see [Config].IDsInQuery.
 //

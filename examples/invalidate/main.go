@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
 		if card, err = client.GetUserCard(ctx, get); err == nil && card.UserCardState != membercard.UserCardStateInvalid {
-			return errors.New("it was not done; run the program again")
+			return errors.New("it was not done so far, but the request may still be on its way: look again in five minutes")
 		}
 	}
 	if err != nil {

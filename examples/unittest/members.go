@@ -76,6 +76,7 @@ func (s *Service) Leave(ctx context.Context, openID string) error {
 		if readErr == nil && now.UserCardState == membercard.UserCardStateInvalid {
 			return nil
 		}
+		// It was not done so far, and the request may still be on its way: the caller sees the error, and looks again later.
 	}
 	if err != nil {
 		return fmt.Errorf("invalidate card: %w", err)
