@@ -3,6 +3,7 @@ package membercard_test
 import (
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -131,9 +132,7 @@ func TestAPlacementThatWasNotRead(t *testing.T) {
 			assert.Empty(t, r.URL.RawQuery)
 		}
 		w := httptest.NewRecorder()
-		for name, values := range signedHeader(t, server.PlatformKey(), time.Now(), body) {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), signedHeader(t, server.PlatformKey(), time.Now(), body))
 		w.WriteHeader(status)
 		_, _ = w.WriteString(body)
 		return w.Result(), nil

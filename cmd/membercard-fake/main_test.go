@@ -196,6 +196,7 @@ func TestProgramRefuses(t *testing.T) {
 		"-switching goes with":          {"-switching"},
 		"exclude each other":            {"-certificates", "-brand-edition"},
 		"-seed: open":                   {"-seed", filepath.Join(t.TempDir(), "none")},
+		"has files of a merchant":       {"-keys", filepath.Dir(writeFile(t, "apiclient_key.pem", "x"))},
 	} {
 		err := run(t.Context(), args, io.Discard, io.Discard)
 		require.ErrorContains(t, err, says)

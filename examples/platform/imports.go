@@ -56,18 +56,40 @@ func readImport(name, brandID, cardID string, input []byte) (*importFile, error)
 	}
 	for i, line := range bytes.Split(input, []byte("\n")) {
 		if !utf8.Valid(line) {
-			return nil, fmt.Errorf("row %d is not UTF-8: the spreadsheet saved it as GBK; save it as “CSV UTF-8”", i)
+			return nil, fmt.Errorf("line %d is not UTF-8: perhaps the spreadsheet saved it as GBK; save it as “CSV UTF-8”", i+1)
 		}
 	}
 	members, err := rows.Parse(input)
 	if err == nil {
 		err = rows.Check(members)
 	}
-	if err == nil && len(members) == 0 {
-		err = errors.New("there is no row")
+	if err == nil {
+		err = checkMembers(members)
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %s", brandID, cardID, input))
 	return &importFile{id: hex.EncodeToString(sum[:12]), name: name, brandID: brandID, cardID: cardID, members: members}, err
+}
+
+// checkMembers refuses a file in which a row lacks what every card has, or two rows want the same card or the same user.
+func checkMembers(members []rows.Member) error {
+	if len(members) == 0 {
+		return errors.New("there is no row")
+	}
+	users, codes := map[string]int{}, map[string]int{}
+	for i, m := range members {
+		n := i + 1
+		if m.OpenID == "" || m.UserCardCode == "" {
+			return fmt.Errorf("row %d has no openid or no user_card_code", n)
+		}
+		if first, there := users[m.OpenID]; there {
+			return fmt.Errorf("rows %d and %d are of the same openid; a user has one card of a template", first, n)
+		}
+		if first, there := codes[m.UserCardCode]; there {
+			return fmt.Errorf("rows %d and %d have the same user_card_code", first, n)
+		}
+		users[m.OpenID], codes[m.UserCardCode] = n, n
+	}
+	return nil
 }
 
 // startImport stores the rows of a file with their jobs. The same file again is the same import: what was not stored is, and an import
@@ -333,12 +355,15 @@ func (p importProgress) Left() time.Duration {
 }
 
 func (p importProgress) String() string {
-	left := "?"
+	left, state := "?", p.State
 	if p.PerSecond > 0 {
 		left = p.Left().String()
 	}
+	if p.Ended() == p.Total {
+		left, state = "0s", "over"
+	}
 	return fmt.Sprintf("%d of %d rows, %.1f/s, %s left, %d refused, %d deleted by the user, %s",
-		p.Ended(), p.Total, p.PerSecond, left, p.Rows[rowRefused], p.Rows[rowDeleted], p.State)
+		p.Ended(), p.Total, p.PerSecond, left, p.Rows[rowRefused], p.Rows[rowDeleted], state)
 }
 
 // importProgress reads how an import stands.
@@ -369,6 +394,7 @@ func (s *store) importProgress(ctx context.Context, id string) (p importProgress
 
 // followImport shows an import in the terminal until it is over.
 func (s *service) followImport(ctx context.Context, id string, out io.Writer) error {
+	ended, since, asked := 0, time.Now(), false
 	for {
 		p, err := s.store.importProgress(ctx, id)
 		if err != nil {
@@ -381,12 +407,21 @@ func (s *service) followImport(ctx context.Context, id string, out io.Writer) er
 			for _, row := range refused {
 				fmt.Fprintf(out, "row %d: %s %s\n", row.N, row.State, row.Why)
 			}
+			if n := p.Rows[rowRefused]; err == nil && n > 0 {
+				err = fmt.Errorf("%d rows were refused", n)
+			}
 			return err
+		}
+		if p.Ended() != ended {
+			ended, since = p.Ended(), time.Now()
+		} else if !asked && time.Since(since) > 15*time.Second {
+			asked = true
+			fmt.Fprintln(out, "\nnothing has been done for a while: is a service running on this database?")
 		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			fmt.Fprintln(out, "\nthe import goes on without this display")
+			fmt.Fprintln(out, "\nthe service goes on with the import")
 			return nil
 		}
 	}

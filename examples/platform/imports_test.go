@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,9 +41,15 @@ func TestImport(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, p.startImport(ctx, file, "somebody"))
 		var out bytes.Buffer
-		require.NoError(t, p.followImport(ctx, file.id, &out))
+		told := p.followImport(ctx, file.id, &out)
 		progress, err := p.store.importProgress(ctx, file.id)
 		require.NoError(t, err)
+		if n := progress.Rows[rowRefused]; n > 0 {
+			require.ErrorContains(t, told, fmt.Sprintf("%d rows were refused", n))
+		} else {
+			require.NoError(t, told)
+		}
+		assert.Contains(t, out.String(), ", over")
 		return progress
 	}
 	progress := run(input.String())
@@ -157,16 +164,37 @@ func TestStoppedImport(t *testing.T) {
 	assert.Positive(t, progress.PerSecond)
 }
 
+// TestFlagsThatDoNotGoTogether are refused, and what would only show later.
+func TestFlagsThatDoNotGoTogether(t *testing.T) {
+	t.Parallel()
+	none := filepath.Join(t.TempDir(), "none")
+	for says, args := range map[string][]string{
+		"-import needs -brand and -card":    {"-keys", "k", "-database", "d", "-import", "f"},
+		"go with nothing else":              {"-keys", "k", "-brand", "b"},
+		"-database goes with -keys":         {"-database", "d"},
+		"-new-password goes with -database": {"-new-password", "admin"},
+		"none: no such file or directory":   {"-new-password", "admin", "-database", none},
+		"no such file":                      {"-keys", "k", "-database", filepath.Join(none, "d")},
+		"a file of SQLite or an address":    {"-keys", "k", "-database", "mysql://x"},
+	} {
+		_, err := parse(args)
+		require.ErrorContains(t, err, says)
+	}
+}
+
 // TestDamagedFiles are refused as a whole, with the number of the row.
 func TestDamagedFiles(t *testing.T) {
 	for input, want := range map[string]string{
 		"":                                   "the first line must be",
 		head:                                 "there is no row",
-		head + "o,c,\xbb\xc6\xbd\xf0,\n":     "row 1 is not UTF-8",
+		head + "o,c,\xbb\xc6\xbd\xf0,\n":     "line 2 is not UTF-8",
 		head + "o,4.78516E+23,,\n":           "row 1: user_card_code is 4.78516E+23",
 		head + "o,12345678,,\np,2345678,,\n": "row 2: user_card_code has 7 digits, others have 8",
 		head + "o,c,,\np,d,,\no,c,,\n":       "rows 1 and 3 are of the same member",
 		head + "o,c\n":                       "wrong number of fields",
+		head + "o,c,,\no,d,,\n":              "rows 1 and 2 are of the same openid",
+		head + "o,c,,\np,c,,\n":              "rows 1 and 2 have the same user_card_code",
+		head + "o,c,,\n,d,,\n":               "row 2 has no openid or no user_card_code",
 	} {
 		_, err := readImport("members.csv", "1004", "card", []byte(input))
 		require.ErrorContains(t, err, want, "%q", input)

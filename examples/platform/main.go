@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,12 +68,32 @@ func parse(args []string) (o options, err error) {
 		return o, errors.New("-base-url goes with -keys; without it the fake WeChat Pay is asked")
 	case o.file != "" && (o.keys == "" || o.database == ""):
 		return o, errors.New("-import goes with -keys and -database, those of the service that does the work")
-	case o.file == "" && (o.brandID != "" || o.cardID != ""):
-		return o, errors.New("-brand and -card go with -import")
+	case (o.file == "") != (o.brandID == "") || (o.file == "") != (o.cardID == ""):
+		return o, errors.New("-import needs -brand and -card, and they go with nothing else")
 	case o.newPassword != "" && o.database == "":
 		return o, errors.New("-new-password goes with -database")
+	case o.database != "" && o.keys == "" && o.newPassword == "":
+		return o, errors.New("-database goes with -keys: the fake WeChat Pay in this process forgets everything when it ends, and the database does not")
 	}
-	return o, nil
+	return o, o.checkDatabase()
+}
+
+// checkDatabase says what sql.Open would not.
+func (o options) checkDatabase() error {
+	if o.database == "" || strings.HasPrefix(o.database, "postgres") {
+		return nil
+	}
+	if strings.Contains(o.database, "://") {
+		return errors.New("-database is a file of SQLite or an address of PostgreSQL")
+	}
+	path := o.database
+	if o.file == "" && o.newPassword == "" {
+		path = filepath.Dir(path) // the file itself is made
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
+	return nil
 }
 
 func run(ctx context.Context, args []string, out io.Writer, test river.TestConfig) error {
@@ -170,6 +191,9 @@ func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig,
 	fmt.Fprintf(out, "listening on %s/staff/\n", url)
 	if password != "" {
 		fmt.Fprintf(out, "sign in as admin with the password %s\n", password)
+	}
+	if keys.current.Load().token == "" {
+		fmt.Fprintln(out, "there is no api_token.txt in the folder of -keys: programs are refused")
 	}
 	if demo != nil {
 		fmt.Fprintf(out, "users open cards: look for user-1 there\nprograms show the token %s\n", keys.current.Load().token)

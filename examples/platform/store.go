@@ -109,7 +109,7 @@ func (s *store) reach(ctx context.Context, logger *slog.Logger) error {
 		if err == nil || answered && !strings.HasPrefix(refused.Code, "57P") {
 			return err
 		}
-		logger.WarnContext(ctx, "the database cannot be reached; tried for a minute", "error", err)
+		logger.WarnContext(ctx, "the database cannot be reached; trying for up to a minute", "error", err)
 		select {
 		case <-time.After(5 * time.Second):
 		case <-ctx.Done():
