@@ -148,18 +148,16 @@ func (c *Client) checkService(v verdict) Finding {
 	apiError, refused := errors.AsType[*APIError](v.err)
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](v.err)
 	switch {
-	case errors.Is(v.err, context.Canceled), errors.Is(v.err, context.DeadlineExceeded): // the caller's own
-		return problemFinding(subject, v.err.Error())
-	case badCertificate:
+	case errors.Is(v.err, context.Canceled), errors.Is(v.err, context.DeadlineExceeded), badCertificate: // the first two are the caller's own
 		return problemFinding(subject, v.err.Error())
 	case v.answer.status == 0:
 		return problemFinding(subject, v.err.Error()+"; look at DNS, firewall and proxy on the way to it")
-	case v.answer.status == http.StatusNotFound && v.answer.trust != proven && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
-		return problemFinding(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
+	case v.answer.status == http.StatusNotFound && v.answer.trust != proven && c.hosts.primary.hasPath():
+		return problemFinding(subject, v.err.Error()+"; "+adviceBasePath)
 	case refused && apiError.Code == "" && v.answer.status >= 300 && v.answer.trust != proven:
 		return problemFinding(subject, v.err.Error()+"; something between here and WeChat Pay answered, or BaseURL is not WeChat Pay's")
-	case v.answer.status == http.StatusUnauthorized && !strings.HasSuffix(c.hosts.primary.url, c.hosts.primary.name):
-		return problemFinding(subject, v.err.Error()+"; BaseURL has a path, which something on the way must take off")
+	case v.answer.status == http.StatusUnauthorized && c.hosts.primary.hasPath():
+		return problemFinding(subject, v.err.Error()+"; "+adviceBasePath)
 	case v.answer.status == http.StatusUnauthorized && c.certificate != nil:
 		return problemFinding(subject, v.err.Error()+"; PrivateKey and Certificate belong together, so "+c.edition.field+" is another's, the certificate is no longer in use, or the clock is wrong")
 	case v.answer.status == http.StatusUnauthorized: // the error says what to look at
@@ -201,9 +199,7 @@ func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 		return untriedFinding(subject, "the answer is an error, signed with a platform certificate that is not at hand")
 	case unverified == nil && accepted:
 		return problemFinding(subject, "could not be tried: the answer was not signed. Does a proxy remove the Wechatpay- headers, or does somebody else answer?")
-	case unverified == nil:
-		return untriedFinding(subject, "the answer was not signed")
-	case apiv3.ProofOf(v.answer.header).Absent():
+	case unverified == nil, apiv3.ProofOf(v.answer.header).Absent():
 		return untriedFinding(subject, "the answer was not signed")
 	case errors.Is(unverified, apiv3.ErrAPIv3Key):
 		return problemFinding(subject, "could not be decrypted, see APIv3Key")
@@ -266,6 +262,7 @@ const (
 	adviceBody     = "did a middleware or proxy change the body, or is it not from WeChat Pay?"
 	adviceClock    = "check the clock"
 	adviceProxy    = "does a proxy change requests?"
+	adviceBasePath = "BaseURL has a path, which something on the way must take off"
 
 	adviceCertificate = "was it encrypted for another certificate?"
 	adviceAPIv3Key    = "was the key reset on the merchant platform, or is it another merchant's?"

@@ -164,8 +164,8 @@ func (p RetryPolicy) backoff(n int) time.Duration {
 // Client calls WeChat Pay's membership card API for one merchant number. It is safe for concurrent use and needs no
 // closing. It starts no goroutine but that of a download of platform certificates, which ends within 5 s.
 //
-// What a method's comment says of errors is what is special about it. Any of them can fail as the package
-// comment says under Errors and retries.
+// Any method can return the errors that the package comment describes under Errors and retries. The comment of a method names only
+// what is special about it.
 type Client struct {
 	edition           *edition
 	certificateSerial string
@@ -280,10 +280,8 @@ func (c *Client) setRetry(config *Config) (err error) {
 	if config.AttemptTimeout < 0 {
 		return errors.New("AttemptTimeout must not be negative")
 	}
-	if c.retry, err = config.Retry.withDefaults(); err != nil {
-		return err
-	}
-	return nil
+	c.retry, err = config.Retry.withDefaults()
+	return err
 }
 
 func (c *Client) setPlacement(config *Config) error {
@@ -307,6 +305,9 @@ type host struct {
 	url  string // without a slash behind it
 	name string // host and port
 }
+
+// hasPath reports whether the address is more than a host.
+func (h host) hasPath() bool { return !strings.HasSuffix(h.url, h.name) }
 
 // hosts are the service's addresses, and which of them is in use.
 type hosts struct {
@@ -347,13 +348,13 @@ func NewTransport() *http.Transport {
 		MaxIdleConnsPerHost:    128, // Go's default of 2 makes most of 64 concurrent callers reconnect
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		OnProxyConnectResponse: acceptTunnel,
+		OnProxyConnectResponse: checkTunnel,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 
-// acceptTunnel names a proxy that refuses a tunnel, without its password.
-func acceptTunnel(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+// checkTunnel returns an error that names the proxy when it refused the tunnel, without its password.
+func checkTunnel(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}

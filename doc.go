@@ -93,7 +93,7 @@
 // It validates the request, encrypts the sensitive values, and encodes the request once. Each attempt then waits for
 // [Config].Throttle, and signs with a fresh time and nonce exactly the bytes it sends. At most 4 MiB of a success are read,
 // and 64 KiB of anything else. The signature is verified over the bytes as they came, before anything looks at them.
-// The answer must be to this request: the identifiers that it repeats are compared.
+// The answer must be to this request: the identifiers in both are compared.
 // Redirects are not followed. A client starts no goroutine but that of a download of platform certificates, which ends
 // within 5 s.
 //

@@ -555,6 +555,7 @@ func badNotification(status int, text string, cause error) error {
 var (
 	errTooLong        = errors.New("the answer is too long")
 	errNoAnswer       = errors.New("the status is below 200, which is no answer")
+	errPanicked       = errors.New("the transport panicked")
 	errBadLocation    = errors.New("the answer is a redirect whose Location is no address")
 	errClosedAsSilent = fmt.Errorf("%w: another call had it, and closed the silent connection that both were on", ErrAttemptTimeout)
 )
@@ -568,8 +569,6 @@ var (
 	errIsError         = errors.New("it is an error")
 	errOtherRequest    = errors.New("it is not the answer to this request")
 	errOtherIdentifier = fmt.Errorf("%w: another identifier", errOtherRequest) // which says more than a form that cannot be decoded
-	errPanicked        = errors.New("the transport panicked")
-	errSamePage        = errors.New("the list does not go on: a page has brought nothing new")
 )
 
 // What is wrong with a key.

@@ -151,18 +151,14 @@ func newEvent(eventType string) Event {
 // WeChat Pay sends to see who verifies. Answer any error with a status of 400 or more: what is genuine comes again. A notification
 // that was answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
 func (c *Client) ParseNotification(request *http.Request) (*Notification, error) {
-	n, err := c.parseNotification(request)
+	if request == nil || request.Body == nil {
+		return nil, errors.New("membercard: ParseNotification: the body is missing")
+	}
+	n, err := c.receive(request.Context(), request)
 	if err != nil {
 		return nil, fmt.Errorf("membercard: ParseNotification: %w", err)
 	}
 	return n, nil
-}
-
-func (c *Client) parseNotification(request *http.Request) (*Notification, error) {
-	if request == nil || request.Body == nil {
-		return nil, badNotification(http.StatusBadRequest, "the body is missing", nil)
-	}
-	return c.receive(request.Context(), request)
 }
 
 // receive verifies, decrypts and decodes a notification. What its headers already refuse is not read.
@@ -324,7 +320,7 @@ func withoutValue(err error) error {
 // POST. WeChat Pay sends the notification again after any status but 200 and 204, and after 5 s without an answer: every 60 s, at
 // most 11 times; a points question comes once.
 //
-// The context given to handle ends 4.5 s after the request came, and not before, even if the other side hangs up.
+// The context of handle ends 4.5 s after the request came. It does not end when the other side hangs up.
 // handle must obey it, since nothing answers before it returns; work that takes longer is to be stored and done
 // afterwards, with a context of its own. The same notification may come several times, also at the same time:
 // act once for each Notification.ID, and return nil for one that was dealt with. A body that does not come in

@@ -146,10 +146,10 @@ func OperationFrom(ctx context.Context) (Operation, bool) {
 // endpoint ties an operation to its request and its result, so that the compiler keeps them together.
 type endpoint[Request, Result any] struct{ *operation }
 
-func define[Request, Result any](name Operation, method, path string, repeat retryClass) endpoint[Request, Result] {
+func define[Request, Result any](name Operation, method, path string, class retryClass) endpoint[Request, Result] {
 	parameters := parametersOf(reflect.TypeFor[Request]())
 	contested := slices.ContainsFunc(parameters, func(p parameter) bool { return p.place != p.older })
-	return endpoint[Request, Result]{&operation{name, method, path, repeat, parameters, contested, resultOf(reflect.TypeFor[Result](), parameters)}}
+	return endpoint[Request, Result]{&operation{name, method, path, class, parameters, contested, resultOf(reflect.TypeFor[Result](), parameters)}}
 }
 
 // parameter is a field of a request, as its tags declare it: json has the name and, by omitempty or omitzero, that it

@@ -57,7 +57,7 @@ type request struct {
 	contentType string
 	keyID       string        // of the key that encrypted, for Wechatpay-Serial
 	inQuery     bool          // contested parameters are in the query, as the older pages have it
-	in          reflect.Value // what the caller asked for, which the answer must repeat
+	in          reflect.Value // what the caller asked for; the answer must have the same identifiers
 	plaintexts  []string      // of the sensitive values in it
 	timeout     time.Duration // of one attempt
 	retry       RetryPolicy

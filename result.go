@@ -12,7 +12,7 @@ import (
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
 
-// identifierNames are the parameters that an answer repeats, the one that tells most first. brand_id is not among them: in
+// identifierNames are the parameters that an answer has, too, the one that tells most first. brand_id is not among them: in
 // the official samples it differs.
 var identifierNames = []string{
 	"out_request_no", "record_id", "activity_id", "user_card_code", "openid", "card_id", "echo_message", "offset",
@@ -22,12 +22,12 @@ var identifierNames = []string{
 type result struct {
 	typ         reflect.Type
 	identifiers []identifier    // identifiers of the request, the one that tells most first
-	needs       []int           // when it repeats none: the texts that it is asked for
+	needs       []int           // when it has none: the texts that it is asked for
 	list        int             // the field with the elements of a page; -1 for none
 	names       map[string]bool // of all members, to tell them from names that Go's decoder takes for the same
 }
 
-// identifier is an identifier that an answer repeats: a field of the request, and of the result or of its elements.
+// identifier is a parameter that an answer has, too: a field of the request, and of the result or of its elements.
 type identifier struct {
 	name      string
 	in, out   int

@@ -21,7 +21,7 @@
 //
 // NewService and its methods stand for the code under test; recipes_test.go has them.
 //
-// Retries, expiry and rates take no time in a testing/synctest bubble, in which the server is made as well:
+// Make the server inside a testing/synctest bubble to test retries, expiry and rates without waiting:
 //
 //	func TestPromoteIsRepeated(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {

@@ -42,6 +42,9 @@ func onlyKeyOf[T any](data []byte, wanted string) (T, error) {
 	var found []T
 	var others []string
 	for _, item := range items {
+		if item.label == "EC PARAMETERS" && len(items) > 1 { // they stand before a key
+			continue
+		}
 		value, what := decodeItem(item)
 		if t, ok := value.(T); ok {
 			found = append(found, t)

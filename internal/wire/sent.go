@@ -36,7 +36,7 @@ type Sent struct {
 	asked     bool      // for a connection
 	read      bool      // something of the body was read
 	connected bool      // the last connection asked for was had
-	closed    bool      // and it was left before, so that nothing can be written to it
+	closed    bool      // and it was closed as silent before, so that nothing can be written to it
 	wrote     bool      // the header, perhaps only into a buffer
 	whole     time.Time // when all of the request was written; zero: not yet
 	answered  bool      // the transport has returned an answer
@@ -171,7 +171,7 @@ func (s *Sent) CloseIfSilent() bool {
 	return c != nil && !s.whole.IsZero() && c.closeIfSilent(s.whole)
 }
 
-// ClosedAsSilent reports whether the connection of the attempt was left by another one that ran out of time.
+// ClosedAsSilent reports whether the connection of the attempt was closed by another attempt that ran out of time.
 func (s *Sent) ClosedAsSilent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
