@@ -153,7 +153,7 @@ const (
 	CardStateInvalid   CardState = "CARD_INVALID"   // invalidated (已失效)
 )
 
-// CodeMode says who allocates the codes of a template's cards (会员卡code分配类型).
+// CodeMode says who allocates the codes of a template's cards (会员卡code分配类型): WeChat Pay or the merchant.
 type CodeMode string
 
 // The ways of allocation.
@@ -207,7 +207,7 @@ const (
 	CustomFieldTypeRadio    CustomFieldType = "RADIO"     // one choice (自定义单选)
 )
 
-// UserCardState is the state of a user's card (用户会员卡状态).
+// UserCardState is the state of a user's card (用户会员卡状态): UNACTIVATED, EFFECTIVE, EXPIRED or INVALID.
 type UserCardState string
 
 // The states of a user's card.
@@ -218,7 +218,7 @@ const (
 	UserCardStateInvalid     UserCardState = "INVALID"     // invalidated, which is final (已失效)
 )
 
-// UserCardConfirmState says how opening a card went (会员开卡状态).
+// UserCardConfirmState says how opening a card went (会员开卡状态): success, failure, or that the user had joined elsewhere.
 type UserCardConfirmState string
 
 // The outcomes of opening a card.

@@ -599,7 +599,6 @@ func TestReadingUsualValues(t *testing.T) {
 	usual := allocations(`"ab"`)
 	assert.Equal(t, usual, allocations(`" ~"`))
 	for unusual, value := range map[string]string{`"a\"b"`: `a"b`, `"a\\b"`: `a\b`, `"\u0001b"`: "\x01b", `"微信"`: "微信", "\"\x7f\"": "\x7f", "\"\xff\"": "\uFFFD"} {
-		assert.Greater(t, allocations(unusual), usual)
 		var s membercard.Sensitive
 		require.NoError(t, s.UnmarshalJSON([]byte(unusual)))
 		assert.True(t, s.Equal(membercard.NewSensitive(value)), unusual)

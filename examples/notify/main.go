@@ -11,7 +11,7 @@
 // Give each merchant number a path of its own in the NotifyURL of its templates, and a client of its own behind it: nothing in
 // a notification says in clear whose it is. Without -keys a fake WeChat Pay in the same process has a user open a card and notifies
 // the service over loopback. The first notification has a spoiled signature, as WeChat Pay sends to see who verifies; later ones
-// come in several copies: the log has an ERROR for the one that is refused, and one for each copy that comes while another is under
+// come in several copies: the log has a WARN for the one that is refused, and an ERROR for each copy that comes while another is under
 // way. With -keys it serves https://YOUR-HOST/notify behind your TLS proxy until it is interrupted.
 package main
 
