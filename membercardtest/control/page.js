@@ -212,7 +212,7 @@ submit($('notify'), async (fields) => {
 });
 submit($('fault'), async (fields) => {
   const fault = { kind: fields.kind, times: Number(fields.times), after_effect: Boolean(fields.after_effect) };
-  if (['error answer', 'HTML answer'].includes(fields.kind)) Object.assign(fault, { status: Number(fields.status), code: fields.code });
+  if (['error answer', 'unsigned answer', 'HTML answer', 'empty answer'].includes(fields.kind)) Object.assign(fault, { status: Number(fields.status), code: fields.code });
   await call('POST', 'faults', fault);
 });
 
