@@ -129,13 +129,16 @@ func IsDamaged(s string) bool {
 	if IsCiphertext(s) {
 		return false
 	}
-	for run := range strings.FieldsFuncSeq(s, func(r rune) bool { return !strings.ContainsRune(base64Like, r) }) {
+	for run := range strings.FieldsFuncSeq(escapedBase64.Replace(s), func(r rune) bool { return !strings.ContainsRune(base64Like, r) }) {
 		if isRandom(run) {
 			return true
 		}
 	}
 	return false
 }
+
+// escapedBase64 undoes what URLs and PHP's JSON make of the characters of Base64.
+var escapedBase64 = strings.NewReplacer("%2B", "+", "%2b", "+", "%2F", "/", "%2f", "/", "%3D", "=", "%3d", "=", `\/`, "/")
 
 // isRandom reports whether a run of characters of Base64 is long enough and mixed as only chance does.
 func isRandom(run string) bool {

@@ -78,7 +78,7 @@ func TestCertificateSet(t *testing.T) {
 	assert.Nil(t, third.Newest(start.Add(90*day)), "all have expired")
 }
 
-func sealedCertificate(t *testing.T, serial string, content []byte) map[string]any {
+func encryptedCertificate(t *testing.T, serial string, content []byte) map[string]any {
 	t.Helper()
 	block, err := aes.NewCipher([]byte(testAPIv3Key))
 	require.NoError(t, err)
@@ -101,14 +101,14 @@ func TestOpenCertificates(t *testing.T) {
 	}
 	good := asPEM(certificate(t, 0xA1, &testKey().PublicKey, testKey(), now, now.Add(time.Hour)))
 	for says, items := range map[string][]any{
-		"":                                      {sealedCertificate(t, "a1", good)},
+		"":                                      {encryptedCertificate(t, "a1", good)},
 		"the list is empty":                     {},
 		"certificate 1 of 1: it is encrypted":   {map[string]any{"serial_no": "A1"}},
-		"it has the serial number A1":           {sealedCertificate(t, "A2", good)},
-		"this is no PEM file":                   {sealedCertificate(t, "A1", []byte("x"))},
-		"its key has 1024 bits":                 {sealedCertificate(t, "A1", asPEM(certificate(t, 0xA1, &small.PublicKey, testKey(), now, now.Add(time.Hour))))},
-		"its key is a *ecdsa.PublicKey":         {sealedCertificate(t, "A1", asPEM(certificate(t, 0xA1, &elliptical.PublicKey, elliptical, now, now.Add(time.Hour))))},
-		"certificate 2 of 2: it has the serial": {sealedCertificate(t, "A2", good), sealedCertificate(t, "A3", good)},
+		"it has the serial number A1":           {encryptedCertificate(t, "A2", good)},
+		"this is no PEM file":                   {encryptedCertificate(t, "A1", []byte("x"))},
+		"its key has 1024 bits":                 {encryptedCertificate(t, "A1", asPEM(certificate(t, 0xA1, &small.PublicKey, testKey(), now, now.Add(time.Hour))))},
+		"its key is a *ecdsa.PublicKey":         {encryptedCertificate(t, "A1", asPEM(certificate(t, 0xA1, &elliptical.PublicKey, elliptical, now, now.Add(time.Hour))))},
+		"certificate 2 of 2: it has the serial": {encryptedCertificate(t, "A2", good), encryptedCertificate(t, "A3", good)},
 	} {
 		body, err := json.Marshal(map[string]any{"data": items})
 		require.NoError(t, err)
@@ -123,7 +123,7 @@ func TestOpenCertificates(t *testing.T) {
 	}
 	_, err = DecryptCertificates([]byte("x"), testAPIv3Key)
 	require.ErrorContains(t, err, "the list of certificates cannot be decoded")
-	body, err := json.Marshal(map[string]any{"data": []any{map[string]any{}, sealedCertificate(t, "A1", good)}})
+	body, err := json.Marshal(map[string]any{"data": []any{map[string]any{}, encryptedCertificate(t, "A1", good)}})
 	require.NoError(t, err)
 	list, err := DecryptCertificates(body, testAPIv3Key)
 	require.NoError(t, err, "one that cannot be used does not make the others unusable")
