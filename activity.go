@@ -26,7 +26,7 @@ type Activity struct {
 	ModifyTime             Timestamp            `json:"modify_time,omitzero"`
 }
 
-func (a *Activity) ended() bool { return a.ActivityState == ActivityStateTerminated }
+func (a *Activity) isFinal() bool { return a.ActivityState == ActivityStateTerminated }
 
 // ProductCouponStock is a stock of coupons (商品券批次).
 type ProductCouponStock struct {

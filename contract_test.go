@@ -206,14 +206,14 @@ func contractRequests(t *testing.T, edition edition) {
 		types := typesOf(body, "")
 		delete(types, "")
 		assert.Equal(t, typesOfRows(page.Body), types, page.Operation)
-		assert.Equal(t, countSealed(page.Body), countCiphertexts(body), page.Operation)
+		assert.Equal(t, countEncrypted(page.Body), countCiphertexts(body), page.Operation)
 		assert.Equal(t, len(page.Body) > 0, sent.request.Header.Get("Content-Type") != "", "a content type with a body and only then")
 		assert.Equal(t, server.Config().PublicKeyID, sent.request.Header.Get("Wechatpay-Serial"))
 	}
 }
 
-// countSealed returns how many parameters of a table are encrypted.
-func countSealed(rows []contractRow) (n int) {
+// countEncrypted returns how many parameters of a table are encrypted.
+func countEncrypted(rows []contractRow) (n int) {
 	for _, row := range rows {
 		if row.Sealed {
 			n++
@@ -383,7 +383,7 @@ func TestContractSamples(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		sealAnew(request.Elem())
+		encryptAnew(request.Elem())
 		sent := &recorder{}
 		_, err = do(t.Context(), newClient(t, newServer(t), withTransport(sent)), request.Elem().Interface())
 		require.Error(t, err)
@@ -396,22 +396,22 @@ func TestContractSamples(t *testing.T) {
 	}
 }
 
-// sealAnew puts a plaintext into every Sensitive that is set.
-func sealAnew(v reflect.Value) {
+// encryptAnew puts a plaintext into every Sensitive that is set.
+func encryptAnew(v reflect.Value) {
 	switch {
 	case v.Type() == reflect.TypeFor[membercard.Sensitive]():
 		if !v.IsZero() {
 			v.Set(reflect.ValueOf(membercard.NewSensitive("secret")))
 		}
 	case v.Kind() == reflect.Pointer && !v.IsNil():
-		sealAnew(v.Elem())
+		encryptAnew(v.Elem())
 	case v.Kind() == reflect.Slice:
 		for i := range v.Len() {
-			sealAnew(v.Index(i))
+			encryptAnew(v.Index(i))
 		}
 	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[membercard.Timestamp]():
 		for _, field := range v.Fields() {
-			sealAnew(field)
+			encryptAnew(field)
 		}
 	}
 }

@@ -8,9 +8,9 @@ type OperationInfo struct {
 	Method, Path string
 	Read         bool // may be repeated whatever happened, and changes nothing
 	Irreversible bool
-	Repeatable   bool // a write that may be repeated whatever happened
+	Idempotent   bool // a write that may be repeated whatever happened
 	Contested    bool
-	Class        int // of repeats; 0 is none
+	Class        int // of retries; 0 is none
 }
 
 // Operations returns the operation table.
@@ -19,7 +19,7 @@ func Operations() []OperationInfo {
 	for _, op := range operations {
 		infos = append(infos, OperationInfo{
 			Name: op.name, Method: op.method, Path: op.path, Contested: op.contested, Class: int(op.class),
-			Read: op.class == read, Repeatable: op.class == idempotentWrite, Irreversible: op.class == irreversible,
+			Read: op.class == read, Idempotent: op.class == idempotentWrite, Irreversible: op.class == irreversible,
 		})
 	}
 	return infos

@@ -33,27 +33,27 @@ const (
 	final       failure = "final"        // none
 )
 
-func (f failure) isRepeated(operation membercard.OperationInfo) bool {
+func (f failure) isRetried(operation membercard.OperationInfo) bool {
 	switch f {
 	case notSent:
 		return true
 	case rateLimited:
 		return !operation.Irreversible
 	case uncertain:
-		return operation.Read || operation.Repeatable
+		return operation.Read || operation.Idempotent
 	}
 	return false
 }
 
 // cell is a column of the fault matrix.
 type cell struct {
-	name    string
-	fault   membercardtest.Fault
-	spoil   func(*http.Response) // what the fake cannot do by itself
-	failure failure
-	inDoubt bool    // a write may have been carried out
-	effect  bool    // the service carries it out
-	matches []error // beside ErrOutcomeUnknown
+	name           string
+	fault          membercardtest.Fault
+	spoil          func(*http.Response) // what the fake cannot do by itself
+	failure        failure
+	outcomeUnknown bool    // a write may have been carried out
+	effect         bool    // the service carries it out
+	matches        []error // beside ErrOutcomeUnknown
 }
 
 func spoilBody(r *http.Response) {
@@ -152,12 +152,12 @@ func (c cell) isRefused(matches ...error) cell {
 }
 
 func (c cell) isUncertain(effect bool, matches ...error) cell {
-	c.failure, c.inDoubt, c.effect, c.matches = uncertain, true, effect, matches
+	c.failure, c.outcomeUnknown, c.effect, c.matches = uncertain, true, effect, matches
 	return c
 }
 
 func (c cell) isUnknown(effect bool, matches ...error) cell {
-	c.failure, c.inDoubt, c.effect, c.matches = final, true, effect, matches
+	c.failure, c.outcomeUnknown, c.effect, c.matches = final, true, effect, matches
 	return c
 }
 
@@ -343,7 +343,7 @@ func testCell(t *testing.T, edition edition, operation membercard.OperationInfo,
 	var info membercard.ResponseInfo
 	_, err := do(membercard.WithResponseInfo(t.Context(), &info), client, table[operation.Name].request)
 
-	attempts, repeated := 1, c.failure.isRepeated(operation)
+	attempts, repeated := 1, c.failure.isRetried(operation)
 	switch {
 	case repeated && lasting:
 		attempts = 3
@@ -354,7 +354,7 @@ func testCell(t *testing.T, edition edition, operation membercard.OperationInfo,
 		require.NoError(t, err, where)
 	} else {
 		want := c.matches
-		if c.inDoubt && !operation.Read {
+		if c.outcomeUnknown && !operation.Read {
 			want = append(slices.Clone(want), membercard.ErrOutcomeUnknown)
 		}
 		assertMatches(t, err, want, where)

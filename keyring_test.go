@@ -147,8 +147,8 @@ func TestADownloadOutlivesItsCaller(t *testing.T) {
 	assert.Equal(t, 1, downloads(server), "Check keeps what it downloads")
 }
 
-// TestTheNewestEffectiveCertificateSeals: not one that will be in effect tomorrow, but tomorrow.
-func TestTheNewestEffectiveCertificateSeals(t *testing.T) {
+// TestTheNewestEffectiveCertificateEncrypts: not one that will be in effect tomorrow, but tomorrow.
+func TestTheNewestEffectiveCertificateEncrypts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newServer(t, membercardtest.WithCertificates())

@@ -56,8 +56,8 @@ type UserCard struct {
 	ModifyTime           Timestamp     `json:"modify_time,omitzero"`
 }
 
-func (c *Card) ended() bool     { return c.State == CardStateInvalid }
-func (c *UserCard) ended() bool { return c.UserCardState == UserCardStateInvalid }
+func (c *Card) isFinal() bool     { return c.State == CardStateInvalid }
+func (c *UserCard) isFinal() bool { return c.UserCardState == UserCardStateInvalid }
 
 // DateInfo is a period of validity (会员卡有效期). A card past it is [UserCardStateExpired]. Whether a
 // relative one counts from the receipt of the card or from its activation, the sources do not agree.

@@ -85,7 +85,7 @@ func TestNotifications(t *testing.T) {
 		} {
 			text, err := json.Marshal(value)
 			require.NoError(t, err)
-			assert.Len(t, text, 344+2, "it is still sealed")
+			assert.Len(t, text, 344+2, "it is still encrypted")
 			opened, err := client.Decrypt(value)
 			require.NoError(t, err)
 			assert.Equal(t, plaintext, opened)

@@ -130,7 +130,7 @@ type operation struct {
 	class      retryClass
 	parameters []parameter // of the request
 	contested  bool        // some of them have two places
-	result     result
+	shape      resultShape
 }
 
 // OperationFrom returns the operation of a request by its context, for a RoundTripper of [Config].HTTPClient: a URL has

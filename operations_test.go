@@ -78,7 +78,7 @@ func identified(operation membercard.Operation, body []byte) []byte {
 // The classes of repeats, in the order of the client's table.
 const (
 	classRead = iota + 1
-	classRepeatableWrite
+	classIdempotentWrite
 	classOtherWrite
 	classIrreversible
 )
@@ -131,7 +131,7 @@ var table = map[membercard.Operation]operationCase{
 		brand:   brandCase{"GET", "/cards/" + cardID, "", ""},
 	},
 	membercard.OperationUpdateCard: {
-		class:   classRepeatableWrite,
+		class:   classIdempotentWrite,
 		request: membercard.UpdateCardRequest{CardID: cardID, BrandID: brandID, CardTitle: new("新卡"), NeedPinned: new(false)},
 		wire:    "PATCH " + base + "cards/" + cardID,
 		brand:   brandCase{"PATCH", "/cards/" + cardID, "", "card_title need_pinned"},
@@ -159,7 +159,7 @@ var table = map[membercard.Operation]operationCase{
 		brand:   brandCase{"GET", "/user-cards/" + userCardCode, "card_id openid", ""},
 	},
 	membercard.OperationUpdateUserCard: {
-		class:   classRepeatableWrite,
+		class:   classIdempotentWrite,
 		request: updateRequest,
 		wire:    "PATCH " + base + "user-cards/" + userCardCode,
 		brand:   brandCase{"PATCH", "/user-cards/" + userCardCode, "", "card_id openid level phone_number"},
@@ -204,7 +204,7 @@ var table = map[membercard.Operation]operationCase{
 		effect: effect{"imported", false, func(s *membercardtest.Server) bool { return userCard(s, "imported").CardID != "" }},
 	},
 	membercard.OperationSyncUserPoints: {
-		class: classRepeatableWrite,
+		class: classIdempotentWrite,
 		request: membercard.SyncUserPointsRequest{
 			OutRequestNo: requestNo, BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: userCardCode, PointBalance: 1000,
 		},
@@ -213,7 +213,7 @@ var table = map[membercard.Operation]operationCase{
 		effect: effect{userCardCode, false, func(s *membercardtest.Server) bool { return s.Points(cardID, userCardCode) == 1000 }},
 	},
 	membercard.OperationConfirmPointsExchange: {
-		class: classRepeatableWrite,
+		class: classIdempotentWrite,
 		request: membercard.ConfirmPointsExchangeRequest{
 			RecordID: recordID, ExchangeCouponTemplateID: exchangeID, BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: userCardCode,
 			Result: membercard.PointsExchangeResultAllow,
@@ -267,7 +267,7 @@ var table = map[membercard.Operation]operationCase{
 		wire:    "GET " + base + "membership-activities/371067?brand_id=1004",
 	},
 	membercard.OperationUpdateActivity: {
-		class: classRepeatableWrite,
+		class: classIdempotentWrite,
 		request: membercard.UpdateActivityRequest{
 			ActivityID: activityID, BrandID: brandID, Title: "新活动", SubTitle: "5张满减券",
 			BeginTime: at("2020-01-20T13:29:35+08:00"), EndTime: at("2099-01-29T13:29:35+08:00"),
@@ -284,7 +284,7 @@ var table = map[membercard.Operation]operationCase{
 		}},
 	},
 	membercard.OperationUploadImage: {
-		class:   classRepeatableWrite,
+		class:   classIdempotentWrite,
 		request: membercard.UploadImageRequest{Filename: "card.png", Content: picture},
 		wire:    "POST /v3/marketing/favor/media/image-upload",
 		brand:   brandCase{"POST", "/media/image-upload", "", "filename file_digest"},

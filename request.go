@@ -26,8 +26,8 @@ func (e endpoint[Request, Result]) call(ctx context.Context, c *Client, in Reque
 	if err != nil {
 		return nil, err
 	}
-	end := c.send(ctx, r, nil)              // throttle, sign, send, read, verify, judge: for each attempt
-	if end.last.misplaced && !end.inDoubt { // nothing was carried out
+	end := c.send(ctx, r, nil)                     // throttle, sign, send, read, verify, judge: for each attempt
+	if end.last.misplaced && !end.outcomeUnknown { // nothing was carried out
 		if r, err = c.build(ctx, e.operation, reflect.ValueOf(in), !r.inQuery); err != nil {
 			return nil, err
 		}
@@ -319,7 +319,7 @@ func (c *Client) isInQuery(op *operation) bool {
 // showsPlacement reports whether the service has read the parameters where they were: it did what was asked, or refused that for what
 // they say.
 func (v verdict) showsPlacement() bool {
-	return v.answer.trust == proven && !v.inDoubt &&
+	return v.answer.trust == proven && !v.outcomeUnknown &&
 		(v.err == nil || errors.Is(v.err, ErrNotFound) || errors.Is(v.err, ErrInvalidRequest) || errors.Is(v.err, ErrAlreadyExists))
 }
 

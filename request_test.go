@@ -224,9 +224,9 @@ func createCardWith(change func(*membercard.CreateCardRequest)) membercard.Creat
 	return request
 }
 
-// TestEverySensitiveSlotIsSealed fills every Sensitive of every request type, and requires a ciphertext
+// TestEverySensitiveFieldIsEncrypted fills every Sensitive of every request type, and requires a ciphertext
 // in each place and no clear text anywhere.
-func TestEverySensitiveSlotIsSealed(t *testing.T) {
+func TestEverySensitiveFieldIsEncrypted(t *testing.T) {
 	t.Parallel()
 	slots := 0
 	for operation, known := range table {
@@ -253,7 +253,7 @@ func TestEverySensitiveSlotIsSealed(t *testing.T) {
 	assert.Equal(t, 17, slots, "of five operations")
 }
 
-func TestForgottenSealIsRefused(t *testing.T) {
+func TestAForgottenEncryptionIsRefused(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	request := updateRequest

@@ -482,7 +482,7 @@ func assertOnce(t *testing.T, operation membercard.OperationInfo, err error, cam
 		assert.LessOrEqual(t, came, reads, where)
 		return
 	}
-	if !operation.Repeatable {
+	if !operation.Idempotent {
 		assert.LessOrEqual(t, effects, 1, where)
 	}
 	assert.LessOrEqual(t, came, 3*4, "%s: a flood", where)

@@ -18,8 +18,8 @@ var identifierNames = []string{
 	"out_request_no", "record_id", "activity_id", "user_card_code", "openid", "card_id", "echo_message", "offset",
 }
 
-// result is what the client knows of an operation's result.
-type result struct {
+// resultShape is what the client knows of the form of an operation's result.
+type resultShape struct {
 	typ         reflect.Type
 	identifiers []identifier    // identifiers of the request, the one that tells most first
 	needs       []int           // when it has none: the texts that it is asked for
@@ -34,8 +34,8 @@ type identifier struct {
 	ofElement bool
 }
 
-func resultOf(typ reflect.Type, parameters []parameter) result {
-	r := result{typ: typ, list: -1, names: map[string]bool{}}
+func resultOf(typ reflect.Type, parameters []parameter) resultShape {
+	r := resultShape{typ: typ, list: -1, names: map[string]bool{}}
 	addNames(r.names, typ)
 	for out := range typ.NumField() {
 		field := typ.Field(out)
@@ -65,7 +65,7 @@ func resultOf(typ reflect.Type, parameters []parameter) result {
 	return r
 }
 
-func (r *result) addIdentifier(name string, out int, ofElement bool, parameters []parameter) {
+func (r *resultShape) addIdentifier(name string, out int, ofElement bool, parameters []parameter) {
 	if !slices.Contains(identifierNames, name) {
 		return
 	}
@@ -93,15 +93,15 @@ func addNames(names map[string]bool, typ reflect.Type) {
 	}
 }
 
-// ended is a result of an irreversible operation. It reports whether the state is the one that the operation leaves.
-type ended interface{ ended() bool }
+// finalState is a result of an irreversible operation. It reports whether the state is the one that the operation leaves.
+type finalState interface{ isFinal() bool }
 
 // decode decodes the body of a success, and makes sure that it is the answer to this request. undecoded names optional
 // members of an odd form. The error is errIsError for the body of an error, and matches errOtherRequest for the answer to another
 // request. It is any other when the body cannot be decoded.
 func (r *request) decode(body []byte) (decoded any, undecoded string, err error) {
-	value := reflect.New(r.result.typ)
-	body = exactNames(body, r.result.names)
+	value := reflect.New(r.shape.typ)
+	body = exactNames(body, r.shape.names)
 	err = json.Unmarshal(body, value.Interface())
 	if err == nil && bytes.TrimSpace(body)[0] != '{' { // null is all that remains
 		return nil, "", errNoObject
@@ -113,7 +113,7 @@ func (r *request) decode(body []byte) (decoded any, undecoded string, err error)
 		}
 	}
 	if other := r.compare(value.Elem(), body); other != nil {
-		if apiv3.ParseErrorBody(body).Code != "" && !r.shown(value.Elem(), body) {
+		if apiv3.ParseErrorBody(body).Code != "" && !r.identifiesItself(value.Elem(), body) {
 			return nil, "", errIsError
 		}
 		if err == nil || errors.Is(other, errOtherIdentifier) {
@@ -128,12 +128,12 @@ func (r *request) decode(body []byte) (decoded any, undecoded string, err error)
 
 // compare returns nil when a result is the answer to the request, as far as can be seen.
 func (r *request) compare(result reflect.Value, body []byte) error {
-	for _, id := range r.result.identifiers {
+	for _, id := range r.shape.identifiers {
 		asked := parameterText(r.in.Field(id.in))
 		switch {
 		case asked == "": // a filter that was not used
 		case id.ofElement:
-			elements := result.Field(r.result.list)
+			elements := result.Field(r.shape.list)
 			for i := range elements.Len() {
 				if got := parameterText(elements.Index(i).Field(id.out)); got != "" && got != asked {
 					return fmt.Errorf("%w: %s of element %d", errOtherIdentifier, id.name, i)
@@ -146,35 +146,35 @@ func (r *request) compare(result reflect.Value, body []byte) error {
 			}
 		}
 	}
-	if !r.shown(result, body) {
+	if !r.identifiesItself(result, body) {
 		return fmt.Errorf("%w: what it should show is missing", errOtherRequest)
 	}
-	if r.class == irreversible && !result.Addr().Interface().(ended).ended() {
+	if r.class == irreversible && !result.Addr().Interface().(finalState).isFinal() {
 		return fmt.Errorf("%w: the state that it shows is not the final one", errOtherRequest)
 	}
 	return nil
 }
 
-// shown reports whether a result shows that it is the answer to the request. A page has its list or its size; a result
+// identifiesItself reports whether a result shows that it is the answer to the request. A page has its list or its size; a result
 // one of the identifiers asked for, but not the template's alone where many have it, or the text that it is asked for. A
 // read may leave the identifiers out, but not everything.
-func (r *request) shown(result reflect.Value, body []byte) bool {
-	if r.result.list >= 0 {
+func (r *request) identifiesItself(result reflect.Value, body []byte) bool {
+	if r.shape.list >= 0 {
 		return hasMember(body, "data") || hasMember(body, "total_count")
 	}
-	for i, id := range r.result.identifiers {
+	for i, id := range r.shape.identifiers {
 		if !result.Field(id.out).IsZero() && (i == 0 || id.name != "card_id") {
 			return true
 		}
 	}
-	if len(r.result.needs) > 0 {
-		return slices.ContainsFunc(r.result.needs, func(out int) bool { return result.Field(out).String() != "" })
+	if len(r.shape.needs) > 0 {
+		return slices.ContainsFunc(r.shape.needs, func(out int) bool { return result.Field(out).String() != "" })
 	}
-	return r.class == read && r.result.hasAny(body)
+	return r.class == read && r.shape.hasAny(body)
 }
 
 // hasAny reports whether a body has a member of the result, other than a time, which a notification has as well.
-func (r *result) hasAny(body []byte) bool {
+func (r *resultShape) hasAny(body []byte) bool {
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal(body, &members)
 	for field := range r.typ.Fields() {

@@ -70,32 +70,32 @@ func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
 
 // verdict is what an attempt means for its call. try makes it.
 type verdict struct {
-	answer    answer
-	result    any     // of a success
-	undecoded string  // optional members of the result that have an odd form
-	err       error   // nil: done
-	failure   failure // whether a retry can help
-	inDoubt   bool    // the service may have carried it out
-	misplaced bool    // WeChat Pay wants contested parameters in the other place
+	answer         answer
+	result         any     // of a success
+	undecoded      string  // optional members of the result that have an odd form
+	err            error   // nil: done
+	failure        failure // whether a retry can help
+	outcomeUnknown bool    // the service may have carried it out
+	misplaced      bool    // WeChat Pay wants contested parameters in the other place
 }
 
 // ending is how a call ended. send makes it.
 type ending struct {
-	last    verdict  // of the last attempt; empty when the next one could not be made
-	err     error    // of the call; nil: done
-	inDoubt bool     // one of its attempts may have been carried out
-	attempt *attempt // the last one; nil when none was made
+	last           verdict  // of the last attempt; empty when the next one could not be made
+	err            error    // of the call; nil: done
+	outcomeUnknown bool     // one of its attempts may have been carried out
+	attempt        *attempt // the last one; nil when none was made
 }
 
 // send is the attempt loop: it ends when the call is done or a retry cannot help. previous is the last attempt of the same call, if it
 // began elsewhere.
 func (c *Client) send(ctx context.Context, r *request, previous *attempt) ending {
 	var last verdict
-	inDoubt := false
+	outcomeUnknown := false
 	for {
 		a, err := c.sign(ctx, r, previous)
 		if err != nil {
-			return ending{err: r.stoppedError(ctx, last.err, err, inDoubt), attempt: previous}
+			return ending{err: r.stoppedError(ctx, last.err, err, outcomeUnknown), attempt: previous}
 		}
 		previous = a
 		last = c.try(ctx, a)
@@ -103,10 +103,10 @@ func (c *Client) send(ctx context.Context, r *request, previous *attempt) ending
 		if last.err == nil {
 			return ending{last: last, attempt: a}
 		}
-		inDoubt = inDoubt || last.inDoubt // a later refusal does not undo an earlier attempt
+		outcomeUnknown = outcomeUnknown || last.outcomeUnknown // a later refusal does not undo an earlier attempt
 		wait := max(r.retry.backoff(a.n), wire.RetryAfter(last.answer.header.Get("Retry-After"), time.Now()))
 		if a.n >= r.retry.MaxAttempts || !r.class.allows(last.failure) || !fits(ctx, wait) {
-			return ending{last, r.endError(last.err, inDoubt), inDoubt, a}
+			return ending{last, r.endError(last.err, outcomeUnknown), outcomeUnknown, a}
 		}
 		sleep(ctx, wait)
 	}
@@ -128,20 +128,20 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // endError returns the error of a call, with ErrOutcomeUnknown for a write that may have been carried out.
-func (r *request) endError(err error, inDoubt bool) error {
-	if inDoubt && r.class != read {
+func (r *request) endError(err error, outcomeUnknown bool) error {
+	if outcomeUnknown && r.class != read {
 		return join(err, "; ", ErrOutcomeUnknown)
 	}
 	return err
 }
 
 // stoppedError returns the error of a call whose next attempt could not be made. last is that of the one before, if any.
-func (r *request) stoppedError(ctx context.Context, last, err error, inDoubt bool) error {
+func (r *request) stoppedError(ctx context.Context, last, err error, outcomeUnknown bool) error {
 	err = notSentError(ctx, r.operation, r.secrets(), err)
 	if last != nil {
 		err = join(last, "; not retried: ", err)
 	}
-	return r.endError(err, inDoubt)
+	return r.endError(err, outcomeUnknown)
 }
 
 // sign waits for the throttle and makes an attempt. It signs after the wait, so that no signature grows old in a
@@ -201,7 +201,7 @@ func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
 	}
 	var untrusted *SignatureError
 	if got.trust, untrusted = a.verify(ctx, got); untrusted != nil {
-		v = verdict{answer: got, err: untrusted, inDoubt: true}
+		v = verdict{answer: got, err: untrusted, outcomeUnknown: true}
 		if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
 			v.failure = uncertain
 		}
@@ -279,9 +279,9 @@ func (a *attempt) httpRequest(ctx context.Context) (*http.Request, error) {
 
 // judgeNoAnswer says what an attempt without a complete answer means.
 func (c *Client) judgeNoAnswer(ctx context.Context, a *attempt, got answer, nothingSent bool, err error) verdict {
-	v := verdict{answer: got, err: a.noAnswerError(ctx, got, nothingSent, err), failure: uncertain, inDoubt: true}
+	v := verdict{answer: got, err: a.noAnswerError(ctx, got, nothingSent, err), failure: uncertain, outcomeUnknown: true}
 	if nothingSent {
-		v.failure, v.inDoubt = notSent, false
+		v.failure, v.outcomeUnknown = notSent, false
 	}
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
@@ -329,15 +329,15 @@ func (a *attempt) judge(got answer) verdict {
 	v := verdict{answer: got, err: err}
 	switch {
 	case got.trust == proven && err.Code == "" && got.status >= 400 && got.status < 500: // a success whose status was changed
-		v.inDoubt = true
+		v.outcomeUnknown = true
 	case errors.Is(sentinels[err.Code], ErrSystem): // whatever its status, which nobody signs
-		v.failure, v.inDoubt = uncertain, true
+		v.failure, v.outcomeUnknown = uncertain, true
 	case errors.Is(err, ErrRateLimited) && (got.trust == proven || got.status == http.StatusTooManyRequests):
 		v.failure = rateLimited
 	case got.status >= 500, got.status == http.StatusAccepted, got.trust != proven && isOfGateway(got.status):
-		v.failure, v.inDoubt = uncertain, true
+		v.failure, v.outcomeUnknown = uncertain, true
 	case got.status < 400: // a redirect, or a success that says nothing
-		v.inDoubt = true
+		v.outcomeUnknown = true
 	case got.trust == proven && errors.Is(err, ErrInvalidParameter):
 		_, v.misplaced = a.isMisplaced(err.Detail)
 	}
@@ -362,16 +362,16 @@ func (a *attempt) judgeSuccess(got answer) verdict {
 	case err == nil:
 		return verdict{answer: got, result: result, undecoded: undecoded}
 	case errors.Is(err, errOtherRequest):
-		return verdict{answer: got, err: a.signatureError(got, ReasonOtherRequest, 0, "", err), failure: uncertain, inDoubt: true}
+		return verdict{answer: got, err: a.signatureError(got, ReasonOtherRequest, 0, "", err), failure: uncertain, outcomeUnknown: true}
 	case errors.Is(err, errIsError):
 		err := a.apiError(got, nil)
-		v := verdict{answer: got, err: err, inDoubt: true}
+		v := verdict{answer: got, err: err, outcomeUnknown: true}
 		if errors.Is(err, ErrRateLimited) || errors.Is(err, ErrSystem) {
 			v.failure = uncertain
 		}
 		return v
 	}
-	return verdict{answer: got, err: a.apiError(got, err), inDoubt: true}
+	return verdict{answer: got, err: a.apiError(got, err), outcomeUnknown: true}
 }
 
 // Attempt is one attempt of a call. It holds no value of the request, and of the answer the status, the code, the Request-ID and

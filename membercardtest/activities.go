@@ -38,9 +38,9 @@ func (s *Server) createActivity(in input) (document, *problem) {
 	template := s.findCard(in.text("card_id"))
 	switch {
 	case template == nil || template.text("brand_id") != in.text("brand_id"):
-		return nil, in.refuse("品牌会员卡模板不存在", "there is no such template of brand_id")
+		return nil, in.refusal("品牌会员卡模板不存在", "there is no such template of brand_id")
 	case template.text("state") != "CARD_EFFECTIVE":
-		return nil, in.refuse("品牌会员卡模板无效", "the template is invalid")
+		return nil, in.refusal("品牌会员卡模板无效", "the template is invalid")
 	}
 	if refused := checkPeriod(in); refused != nil {
 		return nil, refused
@@ -48,11 +48,11 @@ func (s *Server) createActivity(in input) (document, *problem) {
 	if slices.ContainsFunc(s.activities, func(other document) bool {
 		return other.text("card_id") == in.text("card_id") && activityState(other) == "MEMBERSHIP_ACTIVITY_EFFECTIVE"
 	}) {
-		return nil, in.refuse("该会员卡模板已有生效中的活动", "the template has an activity in effect")
+		return nil, in.refusal("该会员卡模板已有生效中的活动", "the template has an activity in effect")
 	}
 	s.effects[effect{in.operation, in.text("out_request_no")}]++
 	now := formatTime(time.Now())
-	a := in.change()
+	a := in.changes()
 	a.merge(document{"activity_id": newActivityID(), "apply_available": a["apply_total"], "create_time": now, "modify_time": now})
 	s.activities = append(s.activities, a)
 	return currentActivity(a), nil
@@ -65,7 +65,7 @@ func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	added := imported(answerRows(membercard.OperationGetActivity), a)
+	added := documentOf(answerRows(membercard.OperationGetActivity), a)
 	brandID := BrandID
 	if template := s.findCard(a.CardID); template != nil {
 		brandID = template.text("brand_id")
@@ -85,7 +85,7 @@ func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 		panic("membercardtest: AddActivity: there is an activity with this ActivityID")
 	}
 	s.activities = append(s.activities, added)
-	return exported[membercard.Activity](currentActivity(added))
+	return valueOf[membercard.Activity](currentActivity(added))
 }
 
 // Activities returns all activities in the order they were added.
@@ -94,7 +94,7 @@ func (s *Server) Activities() []membercard.Activity {
 	defer s.mu.Unlock()
 	var activities []membercard.Activity
 	for _, a := range s.activities {
-		activities = append(activities, exported[membercard.Activity](currentActivity(a)))
+		activities = append(activities, valueOf[membercard.Activity](currentActivity(a)))
 	}
 	return activities
 }
@@ -125,12 +125,12 @@ func (s *Server) requireActivity(in input) (document, *problem) {
 		switch {
 		case fmt.Sprint(a["activity_id"]) != in.path["activity_id"]:
 		case a.text("brand_id") != in.id("brand_id"):
-			return nil, in.refuse("没有该活动的访问权限", "the activity is of another brand")
+			return nil, in.refusal("没有该活动的访问权限", "the activity is of another brand")
 		default:
 			return a, nil
 		}
 	}
-	return nil, in.refuse("活动不存在", "there is no activity with this activity_id")
+	return nil, in.refusal("活动不存在", "there is no activity with this activity_id")
 }
 
 func (s *Server) getActivity(in input) (document, *problem) {
@@ -149,7 +149,7 @@ func (s *Server) updateActivity(in input) (document, *problem) {
 	if refused := checkPeriod(in); refused != nil {
 		return nil, refused
 	}
-	return s.changeActivity(in, a, in.change())
+	return s.changeActivity(in, a, in.changes())
 }
 
 func (s *Server) terminateActivity(in input) (document, *problem) {
@@ -165,7 +165,7 @@ func (s *Server) changeActivity(in input, a, change document) (document, *proble
 	s.effects[effect{in.operation, in.path["activity_id"]}]++
 	switch state := activityState(a); state {
 	case "MEMBERSHIP_ACTIVITY_TERMINATED", "MEMBERSHIP_ACTIVITY_EXPIRED":
-		return nil, in.unknown("活动已结束", "the activity is over: "+state)
+		return nil, in.ownRefusal("活动已结束", "the activity is over: "+state)
 	}
 	a.merge(change.with("modify_time", formatTime(time.Now())))
 	return currentActivity(a), nil

@@ -126,8 +126,8 @@ func signAnswer(key *rsa.PrivateKey, timestamp, nonce string, body []byte) strin
 	return base64.StdEncoding.EncodeToString(signature)
 }
 
-// encryptFor encrypts a sensitive value of an answer for the merchant.
-func encryptFor(merchant *rsa.PublicKey, plaintext string) string {
+// encryptValue encrypts a sensitive value of an answer for the merchant.
+func encryptValue(merchant *rsa.PublicKey, plaintext string) string {
 	if plaintext == "" {
 		return ""
 	}
@@ -138,8 +138,8 @@ func encryptFor(merchant *rsa.PublicKey, plaintext string) string {
 	return base64.StdEncoding.EncodeToString(ciphertext)
 }
 
-// decrypt decrypts a sensitive value of a request.
-func decrypt(key *rsa.PrivateKey, ciphertext string) (string, error) {
+// decryptValue decrypts a sensitive value of a request.
+func decryptValue(key *rsa.PrivateKey, ciphertext string) (string, error) {
 	data, err := base64.StdEncoding.DecodeString(ciphertext)
 	if err != nil {
 		return "", fmt.Errorf("it is not Base64: a value in clear?")

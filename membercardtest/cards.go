@@ -76,9 +76,9 @@ func (s *Server) requireCard(in input, cardID string) (document, *problem) {
 	c := s.findCard(cardID)
 	switch {
 	case c == nil:
-		return nil, in.refuse("会员卡模板不存在", "there is no template with this card_id")
+		return nil, in.refusal("会员卡模板不存在", "there is no template with this card_id")
 	case c.text("brand_id") != in.id("brand_id"):
-		return nil, in.infer("会员卡模板不存在", "the template card_id does not belong to brand_id")
+		return nil, in.inferredRefusal("会员卡模板不存在", "the template card_id does not belong to brand_id")
 	}
 	return c, nil
 }
@@ -91,7 +91,7 @@ func (s *Server) requireUserCard(in input, code string) (*userCard, *problem) {
 	}
 	u := s.findUserCard(in.id("card_id"), code)
 	if refused != nil || u == nil || u.text("openid") != in.id("openid") {
-		return nil, in.refuse("用户会员卡不存在", "no card has this template, code and openid")
+		return nil, in.refusal("用户会员卡不存在", "no card has this template, code and openid")
 	}
 	return u, nil
 }
@@ -148,25 +148,25 @@ func checkDates(in input, templateType string) *problem {
 	has, days := d.has, d.number("available_day_after_receive")
 	switch kind := d.text("type"); {
 	case templateType != "" && kind != templateType:
-		return in.refuse("卡模版有效期类型和请求的有效期类型不一致", "the validity is not of the template's type")
+		return in.refusal("卡模版有效期类型和请求的有效期类型不一致", "the validity is not of the template's type")
 	case kind == "FIX_TIME_RANGE" && (!has("available_begin_time") || !has("available_end_time")):
-		return in.refuse("绝对有效期卡模板必填有效期信息", "type FIX_TIME_RANGE needs available_begin_time and available_end_time")
+		return in.refusal("绝对有效期卡模板必填有效期信息", "type FIX_TIME_RANGE needs available_begin_time and available_end_time")
 	case kind == "FIX_TIME_RANGE" && has("available_day_after_receive"):
-		return in.refuse("固定时间范围不允许填写领取后有效天数", "type FIX_TIME_RANGE takes no available_day_after_receive")
+		return in.refusal("固定时间范围不允许填写领取后有效天数", "type FIX_TIME_RANGE takes no available_day_after_receive")
 	case kind == "FIX_TIME_RANGE" && d.time("available_begin_time").After(d.time("available_end_time")):
-		return in.refuse("固定时间范围的开始时间不能大于结束时间", "available_begin_time is after available_end_time")
+		return in.refusal("固定时间范围的开始时间不能大于结束时间", "available_begin_time is after available_end_time")
 	case kind == "FIX_TERM" && (!has("available_day_after_receive") || has("available_begin_time") || has("available_end_time")):
-		return in.refuse("相对有效期卡模板必填有效天数信息", "type FIX_TERM needs available_day_after_receive and takes no times")
+		return in.refusal("相对有效期卡模板必填有效天数信息", "type FIX_TERM needs available_day_after_receive and takes no times")
 	case kind == "FIX_TERM" && days <= 0:
-		return in.refuse("领取后有效天数必须大于0", "available_day_after_receive must be above 0")
+		return in.refusal("领取后有效天数必须大于0", "available_day_after_receive must be above 0")
 	case kind == "FIX_TERM" && days > 10958:
-		return in.refuse("领取后有效天数不能大于30年", "available_day_after_receive must be at most 10958")
+		return in.refusal("领取后有效天数不能大于30年", "available_day_after_receive must be at most 10958")
 	case kind == "PERMANENT" && has("available_day_after_receive"):
-		return in.refuse("永久有效不允许设置相对有效期", "type PERMANENT takes no available_day_after_receive")
+		return in.refusal("永久有效不允许设置相对有效期", "type PERMANENT takes no available_day_after_receive")
 	case kind == "PERMANENT" && has("available_begin_time"):
-		return in.refuse("永久有效不允许设置固定时间有效的开始时间", "type PERMANENT takes no available_begin_time")
+		return in.refusal("永久有效不允许设置固定时间有效的开始时间", "type PERMANENT takes no available_begin_time")
 	case kind == "PERMANENT" && has("available_end_time"):
-		return in.refuse("永久有效不允许设置固定时间有效的结束时间", "type PERMANENT takes no available_end_time")
+		return in.refusal("永久有效不允许设置固定时间有效的结束时间", "type PERMANENT takes no available_end_time")
 	}
 	return nil
 }
@@ -177,9 +177,9 @@ func checkAnswers(in input, form document) *problem {
 	for _, answer := range in.object("user_information").objects("common_field_list") {
 		switch name := answer.text("name"); {
 		case slices.Contains(answered, name):
-			return in.refuse("用户信息通用字段存在重复项", "a common field is answered twice")
+			return in.refusal("用户信息通用字段存在重复项", "a common field is answered twice")
 		case !slices.Contains(form.texts("common_field_list"), name):
-			return in.refuse("请求的用户信息通用字段未定义在卡模版中", "the template does not ask for "+name)
+			return in.refusal("请求的用户信息通用字段未定义在卡模版中", "the template does not ask for "+name)
 		}
 		if refused := checkAnswer(in, answer); refused != nil {
 			return refused
@@ -190,19 +190,19 @@ func checkAnswers(in input, form document) *problem {
 		questions := form.objects("custom_field_list")
 		at := slices.IndexFunc(questions, func(question document) bool { return question.text("name") == answer.text("name") })
 		if at < 0 {
-			return in.refuse("自定义字段未定义在卡模版中", "the template has no custom field of this name")
+			return in.refusal("自定义字段未定义在卡模版中", "the template has no custom field of this name")
 		}
 		chosen := answer.texts("user_chosen_values")
 		if hasTwice(chosen) {
-			return in.infer("用户信息自定义字段存在重复项", "a value is chosen twice")
+			return in.inferredRefusal("用户信息自定义字段存在重复项", "a value is chosen twice")
 		}
 		for _, value := range chosen {
 			if !slices.Contains(questions[at].texts("values"), value) {
-				return in.refuse("用户选择的值的字符串非法", "a chosen value is none of the template's")
+				return in.refusal("用户选择的值的字符串非法", "a chosen value is none of the template's")
 			}
 		}
 		if questions[at].text("type") == "RADIO" && len(chosen) > 1 {
-			return in.infer("用户选择的值的字符串非法", "a custom field of type RADIO takes one value")
+			return in.inferredRefusal("用户选择的值的字符串非法", "a custom field of type RADIO takes one value")
 		}
 	}
 	return nil
@@ -216,15 +216,15 @@ func checkAnswer(in input, answer document) *problem {
 	switch answer.text("name") {
 	case "USER_FORM_FLAG_SEX":
 		if value != "男" && value != "女" {
-			return in.refuse("性别格式不正确", "the sex must be 男 or 女")
+			return in.refusal("性别格式不正确", "the sex must be 男 or 女")
 		}
 	case "USER_FORM_FLAG_BIRTHDAY":
 		if _, err := time.Parse(time.DateOnly, value); err != nil {
-			return in.refuse("生日格式不正确", "the birthday must be a date such as 2000-01-31")
+			return in.refusal("生日格式不正确", "the birthday must be a date such as 2000-01-31")
 		}
 	case "USER_FORM_FLAG_EMAIL":
 		if !emailForm.MatchString(value) {
-			return in.refuse("邮箱格式不正确", "the email is no address")
+			return in.refusal("邮箱格式不正确", "the email is no address")
 		}
 	}
 	return nil
@@ -240,9 +240,9 @@ func (s *Server) updateUserCard(in input) (document, *problem) {
 	}
 	s.effects[effect{in.operation, in.path["user_card_code"]}]++
 	if state := u.state(time.Now()); state != "EFFECTIVE" {
-		return nil, in.refuse("用户卡状态不正确", "the card is not effective but "+state)
+		return nil, in.refusal("用户卡状态不正确", "the card is not effective but "+state)
 	}
-	u.merge(in.change().with("modify_time", formatTime(time.Now())))
+	u.merge(in.changes().with("modify_time", formatTime(time.Now())))
 	return u.current(), nil
 }
 
@@ -274,14 +274,14 @@ func (s *Server) confirmUserCard(in input) (document, *problem) {
 	}
 	switch {
 	case u == nil:
-		return nil, in.refuse("用户不存在未激活的会员卡", "the user has no card that waits for a confirm")
+		return nil, in.refusal("用户不存在未激活的会员卡", "the user has no card that waits for a confirm")
 	case !u.has("user_card_code") && !allocates:
-		return nil, in.refuse("code 已存在", "the template has a card with this code")
+		return nil, in.refusal("code 已存在", "the template has a card with this code")
 	case !allocates && u != same:
-		return nil, in.refuse("会员卡号分配方式为系统分配", "the card has the code that WeChat Pay gave it")
+		return nil, in.refusal("会员卡号分配方式为系统分配", "the card has the code that WeChat Pay gave it")
 	}
 	now := formatTime(time.Now())
-	u.merge(in.change())
+	u.merge(in.changes())
 	u.merge(document{"user_card_code": code, "user_card_state": "EFFECTIVE", "modify_time": now})
 	if in.text("user_card_confirm_state") == "CREATE_CARD_FAIL" {
 		u.merge(document{"user_card_state": "INVALID", "invalid_time": now})
@@ -312,37 +312,37 @@ func (u *userCard) mergeNew(given document) {
 func (s *Server) importUserCard(in input) (document, *problem) {
 	template := s.findCard(in.text("card_id"))
 	if template == nil || template.text("brand_id") != in.text("brand_id") {
-		return nil, in.infer("会员卡模板无效", "there is no such template of brand_id")
+		return nil, in.inferredRefusal("会员卡模板无效", "there is no such template of brand_id")
 	}
 	if refused := checkUserCard(in, template); refused != nil {
 		return nil, refused
 	}
 	u := newUserCard(template, "EFFECTIVE")
 	if u.object("valid_date_information").text("type") == "FIX_TERM" && !in.has("pickup_time") {
-		return nil, in.refuse("固定时间范围必填领取时间", "pickup_time is required with a validity of type FIX_TERM")
+		return nil, in.refusal("固定时间范围必填领取时间", "pickup_time is required with a validity of type FIX_TERM")
 	}
-	u.mergeNew(in.change())
+	u.mergeNew(in.changes())
 	now, cardID, openID, code := time.Now(), in.text("card_id"), in.text("openid"), in.text("user_card_code")
 	switch {
 	case template.text("state") != "CARD_EFFECTIVE":
-		return nil, in.refuse("会员卡模板无效", "the template is invalid")
+		return nil, in.refusal("会员卡模板无效", "the template is invalid")
 	case u.time("pickup_time").After(now):
 		return nil, paramError("body", "/pickup_time", u.text("pickup_time"), "must be in the past")
 	case u.state(now) == "EXPIRED":
-		return nil, in.refuse("无法导入已过期的会员卡", "the validity is over")
+		return nil, in.refusal("无法导入已过期的会员卡", "the validity is over")
 	}
 	s.effects[effect{in.operation, code}]++
 	switch {
 	case s.findMember(cardID, openID, "UNACTIVATED") != nil:
-		return nil, in.refuse("用户已有待激活的会员卡", "the user has a card that waits for a confirm")
+		return nil, in.refusal("用户已有待激活的会员卡", "the user has a card that waits for a confirm")
 	case s.findMember(cardID, openID, "EFFECTIVE") != nil:
-		return nil, in.refuse("用户已有已生效的会员卡", "the user has a card of this template")
+		return nil, in.refusal("用户已有已生效的会员卡", "the user has a card of this template")
 	case slices.ContainsFunc(s.userCards, func(old *userCard) bool {
 		return old.deleted && openID != "" && old.text("card_id") == cardID && old.text("openid") == openID
 	}):
-		return nil, in.refuse("用户主动删除了该会员卡", "the user deleted a card of this template")
+		return nil, in.refusal("用户主动删除了该会员卡", "the user deleted a card of this template")
 	case s.findUserCard(cardID, code) != nil:
-		return nil, in.refuse("code 已存在", "the template has a card with this code")
+		return nil, in.refusal("code 已存在", "the template has a card with this code")
 	}
 	s.userCards = append(s.userCards, u)
 	return u.current(), nil
@@ -355,10 +355,10 @@ func (s *Server) invalidateUserCard(in input) (document, *problem) {
 	}
 	s.effects[effect{in.operation, in.path["user_card_code"]}]++
 	if state := u.state(time.Now()); state != "EFFECTIVE" && state != "UNACTIVATED" {
-		return nil, in.refuse("用户卡状态不正确", "the card is "+state+" already")
+		return nil, in.refusal("用户卡状态不正确", "the card is "+state+" already")
 	}
 	now := formatTime(time.Now())
-	u.merge(in.change())
+	u.merge(in.changes())
 	u.merge(document{"user_card_state": "INVALID", "invalid_time": now, "modify_time": now})
 	return u.current(), nil
 }

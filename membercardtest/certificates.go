@@ -162,8 +162,8 @@ func (s *Server) decryptionKey(named string) *rsa.PrivateKey {
 	return nil
 }
 
-// encrypted is what WeChat Pay encrypts with the APIv3 key.
-type encrypted struct {
+// resource is what WeChat Pay encrypts with the APIv3 key.
+type resource struct {
 	OriginalType   string `json:"original_type,omitempty"`
 	Algorithm      string `json:"algorithm"`
 	Ciphertext     string `json:"ciphertext"`
@@ -171,7 +171,7 @@ type encrypted struct {
 	Nonce          string `json:"nonce"`
 }
 
-func encrypt(apiv3Key string, plaintext []byte, associatedData string) encrypted {
+func encryptResource(apiv3Key string, plaintext []byte, associatedData string) resource {
 	block, err := aes.NewCipher([]byte(apiv3Key))
 	if err != nil {
 		panic(err)
@@ -182,7 +182,7 @@ func encrypt(apiv3Key string, plaintext []byte, associatedData string) encrypted
 	}
 	nonce := randomHex(6)
 	sealed := gcm.Seal(nil, []byte(nonce), plaintext, []byte(associatedData))
-	return encrypted{
+	return resource{
 		Algorithm: "AEAD_AES_256_GCM", Nonce: nonce, AssociatedData: associatedData, Ciphertext: base64.StdEncoding.EncodeToString(sealed),
 	}
 }
@@ -194,7 +194,7 @@ func (s *Server) listCertificates(input) (document, *problem) {
 			continue
 		}
 		items = append(items, document{
-			"serial_no": c.serial, "encrypt_certificate": encrypt(s.edition.apiv3Key, c.pem, "certificate"),
+			"serial_no": c.serial, "encrypt_certificate": encryptResource(s.edition.apiv3Key, c.pem, "certificate"),
 			"effective_time": c.notBefore.In(zone).Format(time.RFC3339), "expire_time": c.notAfter.In(zone).Format(time.RFC3339),
 		})
 	}

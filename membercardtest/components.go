@@ -28,7 +28,7 @@ type token struct {
 
 func (s *Server) createPreAuthToken(in input) (document, *problem) {
 	if s.findMember(in.id("card_id"), in.id("openid"), "EFFECTIVE") != nil {
-		return nil, in.infer("用户在一个卡模板下只能有一张有效的会员卡", "the user has a card of this template")
+		return nil, in.inferredRefusal("用户在一个卡模板下只能有一张有效的会员卡", "the user has a card of this template")
 	}
 	return s.createToken(in, time.Hour, false)
 }
@@ -41,12 +41,12 @@ func (s *Server) createToken(in input, life time.Duration, once bool) (document,
 	template := s.findCard(in.id("card_id"))
 	switch {
 	case template == nil || template.text("brand_id") != in.id("brand_id"):
-		return nil, in.infer("会员卡模板无效", "there is no such template of brand_id")
+		return nil, in.inferredRefusal("会员卡模板无效", "there is no such template of brand_id")
 	case template.text("state") != "CARD_EFFECTIVE":
-		return nil, in.refuse("会员卡模板无效", "the template is invalid")
+		return nil, in.refusal("会员卡模板无效", "the template is invalid")
 	}
 	if isOver(template) {
-		return nil, in.refuse("会员卡模板已过期", "the template's validity is over")
+		return nil, in.refusal("会员卡模板已过期", "the template's validity is over")
 	}
 	t := &token{document: document{"token": randomHex(16), "expire_time": formatTime(time.Now().Add(life))}, once: once}
 	s.tokens = append(s.tokens, t)
@@ -97,14 +97,14 @@ func (s *Server) createUserFeed(in input) (document, *problem) {
 	template, u := s.findCard(in.text("card_id")), s.findUserCard(in.text("card_id"), in.text("user_card_code"))
 	switch {
 	case !isCell(in.text("cell")):
-		return nil, in.refuse("cell不合法", "the cell is of no documented template, or has not a value for each of its places")
+		return nil, in.refusal("cell不合法", "the cell is of no documented template, or has not a value for each of its places")
 	case template == nil || template.text("brand_id") != in.text("brand_id") || template.text("state") != "CARD_EFFECTIVE":
-		return nil, in.refuse("会员卡模板无效", "there is no such template of brand_id in effect")
+		return nil, in.refusal("会员卡模板无效", "there is no such template of brand_id in effect")
 	case u == nil || u.text("openid") != in.text("openid") || u.state(time.Now()) != "EFFECTIVE":
-		return nil, in.refuse("当前用户非会员", "code and openid name no card that is effective")
+		return nil, in.refusal("当前用户非会员", "code and openid name no card that is effective")
 	}
 	if slices.ContainsFunc(s.feeds, func(other document) bool { return other.text("out_request_no") == in.text("out_request_no") }) {
-		return nil, in.refuse("该用户动态已存在", "a feed was made under this out_request_no")
+		return nil, in.refusal("该用户动态已存在", "a feed was made under this out_request_no")
 	}
 	s.effects[effect{in.operation, in.text("user_card_code")}]++
 	s.feeds = append(s.feeds, in.document)
@@ -118,7 +118,7 @@ func (s *Server) Feeds(cardID, userCardCode string) []membercard.UserFeed {
 	var feeds []membercard.UserFeed
 	for _, feed := range s.feeds {
 		if feed.text("card_id") == cardID && feed.text("user_card_code") == userCardCode {
-			feeds = append(feeds, exported[membercard.UserFeed](feed))
+			feeds = append(feeds, valueOf[membercard.UserFeed](feed))
 		}
 	}
 	return feeds
@@ -182,19 +182,19 @@ func (s *Server) uploadImage(in input) (document, *problem) {
 	case upload.fileName == "":
 		return nil, paramViolation("body", "/file", nil, "must have a filename")
 	case upload.fileName != name:
-		refused := in.refuse("图片meta信息不一致", "the filename of meta is not that of the part file")
+		refused := in.refusal("图片meta信息不一致", "the filename of meta is not that of the part file")
 		refused.violation = true
 		return nil, refused
 	case len(upload.file) == 0:
-		return nil, in.refuse("图片文件为空", "the file is empty")
+		return nil, in.refusal("图片文件为空", "the file is empty")
 	case members[s.digestField] != hex.EncodeToString(digest[:]):
-		refused := in.refuse("图片meta信息不一致", s.digestField+" is not the SHA-256 of the file in lower-case hexadecimal")
+		refused := in.refusal("图片meta信息不一致", s.digestField+" is not the SHA-256 of the file in lower-case hexadecimal")
 		refused.violation = true
 		return nil, refused
 	case len(upload.file) > maxImage:
 		return nil, paramError("body", "/file", len(upload.file), fmt.Sprintf("must have at most %d bytes", maxImage))
 	case !slices.Contains([]string{"image/jpeg", "image/bmp", "image/png"}, http.DetectContentType(upload.file)):
-		return nil, in.refuse("未知图片类型", "the file is not a JPG, BMP or PNG picture")
+		return nil, in.refusal("未知图片类型", "the file is not a JPG, BMP or PNG picture")
 	}
 	s.effects[effect{in.operation, name}]++
 	url := "https://wxpaylogo.qpic.cn/wxpaylogo/" + hex.EncodeToString(digest[:]) + "/0"

@@ -172,8 +172,8 @@ func (c *Control) state(*http.Request, []byte) (any, error) {
 	}, nil
 }
 
-// added runs a method that adds something and answers with it, in clear.
-func added[T any](body []byte, add func(T) any) (any, error) {
+// addAndAnswer runs a method that adds something and answers with it, in clear.
+func addAndAnswer[T any](body []byte, add func(T) any) (any, error) {
 	value, err := decodeKnown[T](body)
 	if err != nil {
 		return nil, err
@@ -184,19 +184,19 @@ func added[T any](body []byte, add func(T) any) (any, error) {
 }
 
 func (c *Control) addCard(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(card membercard.Card) any { return c.Server.AddCard(card) })
+	return addAndAnswer(body, func(card membercard.Card) any { return c.Server.AddCard(card) })
 }
 
 func (c *Control) addUserCard(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(card membercard.UserCard) any { return c.inClear(c.Server.AddUserCard(card)) })
+	return addAndAnswer(body, func(card membercard.UserCard) any { return c.inClear(c.Server.AddUserCard(card)) })
 }
 
 func (c *Control) addActivity(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(a membercard.Activity) any { return c.Server.AddActivity(a) })
+	return addAndAnswer(body, func(a membercard.Activity) any { return c.Server.AddActivity(a) })
 }
 
 func (c *Control) addPointsExchange(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(e membercard.PointsExchange) any { return c.Server.AddPointsExchange(e) })
+	return addAndAnswer(body, func(e membercard.PointsExchange) any { return c.Server.AddPointsExchange(e) })
 }
 
 // userCardName names a card: by its code, or by the user where it has none yet.
@@ -207,18 +207,18 @@ type userCardName struct {
 }
 
 func (c *Control) openUserCard(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(n userCardName) any { return c.inClear(c.Server.OpenUserCard(n.CardID, n.OpenID)) })
+	return addAndAnswer(body, func(n userCardName) any { return c.inClear(c.Server.OpenUserCard(n.CardID, n.OpenID)) })
 }
 
 func (c *Control) deleteUserCard(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(n userCardName) any {
+	return addAndAnswer(body, func(n userCardName) any {
 		return c.inClear(c.Server.DeleteUserCard(n.CardID, cmp.Or(n.UserCardCode, n.OpenID)))
 	})
 }
 
 // inClear returns a card's document, which its own JSON would redact.
 func (c *Control) inClear(card membercard.UserCard) document {
-	return c.Server.importedUserCard(answerRows(membercard.OperationGetUserCard), card)
+	return c.Server.userCardDocument(answerRows(membercard.OperationGetUserCard), card)
 }
 
 func (c *Control) plant(_ *http.Request, body []byte) (any, error) {
@@ -258,7 +258,7 @@ func (c *Control) listFaults(*http.Request, []byte) (any, error) {
 }
 
 func (c *Control) inject(_ *http.Request, body []byte) (any, error) {
-	return added(body, func(f controlFault) any {
+	return addAndAnswer(body, func(f controlFault) any {
 		c.Server.Inject(Fault{
 			Operation: f.Operation, Times: f.Times, Kind: f.Kind, Status: f.Status, Code: f.Code, Message: f.Message, Header: f.Header,
 			Body: []byte(f.Body), Delay: time.Duration(f.DelayMS) * time.Millisecond, Missing: f.Missing, Serial: f.Serial, AfterEffect: f.AfterEffect,

@@ -23,7 +23,7 @@
 //
 // Make the server inside a testing/synctest bubble to test retries, expiry and rates without waiting:
 //
-//	func TestPromoteIsRepeated(t *testing.T) {
+//	func TestPromoteIsRetried(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
 //			server := membercardtest.NewTestServer(t)
 //			service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{}))

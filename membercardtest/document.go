@@ -132,11 +132,11 @@ func normalTime(p parameter, text string) string {
 	return text
 }
 
-// encryptedFor returns what encrypts sensitive values for a merchant.
-func encryptedFor(merchant *rsa.PublicKey) func(parameter, string) string {
+// valueEncrypter returns what encrypts sensitive values for a merchant.
+func valueEncrypter(merchant *rsa.PublicKey) func(parameter, string) string {
 	return func(p parameter, text string) string {
 		if p.encrypted {
-			return encryptFor(merchant, text)
+			return encryptValue(merchant, text)
 		}
 		return text
 	}
@@ -156,9 +156,9 @@ func parseTime(s string) time.Time {
 
 func jsonNumber[T int | int64](n T) json.Number { return json.Number(strconv.FormatInt(int64(n), 10)) }
 
-// imported turns a value of membercard's into a document by its JSON, without what is empty. It panics when the JSON has not
+// documentOf turns a value of membercard's into a document by its JSON, without what is empty. It panics when the JSON has not
 // the form of these rows.
-func imported(rows []parameter, value any) document {
+func documentOf(rows []parameter, value any) document {
 	decoder := json.NewDecoder(bytes.NewReader(encode(value)))
 	decoder.UseNumber()
 	var members map[string]any
@@ -225,8 +225,8 @@ func (p parameter) admits(value any) bool {
 	return true
 }
 
-// exported turns a document into a value of membercard's by its JSON. It panics when membercard does not know a member.
-func exported[T any](d document) (value T) {
+// valueOf turns a document into a value of membercard's by its JSON. It panics when membercard does not know a member.
+func valueOf[T any](d document) (value T) {
 	decoder := json.NewDecoder(bytes.NewReader(encode(d)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&value); err != nil {
@@ -235,9 +235,9 @@ func exported[T any](d document) (value T) {
 	return value
 }
 
-// importedUserCard turns a user's card into a document, sensitive values in clear.
-func (s *Server) importedUserCard(rows []parameter, u membercard.UserCard) document {
-	d := imported(rows, u)
+// userCardDocument turns a user's card into a document, sensitive values in clear.
+func (s *Server) userCardDocument(rows []parameter, u membercard.UserCard) document {
+	d := documentOf(rows, u)
 	if !u.PhoneNumber.IsZero() {
 		d["phone_number"] = s.plaintext(u.PhoneNumber)
 	}

@@ -176,8 +176,8 @@ func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
 	return nil
 }
 
-// change changes what is going to be signed. It reports whether that is another answer than the request's own.
-func (f *Fault) change(a *reply) (another bool) {
+// changeReply changes what is going to be signed. It reports whether that is another answer than the request's own.
+func (f *Fault) changeReply(a *reply) (another bool) {
 	for name, values := range f.Header {
 		a.header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}

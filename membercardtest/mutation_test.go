@@ -624,14 +624,14 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 			badParameter(where+" emptied", set(""))
 			badParameter(where+" with an emoji", set("👑"))
 			if len(value) == 344 {
-				addSealed(badParameter, where, set, other)
+				addEncrypted(badParameter, where, set, other)
 			}
 		case []any:
 			badParameter(where+" with null", set([]any{nil}))
 			element := func(v any) func(*message) { return set([]any{v}) }
 			switch text, isText := value[0].(string); {
 			case len(text) == 344:
-				addSealed(badParameter, where, element, other)
+				addEncrypted(badParameter, where, element, other)
 			case isText:
 				badParameter(where+" with an empty element", element(""))
 				badParameter(where+" with an element over its limit", element(strings.Repeat("字", 9)))
@@ -651,7 +651,7 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 	return all
 }
 
-func addSealed(add func(string, func(*message)), where string, set func(any) func(*message), other *rsa.PublicKey) {
+func addEncrypted(add func(string, func(*message)), where string, set func(any) func(*message), other *rsa.PublicKey) {
 	add(where+" in clear", set("13800000000"))
 	add(where+" in Base64 that is no ciphertext", set(base64.StdEncoding.EncodeToString([]byte("13800000000"))))
 	add(where+" in Base64 of a ciphertext's size", set(base64.StdEncoding.EncodeToString(make([]byte, 256))))

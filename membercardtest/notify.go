@@ -245,13 +245,13 @@ func (s *Server) cardNamed(cardID string) document {
 // notifiedCard is a card as a notification has it. Its colour and its picture are always there.
 func (s *Server) notifiedCard(n *notification, u membercard.UserCard, merchant *rsa.PublicKey) document {
 	rows := answerRows(membercard.OperationGetUserCard)
-	card := s.importedUserCard(rows, u)
+	card := s.userCardDocument(rows, u)
 	if template := s.cardNamed(u.CardID); template != nil {
 		card.setDefault("card_color", template.text("card_color"))
 		card.setDefault("card_picture_url", template.text("card_picture_url"))
 	}
 	if n.encrypted {
-		return project(rows, card, encryptedFor(merchant))
+		return project(rows, card, valueEncrypter(merchant))
 	}
 	return card
 }
@@ -264,17 +264,17 @@ func (s *Server) content(n *notification, event membercard.Event, appID string, 
 	case *membercard.UserCardDeleted:
 		return "user_card", encode(s.notifiedCard(n, e.UserCard, merchant))
 	case *membercard.PointsExchangeRequested:
-		content := imported(eventRows()["BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON"], e)
+		content := documentOf(eventRows()["BRAND_MEMBER_CARD_SP.POINT_EXCHANGE_COUPON"], e)
 		if appID != "" {
 			content.setDefault("appid", appID)
 		}
 		return "point_coupon", encode(content)
 	case *membercard.PointsSyncRequested:
-		return "sync_user_point", encode(imported(eventRows()["BRAND_MEMBER_CARD_SP.SYNC_USER_POINT"], e))
+		return "sync_user_point", encode(documentOf(eventRows()["BRAND_MEMBER_CARD_SP.SYNC_USER_POINT"], e))
 	case *membercard.SecurityEchoed:
 		content := document{"echo_message": e.EchoMessage}
 		if !e.EncryptEchoMessage.IsZero() {
-			content["encrypt_echo_message"] = encryptFor(merchant, s.plaintext(e.EncryptEchoMessage))
+			content["encrypt_echo_message"] = encryptValue(merchant, s.plaintext(e.EncryptEchoMessage))
 		}
 		return "security", encode(content)
 	case *membercard.UnknownEvent:
@@ -286,16 +286,16 @@ func (s *Server) content(n *notification, event membercard.Event, appID string, 
 func (s *Server) notificationRequest(ctx context.Context, target string, n *notification, event membercard.Event, fault Fault) *http.Request {
 	appID, merchant := s.appIDOf(event)
 	originalType, plaintext := s.content(n, event, appID, merchant)
-	resource := encrypt(s.edition.apiv3Key, plaintext, originalType)
-	resource.OriginalType = originalType
+	content := encryptResource(s.edition.apiv3Key, plaintext, originalType)
+	content.OriginalType = originalType
 	body := encode(struct {
-		ID           string    `json:"id"`
-		CreateTime   string    `json:"create_time"`
-		ResourceType string    `json:"resource_type"`
-		EventType    string    `json:"event_type"`
-		Summary      string    `json:"summary"`
-		Resource     encrypted `json:"resource"`
-	}{n.id, time.Now().In(zone).Format(time.RFC3339), "encrypt-resource", n.eventType, "会员卡通知", resource})
+		ID           string   `json:"id"`
+		CreateTime   string   `json:"create_time"`
+		ResourceType string   `json:"resource_type"`
+		EventType    string   `json:"event_type"`
+		Summary      string   `json:"summary"`
+		Resource     resource `json:"resource"`
+	}{n.id, time.Now().In(zone).Format(time.RFC3339), "encrypt-resource", n.eventType, "会员卡通知", content})
 
 	s.mu.Lock()
 	named := ""

@@ -110,8 +110,8 @@ func (in input) id(name string) string {
 	return in.text(name)
 }
 
-// change returns what the body says of a resource: its members that the answer has too.
-func (in input) change() document { return project(in.rows, in.document, normalTime) }
+// changes returns what the body says of a resource: its members that the answer has too.
+func (in input) changes() document { return project(in.rows, in.document, normalTime) }
 
 // match finds the route of a request by the path as it stands on the request line. Where no operation has the path, or
 // none with the method, the route says how that is answered.
@@ -506,7 +506,7 @@ func (c *checker) decrypt(p parameter, location, field, value string) (any, *pro
 	if c.key == nil {
 		return nil, wrongSerial(c.named)
 	}
-	plaintext, err := decrypt(c.key, value)
+	plaintext, err := decryptValue(c.key, value)
 	if err != nil {
 		return nil, paramViolation(location, field, nil, "must be encrypted: "+err.Error())
 	}

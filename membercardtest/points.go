@@ -42,7 +42,7 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 		panic("membercardtest: AddPointsExchange: there is no such card")
 	}
 	exchange := &pointsExchange{
-		document: imported(answerRows(membercard.OperationConfirmPointsExchange), e),
+		document: documentOf(answerRows(membercard.OperationConfirmPointsExchange), e),
 		fails:    e.State == membercard.PointsExchangeStateFail,
 	}
 	delete(exchange.document, "state") // there is none until the merchant has answered
@@ -56,7 +56,7 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 		panic("membercardtest: AddPointsExchange: there is an exchange with this RecordID")
 	}
 	s.exchanges = append(s.exchanges, exchange)
-	return exported[membercard.PointsExchange](exchange.document)
+	return valueOf[membercard.PointsExchange](exchange.document)
 }
 
 // PointsExchange returns an exchange and whether there is one. Its state is empty until the merchant has
@@ -65,7 +65,7 @@ func (s *Server) PointsExchange(recordID string) (membercard.PointsExchange, boo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if exchange := s.findExchange(recordID); exchange != nil {
-		return exported[membercard.PointsExchange](exchange.document), true
+		return valueOf[membercard.PointsExchange](exchange.document), true
 	}
 	return membercard.PointsExchange{}, false
 }
@@ -89,15 +89,15 @@ func (s *Server) confirmPointsExchange(in input) (document, *problem) {
 	case result == "POINT_EXCHANGE_COUPON_REJECT" && !in.has("reject_reason"):
 		return nil, paramError("body", "/reject_reason", nil, "is required when rejecting")
 	case exchange == nil || isAnother("card_id") || isAnother("user_card_code") || isAnother("exchange_coupon_template_id"):
-		return nil, in.refuse("积分兑券记录不存在", "there is no such exchange of this card")
+		return nil, in.refusal("积分兑券记录不存在", "there is no such exchange of this card")
 	case exchange.result == result:
 		return exchange.document, nil
 	case exchange.result != "":
-		return nil, in.unknown("积分兑券结果不一致", "the exchange was answered differently before")
+		return nil, in.ownRefusal("积分兑券结果不一致", "the exchange was answered differently before")
 	}
 	s.effects[effect{in.operation, in.text("user_card_code")}]++
 	exchange.result = result
-	exchange.merge(in.change().with("state", "POINT_EXCHANGE_COUPON_FAIL"))
+	exchange.merge(in.changes().with("state", "POINT_EXCHANGE_COUPON_FAIL"))
 	if result == "POINT_EXCHANGE_COUPON_ALLOW" && !exchange.fails {
 		exchange.merge(document{"state": "POINT_EXCHANGE_COUPON_SUCCESS", "coupon_code": newCode()[:12]})
 	}

@@ -86,21 +86,21 @@ type signDetail struct {
 	SignInformation *signInformation `json:"sign_information,omitempty"`
 }
 
-// refuse makes the error of the operation's page whose message has this text. english says what triggers it.
-func (in input) refuse(message, english string) *problem {
+// refusal makes the error of the operation's page whose message has this text. english says what triggers it.
+func (in input) refusal(message, english string) *problem {
 	row, from := documented(in.operation, message)
 	return &problem{status: row.Status, code: row.Code, message: plain(row.Message), reason: english, source: from}
 }
 
-// infer is refuse where the sheets only infer that this triggers the row.
-func (in input) infer(message, english string) *problem {
-	p := in.refuse(message, english)
+// inferredRefusal is refusal where the sheets only infer that this triggers the row.
+func (in input) inferredRefusal(message, english string) *problem {
+	p := in.refusal(message, english)
 	p.source = inferred
 	return p
 }
 
-// unknown refuses where no page says what the service does.
-func (in input) unknown(message, english string) *problem {
+// ownRefusal is one where no page says what the service does.
+func (in input) ownRefusal(message, english string) *problem {
 	return &problem{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: message, reason: english, source: ownRule}
 }
 

@@ -76,7 +76,7 @@ func TestPromote(t *testing.T) {
 	assert.Equal(t, "钻石会员", got.Level)
 }
 
-func TestPromoteIsRepeated(t *testing.T) {
+func TestPromoteIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := membercardtest.NewTestServer(t)
 		service := NewService(server.Client(), server.AddUserCard(membercard.UserCard{}))

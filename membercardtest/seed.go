@@ -14,7 +14,7 @@ import (
 func (s *Server) AddCard(c membercard.Card) membercard.Card {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return exported[membercard.Card](s.addCard(c))
+	return valueOf[membercard.Card](s.addCard(c))
 }
 
 func (s *Server) addCard(c membercard.Card) document {
@@ -23,7 +23,7 @@ func (s *Server) addCard(c membercard.Card) document {
 		"valid_date_information": map[string]any{"type": "PERMANENT"},
 		"member_information":     map[string]any{"jump_appid": "wxea9c30890f48d5ae", "jump_path": "/pages/member/member"},
 	}
-	added.merge(imported(answerRows(membercard.OperationGetCard), c))
+	added.merge(documentOf(answerRows(membercard.OperationGetCard), c))
 	for name, value := range map[string]string{
 		"out_request_no": fmt.Sprintf("100002322019090134234sfd%d", len(s.cards)), "card_id": newCardID(), "brand_id": BrandID,
 		"appid": "wxea9c30890f48d5ae", "card_type": "NORMAL", "card_title": "测试卡", "card_color": "#FFFF00",
@@ -59,13 +59,13 @@ func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
 	}
 	added := newUserCard(template, "EFFECTIVE")
 	added.merge(document{"user_card_code": newCode(), "openid": "obLatj" + randomHex(11)})
-	added.mergeNew(s.importedUserCard(answerRows(membercard.OperationGetUserCard), u))
+	added.mergeNew(s.userCardDocument(answerRows(membercard.OperationGetUserCard), u))
 	added.document["card_id"] = template["card_id"]
 	if s.findUserCard(added.text("card_id"), added.text("user_card_code")) != nil {
 		panic("membercardtest: AddUserCard: the template has a card with this code")
 	}
 	s.userCards = append(s.userCards, added)
-	return exported[membercard.UserCard](added.current())
+	return valueOf[membercard.UserCard](added.current())
 }
 
 // Cards returns all templates in the order they were added.
@@ -74,7 +74,7 @@ func (s *Server) Cards() []membercard.Card {
 	defer s.mu.Unlock()
 	var cards []membercard.Card
 	for _, c := range s.cards {
-		cards = append(cards, exported[membercard.Card](c))
+		cards = append(cards, valueOf[membercard.Card](c))
 	}
 	return cards
 }
@@ -88,7 +88,7 @@ func (s *Server) UserCard(cardID, userCardCode string) (membercard.UserCard, boo
 	if u == nil {
 		return membercard.UserCard{}, false
 	}
-	return exported[membercard.UserCard](u.current()), true
+	return valueOf[membercard.UserCard](u.current()), true
 }
 
 // newCode returns 24 digits, as WeChat Pay allocates them.

@@ -551,7 +551,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	}
 	a := reply{status: http.StatusOK, header: http.Header{}, signed: true}
 	if fault == nil || fault.carriesOut() {
-		value, refused := s.carryOut(request, route, pathValues, body)
+		value, refused := s.process(request, route, pathValues, body)
 		if refused != nil {
 			record.Violation = refused.violation
 			record.Reason = strings.TrimPrefix(record.Reason+fmt.Sprintf("; %s (%s)", refused.reason, refused.source), "; ")
@@ -570,7 +570,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 			s.record(entry, record, nil)
 			return nil, err
 		}
-		if fault.change(&a) {
+		if fault.changeReply(&a) {
 			record.Message = fault.Message
 		}
 	}
@@ -588,13 +588,13 @@ func (s *Server) carryOutLate(after time.Duration, request *http.Request, route 
 	request = request.Clone(ctx)
 	go func() {
 		if await(ctx, s.closed, max(after, 1)) == nil {
-			s.carryOut(request, route, pathValues, body)
+			s.process(request, route, pathValues, body)
 		}
 	}()
 }
 
-// carryOut authenticates and validates a request and changes the state.
-func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (document, *problem) {
+// process authenticates a request, and carries it out unless it came before.
+func (s *Server) process(request *http.Request, route *route, pathValues map[string]string, body []byte) (document, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if route.operation == "" {
@@ -615,13 +615,13 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 	case refused != nil:
 		return nil, refused
 	case !repeated || route.method == http.MethodGet: // a read is answered with what is there now
-		used.value, used.refused = s.judgeRequest(request, route, pathValues, body)
+		used.value, used.refused = s.carryOut(request, route, pathValues, body)
 	}
 	return used.value, used.refused
 }
 
-// judgeRequest does what comes after authentication.
-func (s *Server) judgeRequest(request *http.Request, route *route, pathValues map[string]string, body []byte) (document, *problem) {
+// carryOut validates an authenticated request, and changes the state.
+func (s *Server) carryOut(request *http.Request, route *route, pathValues map[string]string, body []byte) (document, *problem) {
 	if refused := s.checkKeyID(request); refused != nil {
 		return nil, refused
 	}
@@ -636,7 +636,7 @@ func (s *Server) judgeRequest(request *http.Request, route *route, pathValues ma
 	if refused != nil || route.response == nil {
 		return answer, refused
 	}
-	return project(route.response, answer, encryptedFor(s.merchant())), nil
+	return project(route.response, answer, valueEncrypter(s.merchant())), nil
 }
 
 func (s *Server) exceedsRate(operation membercard.Operation) bool {
@@ -674,7 +674,7 @@ func (s *Server) record(entry *Request, r Request, a *reply) {
 		defer s.mu.Unlock()
 		*entry = r
 		if s.tb != nil {
-			s.judge(r)
+			s.reportToTest(r)
 		}
 		for watcher := range s.watchers {
 			select {
@@ -690,7 +690,7 @@ func (s *Server) record(entry *Request, r Request, a *reply) {
 	}
 }
 
-func (s *Server) judge(r Request) {
+func (s *Server) reportToTest(r Request) {
 	s.tb.Helper()
 	switch {
 	case r.Violation && !s.allowViolations:

@@ -109,7 +109,7 @@ func (s *Server) UserCards() []membercard.UserCard {
 	defer s.mu.Unlock()
 	var cards []membercard.UserCard
 	for _, u := range s.userCards {
-		cards = append(cards, exported[membercard.UserCard](u.current()))
+		cards = append(cards, valueOf[membercard.UserCard](u.current()))
 	}
 	return cards
 }

@@ -21,24 +21,24 @@ var jumps = []struct{ name, message string }{
 func checkTemplate(in input, cardType string) *problem {
 	for _, jump := range jumps {
 		if info := in.object(jump.name); info != nil && (!info.has("jump_appid") || !info.has("jump_path")) {
-			return in.refuse(jump.message, jump.name+" needs jump_appid and jump_path")
+			return in.refusal(jump.message, jump.name+" needs jump_appid and jump_path")
 		}
 	}
 	purchase := in.object("purchase_information")
 	switch {
 	case in.has("balance_information") && cardType != "BALANCE":
-		return in.refuse("非储值会员卡", "balance_information is for cards of type BALANCE")
+		return in.refusal("非储值会员卡", "balance_information is for cards of type BALANCE")
 	case purchase.has("price") && purchase.number("price") <= 0:
-		return in.refuse("付费会员价格必须大于 0", "the price must be above 0")
+		return in.refusal("付费会员价格必须大于 0", "the price must be above 0")
 	case purchase != nil && cardType != "PURCHASE":
-		return in.refuse("非付费会员卡", "purchase_information is for cards of type PURCHASE")
+		return in.refusal("非付费会员卡", "purchase_information is for cards of type PURCHASE")
 	}
 	if hasTwice(in.object("user_information").texts("common_field_list")) {
-		return in.refuse("用户信息通用字段存在重复项", "a common field is asked for twice")
+		return in.refusal("用户信息通用字段存在重复项", "a common field is asked for twice")
 	}
 	for _, question := range in.object("user_information").objects("custom_field_list") {
 		if hasTwice(question.texts("values")) {
-			return in.refuse("用户信息自定义字段存在重复项", "a value of a custom field is there twice")
+			return in.refusal("用户信息自定义字段存在重复项", "a value of a custom field is there twice")
 		}
 	}
 	return nil
@@ -51,7 +51,7 @@ func hasTwice(texts []string) bool {
 
 func (s *Server) createCard(in input) (document, *problem) {
 	if in.text("card_type") != "NORMAL" {
-		return nil, in.refuse("暂不支持付费或储值的会员卡类型", "only cards of type NORMAL can be created so far")
+		return nil, in.refusal("暂不支持付费或储值的会员卡类型", "only cards of type NORMAL can be created so far")
 	}
 	if refused := checkTemplate(in, "NORMAL"); refused != nil {
 		return nil, refused
@@ -59,13 +59,13 @@ func (s *Server) createCard(in input) (document, *problem) {
 	jumps := in.text("code_type") == "JUMP_MINI_PROGRAM"
 	switch {
 	case in.boolean("need_display_level") && !in.has("init_level"):
-		return nil, in.refuse("为 true，必填会员初始等级信息", "init_level is required with need_display_level")
+		return nil, in.refusal("为 true，必填会员初始等级信息", "init_level is required with need_display_level")
 	case !in.boolean("need_display_level") && in.has("init_level"):
-		return nil, in.refuse("为 false，不允许填写会员初始等级信息", "init_level is for templates with need_display_level")
+		return nil, in.refusal("为 false，不允许填写会员初始等级信息", "init_level is for templates with need_display_level")
 	case jumps && !in.has("code_jump_information"):
-		return nil, in.refuse("必填会员码跳转信息", "code_jump_information is required with code_type JUMP_MINI_PROGRAM")
+		return nil, in.refusal("必填会员码跳转信息", "code_jump_information is required with code_type JUMP_MINI_PROGRAM")
 	case !jumps && in.has("code_jump_information"):
-		return nil, in.refuse("不允许填写会员码跳转信息", "code_jump_information is for code_type JUMP_MINI_PROGRAM")
+		return nil, in.refusal("不允许填写会员码跳转信息", "code_jump_information is for code_type JUMP_MINI_PROGRAM")
 	}
 	if refused := checkDates(in, ""); refused != nil {
 		return nil, refused
@@ -73,19 +73,19 @@ func (s *Server) createCard(in input) (document, *problem) {
 	ofType := 0
 	for _, other := range s.cards {
 		if other.text("out_request_no") == in.text("out_request_no") {
-			return nil, in.refuse("商家请求单号重复", "a template was made under this out_request_no")
+			return nil, in.refusal("商家请求单号重复", "a template was made under this out_request_no")
 		}
 		if other.text("brand_id") == in.text("brand_id") && other.text("card_type") == "NORMAL" && other.text("state") == "CARD_EFFECTIVE" {
 			ofType++
 		}
 	}
 	if ofType >= 2 {
-		return nil, in.infer("会员卡模板数量超过限制", "the brand has two templates of this type in effect")
+		return nil, in.inferredRefusal("会员卡模板数量超过限制", "the brand has two templates of this type in effect")
 	}
 	s.effects[effect{in.operation, in.text("out_request_no")}]++
 	now := formatTime(time.Now())
 	c := document{"need_pinned": false, "need_display_level": false}
-	c.merge(in.change())
+	c.merge(in.changes())
 	c.merge(document{"card_id": newCardID(), "state": "CARD_EFFECTIVE", "create_time": now, "modify_time": now})
 	s.cards = append(s.cards, c)
 	return c, nil
@@ -111,7 +111,7 @@ func (s *Server) updateCard(in input) (document, *problem) {
 		return nil, refused
 	}
 	if in.has("code_jump_information") && c.text("code_type") != "JUMP_MINI_PROGRAM" {
-		return nil, in.refuse("不支持修改跳转信息", "code_jump_information is for templates of code_type JUMP_MINI_PROGRAM")
+		return nil, in.refusal("不支持修改跳转信息", "code_jump_information is for templates of code_type JUMP_MINI_PROGRAM")
 	}
 	if refused := checkDates(in, c.object("valid_date_information").text("type")); refused != nil {
 		return nil, refused
@@ -121,9 +121,9 @@ func (s *Server) updateCard(in input) (document, *problem) {
 	}
 	s.effects[effect{in.operation, in.path["card_id"]}]++
 	if c.text("state") == "CARD_INVALID" {
-		return nil, in.unknown("会员卡模板已失效", "the template is invalid")
+		return nil, in.ownRefusal("会员卡模板已失效", "the template is invalid")
 	}
-	c.merge(in.change().with("modify_time", formatTime(time.Now())))
+	c.merge(in.changes().with("modify_time", formatTime(time.Now())))
 	return c, nil
 }
 
@@ -134,7 +134,7 @@ func (s *Server) invalidateCard(in input) (document, *problem) {
 	}
 	s.effects[effect{in.operation, in.path["card_id"]}]++
 	if c.text("state") == "CARD_INVALID" {
-		return nil, in.unknown("会员卡模板已失效", "the template is invalid already")
+		return nil, in.ownRefusal("会员卡模板已失效", "the template is invalid already")
 	}
 	c.merge(document{"state": "CARD_INVALID", "modify_time": formatTime(time.Now())})
 	return c, nil
@@ -168,7 +168,7 @@ func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 		u.document["user_card_code"] = newCode()
 	}
 	s.userCards = append(s.userCards, u)
-	return exported[membercard.UserCard](u.current())
+	return valueOf[membercard.UserCard](u.current())
 }
 
 // isOver reports whether the validity of a template is over.
@@ -189,5 +189,5 @@ func (s *Server) DeleteUserCard(cardID, userCardCode string) membercard.UserCard
 	}
 	u.deleted = true
 	u.merge(document{"user_card_state": "INVALID", "modify_time": formatTime(time.Now())})
-	return exported[membercard.UserCard](u.current())
+	return valueOf[membercard.UserCard](u.current())
 }

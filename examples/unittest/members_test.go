@@ -40,7 +40,7 @@ func TestPromoteSomebodyElse(t *testing.T) {
 }
 
 // Retries take no time: in a synctest bubble the clock jumps.
-func TestPromoteIsRepeated(t *testing.T) {
+func TestPromoteIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, server, card := newService(t)
 		server.Inject(membercardtest.Fault{
