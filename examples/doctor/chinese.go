@@ -17,6 +17,7 @@ var chinese = language.Table{
 	{" brand: ", " 品牌："},
 	{" notification: ", " 回调通知："},
 
+	{"; these files are not there: ", "；缺少这些文件："},
 	{"not given, so whether PrivateKey and CertificateSerial belong together is for the service to say", "未提供，PrivateKey 与 CertificateSerial 是否匹配只能由服务端判断"},
 	{"belongs to PrivateKey and CertificateSerial, expires on %", "与 PrivateKey、CertificateSerial 匹配，%1 到期"},
 	{"expired on %; apply for a new one on the % and use its key and serial number", "已于 %1 到期；请在%2申请新证书，并换用新的私钥和序列号"},

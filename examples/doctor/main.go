@@ -81,7 +81,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		client, err = membercard.New(config)
 	}
 	if err != nil {
-		report(membercard.Finding{Subject: "configuration", Text: strings.TrimPrefix(err.Error(), "membercard: ")})
+		text := strings.TrimPrefix(err.Error(), "membercard: ")
+		if missing := whose.Missing(); len(missing) > 0 {
+			text += "; these files are not there: " + strings.Join(missing, ", ")
+		}
+		report(membercard.Finding{Subject: "configuration", Text: text})
 		return fmt.Errorf("problems: %d", problems)
 	}
 	report(client.Check(ctx)...)

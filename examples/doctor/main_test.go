@@ -184,6 +184,9 @@ func TestMisconfigurations(t *testing.T) {
 		}, says: "look at DNS, firewall and proxy on the way to it"},
 		"a missing file": {plant: func(p *patient) {
 			require.NoError(t, os.Remove(filepath.Join(p.dir, "apiclient_cert.pem")))
+		}, says: "these files are not there: apiclient_cert.pem"},
+		"no merchant number": {plant: func(p *patient) {
+			require.NoError(t, os.Remove(filepath.Join(p.dir, "apiclient_cert.pem")))
 		}, says: "which is also the common name in apiclient_cert.pem"},
 		"another brand": {plant: func(p *patient) {
 			p.flags["brand"] = "1005"

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/wechatpay-cards/membercard"
@@ -61,6 +63,16 @@ func (f *Flags) Name() string {
 		return "of the fake"
 	}
 	return strings.TrimSpace(f.keys + " " + f.baseURL)
+}
+
+// Missing returns the key files that are not in the folder of -keys. Which of them are needed depends on the account.
+func (f *Flags) Missing() (names []string) {
+	for _, name := range []string{"apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "public_key_id.txt", "apiv3_key.txt"} {
+		if _, err := os.Stat(filepath.Join(f.keys, name)); f.Real() && errors.Is(err, fs.ErrNotExist) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Open returns the client's configuration. server is the fake behind it, nil with -keys; close it.
