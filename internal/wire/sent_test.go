@@ -36,6 +36,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			trace.WroteRequest(httptrace.WroteRequestInfo{})
 		case "broken":
 			trace.WroteRequest(httptrace.WroteRequestInfo{Err: io.ErrClosedPipe})
+		case "read":
+			_, _ = io.ReadAll(r.Body)
 		case "again":
 			if _, err := r.GetBody(); err != nil {
 				return nil, err
@@ -66,6 +68,9 @@ func TestSent(t *testing.T) {
 		{"get got headers broken again get got", 0, false, failed, false},
 		{"get got headers whole again", 0, false, ErrSentOnce, false},
 		{"get got headers whole again", 1, false, ErrSentOnce, false},
+		{"again read", 0, false, failed, false},
+		{"read again", 0, false, errHidden, false},
+		{"get got read broken again", 0, false, failed, false},
 		{"get got again again again", 0, false, failed, false},
 		{"get got again again again again", 0, false, errTooOften, false},
 		{"get got headers whole get", 0, false, failed, true},
@@ -130,7 +135,7 @@ func TestNothingIsNoSign(t *testing.T) {
 }
 
 // TestLeave closes a connection over which nothing came, and no other.
-func TestLeave(t *testing.T) {
+func TestCloseIfSilent(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
