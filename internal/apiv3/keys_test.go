@@ -101,6 +101,7 @@ func TestParseKeys(t *testing.T) {
 		"private: PKCS#12":          {parse(ParsePrivateKey), p12, "apiclient_cert.p12"},
 		"private: a huge file":      {parse(ParsePrivateKey), make([]byte, 64<<10+1), "more than 64 KiB"},
 		"private: with parameters":  {parse(ParsePrivateKey), append(block("EC PARAMETERS", []byte{6, 8}), block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(elliptic)))...), "this is a private key of another kind (*ecdsa.PrivateKey), which is not RSA; wanted"},
+		"private: parameters":       {parse(ParsePrivateKey), block("EC PARAMETERS", []byte{6, 8}), "this is a ec parameters that cannot be read"},
 		"private: elliptic":         {parse(ParsePrivateKey), block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(elliptic))), "not RSA"},
 		"private: elliptic PKCS#8":  {parse(ParsePrivateKey), block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(elliptic))), "not RSA"},
 		"private: encrypted":        {parse(ParsePrivateKey), block("ENCRYPTED PRIVATE KEY", []byte{1}), "decrypts it"},

@@ -149,9 +149,9 @@ func unescape(text string) (string, int) {
 			return string([]byte{byte(r & 0xFF)}), len(text) - len(rest)
 		}
 	case '&':
-		end := strings.IndexByte(text[:min(10, len(text))], ';')
-		if plain := html.UnescapeString(text[:end+1]); end > 0 && plain != text[:end+1] {
-			return plain, end + 1
+		name, _, ends := strings.Cut(text[:min(10, len(text))], ";")
+		if plain := html.UnescapeString(name + ";"); ends && plain != name+";" {
+			return plain, len(name + ";")
 		}
 	}
 	return text[:1], 1

@@ -22,6 +22,8 @@ func TestLine(t *testing.T) {
 		{nil, "plain", "plain"},
 		{Secrets{"", "12345", "secret"}, "12345 secret", "[…] […]"},
 		{Secrets{"c-12"}, "card c-12 of c-123, abc-12 and /c-12?", "card […] of c-123, abc-12 and /[…]?"},
+		{Secrets{"x"}, "0x x9 Ax xZ ax xz", "0x x9 Ax xZ ax xz"},
+		{Secrets{"x"}, "/x x: @x x[ `x x{", "/[…] […]: @[…] […][ `[…] […]{"},
 		{Secrets{"x", "."}, "x1 1x x. ax", "x1 1x […]. ax"},
 		{Secrets{"小明"}, "phone_number 小明 与 用户小明不符 %E5%B0%8F%E6%98%8E", "phone_number […] 与 用户[…]不符 […]"},
 		{Secrets{"abcdef", "defghi"}, "-abcdefghi-", "-[…]-"},
