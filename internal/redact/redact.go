@@ -160,7 +160,7 @@ func unescape(text string) (string, int) {
 // hide marks where a value stands in the source of a reading; with alone only where it is not a part of a longer word or number.
 func (r reading) hide(hidden []bool, source, value string, alone bool) {
 	end := 0 // of the last one, in the source
-	for at := 0; ; at++ {
+	for at := 0; value != ""; at++ {
 		i := strings.Index(r.text[at:], value)
 		if i < 0 {
 			return

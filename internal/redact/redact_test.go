@@ -35,6 +35,7 @@ func TestLine(t *testing.T) {
 		{Secrets{"深圳市南山区"}, `\u6DF1\u5733\u5e02\u5357\u5C71\u533A &#28145;&#22323;&#24066;&#21335;&#23665;&#21306;`, "[…] […]"},
 		{Secrets{"VIP(2024)#17", `say "x" & 'y'`}, `VIP(2024)%2317 say \"x\" &amp; 'y' say &quot;x&quot; & &#39;y&#39;`, "[…] […] […]"},
 		{Secrets{"secret"}, `100% \ & &; &x; %zz \q \x73ecret \163ecret`, `100% \ & &; &x; %zz \q […] […]`},
+		{Secrets{strings.Repeat(" ", 64), strings.Repeat("+", 70), strings.Repeat("\n", 64)}, "a b+c", "a b+c"},
 		{nil, "a\nb\x00\u2028\u202e\u200bc", "a b    c"},
 		{nil, strings.Repeat("字", 601), strings.Repeat("字", 600) + "…"},
 		{Secrets{signature}, `signature="` + signature + `"`, `signature="[…]"`},
@@ -106,4 +107,18 @@ func TestCut(t *testing.T) {
 	assert.Equal(t, "字字…", Cut("字字字", 2))
 	assert.Equal(t, "字字", Cut("字字", 2))
 	assert.Empty(t, Cut("", 2))
+}
+
+// FuzzLine: whatever the text and the secret, the result is one line of bounded length.
+func FuzzLine(f *testing.F) {
+	f.Add("secret", `a %73ecret &#115;ecret \u0073ecret`)
+	f.Add(strings.Repeat(" ", 64), "%2")
+	f.Add("%", `\`)
+	f.Add("", "&;")
+	f.Fuzz(func(t *testing.T, secret, text string) {
+		line := Secrets{secret}.Line(text)
+		require.LessOrEqual(t, utf8.RuneCountInString(line), maxLine+1)
+		require.NotContains(t, line, "\n")
+		require.Equal(t, Secrets(nil).Line(line), line, "it is printable")
+	})
 }
