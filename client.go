@@ -195,7 +195,7 @@ func New(config Config) (*Client, error) {
 		onAttempt:      config.OnAttempt,
 		logger:         cmp.Or(config.Logger, slog.New(slog.DiscardHandler)),
 	}
-	for _, set := range []func(*Config) error{c.setIdentity, c.setKeys, c.setHosts, c.setRetry, c.setPlacement} {
+	for _, set := range []func(*Config) error{c.setIdentity, c.setKeys, c.setDecrypters, c.setHosts, c.setRetry, c.setPlacement} {
 		if err := set(&config); err != nil {
 			return nil, fmt.Errorf("membercard: New: %w", err)
 		}
@@ -211,9 +211,8 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// setIdentity checks who calls, and that the certificate fits.
-func (c *Client) setIdentity(config *Config) error {
-	var err error
+// setIdentity checks who calls.
+func (c *Client) setIdentity(config *Config) (err error) {
 	if c.edition, err = editionOf(config); err != nil {
 		return err
 	}
@@ -223,6 +222,11 @@ func (c *Client) setIdentity(config *Config) error {
 	if !serialForm.MatchString(config.CertificateSerial) {
 		return errors.New("CertificateSerial is not as WeChat Pay writes it: at most 40 hexadecimal digits (not a decimal number) and nothing else, such as 5157F09EFDC096DE15EBE81A47057A7232F1B8E1")
 	}
+	return nil
+}
+
+// setKeys takes over the key that signs, makes sure that it fits the certificate, and makes the ring of WeChat Pay's keys.
+func (c *Client) setKeys(config *Config) error {
 	own, err := checkKey(config.PrivateKey)
 	if err != nil {
 		return fmt.Errorf("PrivateKey %w; it is the merchant API private key, apiclient_key.pem, which LoadConfig and ParsePrivateKey read", err)
@@ -235,22 +239,21 @@ func (c *Client) setIdentity(config *Config) error {
 			return errors.New("PrivateKey and Certificate do not belong together; use the apiclient_key.pem and apiclient_cert.pem of one download")
 		}
 	}
-	if c.keys, err = newKeyRing(config, own, c); err != nil {
-		return err
-	}
-	c.verifier = c.keys.verifyAnswer
-	return nil
-}
-
-// setKeys takes over the keys that sign and decrypt.
-func (c *Client) setKeys(config *Config) error {
-	c.apiv3Key = config.APIv3Key
 	c.signer = config.PrivateKey
 	if key, ok := config.PrivateKey.(*rsa.PrivateKey); ok {
 		fast := *key // a key put together by hand may lack the values that make signing fast
 		fast.Precompute()
 		c.signer = &fast
 	}
+	if c.keys, err = newKeyRing(config, own, c); err != nil {
+		return err
+	}
+	c.verifier, c.apiv3Key = c.keys.verifyAnswer, config.APIv3Key
+	return nil
+}
+
+// setDecrypters takes over the keys that decrypt.
+func (c *Client) setDecrypters(config *Config) error {
 	if key, ok := c.signer.(crypto.Decrypter); ok {
 		c.decrypters = append(c.decrypters, key)
 	}
