@@ -99,6 +99,26 @@ func parseFlags(args []string, stderr io.Writer) (v flagValues, err error) {
 	return v, nil
 }
 
+// newServer returns the fake that the flags describe, which reports its requests.
+func (v *flagValues) newServer(lines *report) (*membercardtest.Server, error) {
+	options, err := v.options()
+	if err != nil {
+		return nil, err
+	}
+	var server *membercardtest.Server
+	server = membercardtest.NewServer(append(options, membercardtest.OnRequest(func(r membercardtest.Request) {
+		lines.request(r)
+		if r.Number%10_000 == 0 { // they are reported, and the program may run for weeks
+			server.ClearRequests()
+		}
+	}))...)
+	if v.switching {
+		server.StartSwitch()
+	}
+	server.LimitRate(v.rate)
+	return server, nil
+}
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	v, err := parseFlags(args, stderr)
 	if err != nil {
@@ -109,22 +129,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	lines := &report{out: stdout, json: v.json, language: v.lang}
-	options, err := v.options()
+	server, err := v.newServer(lines)
 	if err != nil {
 		return err
 	}
-	var server *membercardtest.Server
-	server = membercardtest.NewServer(append(options, membercardtest.OnRequest(func(r membercardtest.Request) {
-		lines.request(r)
-		if r.Number%10_000 == 0 { // they are reported, and the program may run for weeks
-			server.ClearRequests()
-		}
-	}))...)
 	defer server.Close()
-	if v.switching {
-		server.StartSwitch()
-	}
-	server.LimitRate(v.rate)
 	if err := server.Plant(seed); err != nil {
 		return err
 	}
