@@ -342,8 +342,8 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 		h := handling{status: statusFor(err)}
 		defer func() { // also when handle ends its goroutine
 			answerNotification(w, h.status)
-			_ = controller.Flush() // the server does not when the goroutine ends
 			h.log(ctx, c.logger, time.Since(start))
+			_ = controller.Flush() // the server does not when the goroutine ends; what was answered is in the log by then
 		}()
 		if err != nil {
 			h.problem = noSecrets(err.Error())
