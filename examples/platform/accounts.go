@@ -80,7 +80,7 @@ func (s *store) addStaff(ctx context.Context, name, role string) (password strin
 	if err != nil {
 		return "", err
 	}
-	added, err := s.changed(ctx, nil, "INSERT INTO staff (name, hash, role) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING", name, hashed, role)
+	added, err := s.exec(ctx, nil, "INSERT INTO staff (name, hash, role) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING", name, hashed, role)
 	if err != nil || !added {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func (s *store) newPassword(ctx context.Context, name string) (password string, 
 	if err != nil {
 		return "", err
 	}
-	there, err := s.changed(ctx, nil, "UPDATE staff SET hash = ?2, version = version + 1, must_change = 1, failed = 0, next_try = 0 WHERE name = ?1", name, hashed)
+	there, err := s.exec(ctx, nil, "UPDATE staff SET hash = ?2, version = version + 1, must_change = 1, failed = 0, next_try = 0 WHERE name = ?1", name, hashed)
 	if err == nil && !there {
 		err = errors.New("there is no account of this name")
 	}
@@ -110,7 +110,7 @@ func (s *store) setPassword(ctx context.Context, name, password string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.changed(ctx, nil, "UPDATE staff SET hash = ?2, must_change = 0, version = version + 1 WHERE name = ?1", name, hashed)
+	_, err = s.exec(ctx, nil, "UPDATE staff SET hash = ?2, must_change = 0, version = version + 1 WHERE name = ?1", name, hashed)
 	return err
 }
 
@@ -163,7 +163,7 @@ func (s *store) signIn(ctx context.Context, name, password string) (staff, error
 	if !right || who.Disabled {
 		return staff{}, errSignIn
 	}
-	_, err = s.changed(ctx, nil, "UPDATE staff SET failed = 0, next_try = 0 WHERE name = ?1", name)
+	_, err = s.exec(ctx, nil, "UPDATE staff SET failed = 0, next_try = 0 WHERE name = ?1", name)
 	return who, err
 }
 
@@ -185,14 +185,14 @@ func (s sessions) FindCtx(ctx context.Context, token string) (data []byte, found
 
 // CommitCtx implements scs.CtxStore.
 func (s sessions) CommitCtx(ctx context.Context, token string, data []byte, expires time.Time) error {
-	_, err := s.changed(ctx, nil, "INSERT INTO sessions (token, data, expires) VALUES (?1, ?2, ?3) ON CONFLICT (token) DO UPDATE SET data = ?2, expires = ?3 WHERE sessions.data <> ''",
+	_, err := s.exec(ctx, nil, "INSERT INTO sessions (token, data, expires) VALUES (?1, ?2, ?3) ON CONFLICT (token) DO UPDATE SET data = ?2, expires = ?3 WHERE sessions.data <> ''",
 		token, base64.StdEncoding.EncodeToString(data), expires.UnixMilli())
 	return err
 }
 
 // DeleteCtx implements scs.CtxStore. The token stays until it expires, so that a request under way does not bring the session back.
 func (s sessions) DeleteCtx(ctx context.Context, token string) error {
-	_, err := s.changed(ctx, nil, "UPDATE sessions SET data = '' WHERE token = ?1", token)
+	_, err := s.exec(ctx, nil, "UPDATE sessions SET data = '' WHERE token = ?1", token)
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 func (s *service) handler(staff http.Handler, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /notify", func(w http.ResponseWriter, r *http.Request) {
-		s.keys.notified(r).NotificationHandler(s.receive).ServeHTTP(w, r)
+		s.keys.clientFor(r).NotificationHandler(s.receive).ServeHTTP(w, r)
 	})
 	mux.Handle("/staff/", staff)
 	mux.Handle("GET /{$}", http.RedirectHandler("/staff/", http.StatusSeeOther))

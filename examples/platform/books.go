@@ -63,7 +63,7 @@ func (s *store) memberByID(ctx context.Context, id string) (member, error) {
 
 // addMember adds a card to the books, or notes its state. A card that is invalid stays it.
 func (s *store) addMember(ctx context.Context, tx *sql.Tx, card membercard.UserCard, state membercard.UserCardState) error {
-	_, err := s.changed(ctx, tx, `INSERT INTO members (card_id, user_card_code, id, brand_id, openid, state, level) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+	_, err := s.exec(ctx, tx, `INSERT INTO members (card_id, user_card_code, id, brand_id, openid, state, level) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 		ON CONFLICT (card_id, user_card_code) DO UPDATE SET state = ?6 WHERE members.state <> ?8`,
 		card.CardID, card.UserCardCode, rand.Text(), card.BrandID, card.OpenID, string(state), card.Level, string(membercard.UserCardStateInvalid))
 	return err
@@ -76,7 +76,7 @@ func (s *store) book(ctx context.Context, tx *sql.Tx, id string, card cardName, 
 	if err != nil {
 		return m, false, err
 	}
-	added, err = s.changed(ctx, tx, "INSERT INTO ledger (id, card_id, user_card_code, points, balance, note, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW) ON CONFLICT DO NOTHING",
+	added, err = s.exec(ctx, tx, "INSERT INTO ledger (id, card_id, user_card_code, points, balance, note, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW) ON CONFLICT DO NOTHING",
 		id, card.CardID, card.UserCardCode, points, m.balance, note)
 	return m, added, err
 }
@@ -100,7 +100,7 @@ func (s *store) booked(ctx context.Context, tx *sql.Tx, id string) (b booking, f
 // setDetails notes what a card's level and phone number are to be; what is empty stays as it is, unless it was refused and waits for a
 // person.
 func (s *store) setDetails(ctx context.Context, tx *sql.Tx, card cardName, level, phone string) error {
-	changed, err := s.changed(ctx, tx, `UPDATE members SET level = CASE WHEN ?3 <> '' THEN ?3 WHEN `+refusedDetails+` THEN '' ELSE level END,
+	changed, err := s.exec(ctx, tx, `UPDATE members SET level = CASE WHEN ?3 <> '' THEN ?3 WHEN `+refusedDetails+` THEN '' ELSE level END,
 		phone = CASE WHEN ?4 <> '' THEN ?4 WHEN `+refusedDetails+` THEN '' ELSE phone END,
 		details_version = details_version + 1 WHERE card_id = ?1 AND user_card_code = ?2`, card.CardID, card.UserCardCode, level, phone)
 	if err == nil && !changed {
@@ -122,14 +122,14 @@ func (s *store) claim(ctx context.Context, card cardName) (member, error) {
 
 // releasePoints ends a claim. sent is the version of the points that WeChat Pay has now.
 func (s *store) releasePoints(ctx context.Context, m member, sent int64) error {
-	_, err := s.changed(ctx, nil, "UPDATE members SET lease = 0, points_sent = ?4 WHERE card_id = ?1 AND user_card_code = ?2 AND lease = ?3",
+	_, err := s.exec(ctx, nil, "UPDATE members SET lease = 0, points_sent = ?4 WHERE card_id = ?1 AND user_card_code = ?2 AND lease = ?3",
 		m.CardID, m.UserCardCode, m.lease, sent)
 	return err
 }
 
 // releaseDetails ends a claim. sent is the version of the details that WeChat Pay has now; a phone number that was sent is kept no longer.
 func (s *store) releaseDetails(ctx context.Context, m member, sent int64) error {
-	_, err := s.changed(ctx, nil, `UPDATE members SET lease = 0, details_sent = ?4, phone = CASE WHEN details_version = ?4 THEN '' ELSE phone END
+	_, err := s.exec(ctx, nil, `UPDATE members SET lease = 0, details_sent = ?4, phone = CASE WHEN details_version = ?4 THEN '' ELSE phone END
 		WHERE card_id = ?1 AND user_card_code = ?2 AND lease = ?3`, m.CardID, m.UserCardCode, m.lease, sent)
 	return err
 }
@@ -143,7 +143,7 @@ const (
 
 // setAttention puts a job before the staff.
 func (s *store) setAttention(ctx context.Context, job int64, kind string, card cardName, state, why string) error {
-	_, err := s.changed(ctx, nil, `INSERT INTO attention (job, kind, card_id, user_card_code, state, why, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
+	_, err := s.exec(ctx, nil, `INSERT INTO attention (job, kind, card_id, user_card_code, state, why, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
 		ON CONFLICT (job) DO UPDATE SET state = ?5, why = ?6, at = NOW`, job, kind, card.CardID, card.UserCardCode, state, why)
 	return err
 }
@@ -157,18 +157,18 @@ func (s *store) isOpen(ctx context.Context, job int64) (open bool, err error) {
 // settle ends that a job is in doubt, now that it was done. It also ends that an earlier job of its kind about the card is before
 // the staff, for what that wanted to send is older.
 func (s *store) settle(ctx context.Context, job int64, kind string, card cardName) error {
-	_, err := s.changed(ctx, nil, `UPDATE attention SET state = ?1 WHERE state <> ?1 AND (job = ?2 OR kind = ?3 AND card_id = ?4 AND user_card_code = ?5
+	_, err := s.exec(ctx, nil, `UPDATE attention SET state = ?1 WHERE state <> ?1 AND (job = ?2 OR kind = ?3 AND card_id = ?4 AND user_card_code = ?5
 		AND card_id <> '' AND job < ?2 AND kind IN ('balance', 'details'))`, attentionDecided, job, kind, card.CardID, card.UserCardCode)
 	return err
 }
 
 // decide ends that a job is before the staff; false: another was quicker.
 func (s *store) decide(ctx context.Context, tx *sql.Tx, job int64) (bool, error) {
-	return s.changed(ctx, tx, "UPDATE attention SET state = ?2 WHERE job = ?1 AND state = ?3", job, attentionDecided, attentionOpen)
+	return s.exec(ctx, tx, "UPDATE attention SET state = ?2 WHERE job = ?1 AND state = ?3", job, attentionDecided, attentionOpen)
 }
 
 // record writes down who of the staff did what, about which member or none.
 func (s *store) record(ctx context.Context, tx *sql.Tx, who, what, member string) error {
-	_, err := s.changed(ctx, tx, "INSERT INTO records (id, at, who, what, member) VALUES (?1, NOW, ?2, ?3, ?4)", rand.Text(), who, what, member)
+	_, err := s.exec(ctx, tx, "INSERT INTO records (id, at, who, what, member) VALUES (?1, NOW, ?2, ?3, ?4)", rand.Text(), who, what, member)
 	return err
 }

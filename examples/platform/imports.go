@@ -100,7 +100,7 @@ func (s *service) startImport(ctx context.Context, file *importFile, who string)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	_, err = s.store.changed(ctx, nil, `INSERT INTO imports (id, name, brand_id, card_id, total, state, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
+	_, err = s.store.exec(ctx, nil, `INSERT INTO imports (id, name, brand_id, card_id, total, state, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOW)
 		ON CONFLICT (id) DO UPDATE SET state = ?6, why = '', at = NOW`, file.id, file.name, file.brandID, file.cardID, len(file.members), importLoading)
 	if err == nil {
 		err = s.store.record(ctx, nil, who, "导入 "+file.name, "")
@@ -132,7 +132,7 @@ func (s *service) startImport(ctx context.Context, file *importFile, who string)
 	if err != nil {
 		return err
 	}
-	_, err = s.store.changed(ctx, nil, "UPDATE imports SET state = ?2 WHERE id = ?1 AND state = ?3", file.id, importRunning, importLoading)
+	_, err = s.store.exec(ctx, nil, "UPDATE imports SET state = ?2 WHERE id = ?1 AND state = ?3", file.id, importRunning, importLoading)
 	return err
 }
 
@@ -142,7 +142,7 @@ func (s *service) addRow(ctx context.Context, tx *sql.Tx, file *importFile, n in
 	if err != nil {
 		return "", false, fmt.Errorf("row %d: phone_number: %w", n, err)
 	}
-	added, err = s.store.changed(ctx, tx, `INSERT INTO import_rows (import_id, n, openid, user_card_code, level, phone, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+	added, err = s.store.exec(ctx, tx, `INSERT INTO import_rows (import_id, n, openid, user_card_code, level, phone, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6,
 		CASE WHEN EXISTS (SELECT 1 FROM members WHERE card_id = ?7 AND user_card_code = ?4 AND openid = ?3) THEN '`+rowDone+`'
 		WHEN EXISTS (SELECT 1 FROM import_rows r JOIN imports i ON i.id = r.import_id WHERE r.openid = ?3 AND r.state = '`+rowDeleted+`' AND i.card_id = ?7)
 		THEN '`+rowDeleted+`' ELSE '`+rowWaiting+`' END) ON CONFLICT (import_id, n) DO NOTHING`,
@@ -155,7 +155,7 @@ func (s *service) addRow(ctx context.Context, tx *sql.Tx, file *importFile, n in
 
 // stopImport keeps the rows of an import that were not begun from being sent. The same file again goes on.
 func (s *service) stopImport(ctx context.Context, id, why string) error {
-	_, err := s.store.changed(ctx, nil, "UPDATE imports SET state = ?2, why = ?3 WHERE id = ?1", id, importStopped, why)
+	_, err := s.store.exec(ctx, nil, "UPDATE imports SET state = ?2, why = ?3 WHERE id = ?1", id, importStopped, why)
 	return err
 }
 
@@ -209,7 +209,7 @@ func (s *service) importRow(ctx context.Context, job importJob, _ bool) error {
 	if errors.Is(err, membercard.ErrOutcomeUnknown) || row.tries > 1 { // the lease stays: the request must be over first
 		return err
 	}
-	_, notBegun := s.store.changed(ctx, nil, "UPDATE import_rows SET state = ?3, tries = 0, lease = 0 WHERE import_id = ?1 AND n = ?2", job.Import, job.Row, rowWaiting)
+	_, notBegun := s.store.exec(ctx, nil, "UPDATE import_rows SET state = ?3, tries = 0, lease = 0 WHERE import_id = ?1 AND n = ?2", job.Import, job.Row, rowWaiting)
 	return errors.Join(err, notBegun)
 }
 
@@ -296,7 +296,7 @@ func (s *service) endRow(ctx context.Context, row importRow, state, why string, 
 		}
 	}
 	return s.store.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := s.store.changed(ctx, tx, "UPDATE import_rows SET state = ?3, why = ?4, phone = '', lease = 0, at = NOW WHERE import_id = ?1 AND n = ?2", row.Import, row.Row, state, why)
+		_, err := s.store.exec(ctx, tx, "UPDATE import_rows SET state = ?3, why = ?4, phone = '', lease = 0, at = NOW WHERE import_id = ?1 AND n = ?2", row.Import, row.Row, state, why)
 		if err != nil || state != rowDone && card == nil {
 			return err
 		}

@@ -135,8 +135,8 @@ func (k *keys) openNotification(body []byte) (*membercard.Notification, error) {
 	return n, err
 }
 
-// notified returns the client for a notification: that of the keys before where those of now do not open it.
-func (k *keys) notified(r *http.Request) *membercard.Client {
+// clientFor returns the client for a notification: that of the keys before where those of now do not open it.
+func (k *keys) clientFor(r *http.Request) *membercard.Client {
 	set := k.current.Load()
 	if set.before == nil {
 		return set.now

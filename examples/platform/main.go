@@ -176,36 +176,42 @@ func serve(ctx context.Context, o options, out io.Writer, test river.TestConfig,
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
+	return service.serveUntil(ctx, o.addr, service.handler(staff, metrics.handler()), func(url string) {
+		fmt.Fprintf(out, "listening on %s/staff/\n", url)
+		if password != "" {
+			fmt.Fprintf(out, "sign in as admin with the password %s\n", password)
+		}
+		if keys.current.Load().token == "" {
+			fmt.Fprintln(out, "there is no api_token.txt in the folder of -keys: programs are refused")
+		}
+		if demo != nil {
+			fmt.Fprintf(out, "users open cards: look for user-1 there\nprograms show the token %s\n", keys.current.Load().token)
+			go demo(url, service)
+		}
+	})
+}
+
+// serveUntil answers requests and works on jobs until ctx is over, and then until what is under way is done.
+func (s *service) serveUntil(ctx context.Context, addr string, handler http.Handler, started func(url string)) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("-addr: %w", err)
 	}
-	server := &http.Server{Handler: service.handler(staff, metrics.handler()), ReadTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	if err := service.jobs.Start(context.WithoutCancel(ctx)); err != nil {
+	if err := s.jobs.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	go keys.watch(ctx, 5*time.Second, logger)
-	url := "http://" + listener.Addr().String()
-	fmt.Fprintf(out, "listening on %s/staff/\n", url)
-	if password != "" {
-		fmt.Fprintf(out, "sign in as admin with the password %s\n", password)
-	}
-	if keys.current.Load().token == "" {
-		fmt.Fprintln(out, "there is no api_token.txt in the folder of -keys: programs are refused")
-	}
-	if demo != nil {
-		fmt.Fprintf(out, "users open cards: look for user-1 there\nprograms show the token %s\n", keys.current.Load().token)
-		go demo(url, service)
-	}
+	go s.keys.watch(ctx, 5*time.Second, s.logger)
+	started("http://" + listener.Addr().String())
 	select {
 	case err = <-served:
 	case <-ctx.Done():
 	}
-	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*jobTimeout) // what is under way is done
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*jobTimeout)
 	defer cancel()
-	return errors.Join(err, server.Shutdown(stopCtx), service.jobs.Stop(stopCtx))
+	return errors.Join(err, server.Shutdown(stopCtx), s.jobs.Stop(stopCtx))
 }
 
 // importFrom imports a file: its rows are stored, and the service does the work.

@@ -223,9 +223,9 @@ func (p *pages) endJob(ctx context.Context, tx *sql.Tx, id int64, again bool) er
 	const card = "(card_id, user_card_code) IN (SELECT card_id, user_card_code FROM attention WHERE job = ?1)"
 	switch job.Kind {
 	case (invalidationJob{}).Kind(): // it can be asked for anew
-		_, err = p.store.changed(ctx, tx, "DELETE FROM invalidations WHERE "+card, id)
+		_, err = p.store.exec(ctx, tx, "DELETE FROM invalidations WHERE "+card, id)
 	case (detailsJob{}).Kind(): // what was refused goes along with no later change
-		_, err = p.store.changed(ctx, tx, "UPDATE members SET level = '', phone = '', details_sent = details_version WHERE "+card, id)
+		_, err = p.store.exec(ctx, tx, "UPDATE members SET level = '', phone = '', details_sent = details_version WHERE "+card, id)
 	}
 	return err
 }
@@ -330,7 +330,7 @@ func (p *pages) disableAccount(w http.ResponseWriter, r *http.Request, who staff
 	}
 	err := p.store.record(r.Context(), nil, who.Name, "停用账号 "+name, "")
 	if err == nil {
-		_, err = p.store.changed(r.Context(), nil, "UPDATE staff SET disabled = 1 WHERE name = ?1", name)
+		_, err = p.store.exec(r.Context(), nil, "UPDATE staff SET disabled = 1 WHERE name = ?1", name)
 	}
 	return p.redirect(w, r, "/staff/accounts", err)
 }

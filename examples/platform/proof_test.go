@@ -190,7 +190,6 @@ func TestProof(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	t.Parallel()
 	t.Run("SQLite, one process", func(t *testing.T) {
 		t.Parallel()
 		newScene(t, filepath.Join(t.TempDir(), "platform.db"), 1).prove()
@@ -209,6 +208,7 @@ func TestRate(t *testing.T) {
 	if address == "" || testing.Short() {
 		t.Skip("takes a minute, and PostgreSQL")
 	}
+	t.Parallel() // to TestImportInDoubt, which mostly waits, and not to TestProof, which restarts PostgreSQL
 	db, err := sql.Open("pgx", address)
 	require.NoError(t, err)
 	_, err = db.ExecContext(t.Context(), "DROP DATABASE IF EXISTS rate WITH (FORCE)")

@@ -43,7 +43,7 @@ func newService(keys *keys, store *store, logger *slog.Logger, test river.TestCo
 		s.now = test.Time.Now
 	}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &worker[notificationJob]{service: s, run: s.notified})
+	river.AddWorker(workers, &worker[notificationJob]{service: s, run: s.handleNotification})
 	river.AddWorker(workers, &worker[balanceJob]{service: s, run: s.sendBalance})
 	river.AddWorker(workers, &worker[detailsJob]{service: s, run: s.sendDetails})
 	river.AddWorker(workers, &worker[invalidationJob]{service: s, run: s.invalidate})
@@ -121,8 +121,8 @@ func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 	return err
 }
 
-// judged marks a refusal of the service as final.
-func judged(err error) error {
+// markFinal marks a refusal of the service as final.
+func markFinal(err error) error {
 	if errors.Is(err, membercard.ErrOutcomeUnknown) {
 		return err
 	}
@@ -153,7 +153,7 @@ func (s *service) receive(ctx context.Context, n *membercard.Notification) error
 	}
 	added := false
 	err := s.store.inTx(ctx, func(tx *sql.Tx) (err error) {
-		added, err = s.store.changed(ctx, tx, "INSERT INTO notifications (id, body, tried, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", n.ID, string(n.Body), tried)
+		added, err = s.store.exec(ctx, tx, "INSERT INTO notifications (id, body, tried, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", n.ID, string(n.Body), tried)
 		if err == nil && added {
 			_, err = s.jobs.InsertTx(ctx, tx, notificationJob{cardName{n.CardID, n.UserCardCode}, n.ID}, options)
 		}
@@ -183,12 +183,12 @@ func (s *service) tryAtOnce(ctx context.Context, n *membercard.Notification) {
 }
 
 func (s *service) done(ctx context.Context, id string) error {
-	_, err := s.store.changed(ctx, nil, "UPDATE notifications SET done = 1, body = '' WHERE id = ?1", id)
+	_, err := s.store.exec(ctx, nil, "UPDATE notifications SET done = 1, body = '' WHERE id = ?1", id)
 	return err
 }
 
-// notified deals with a stored notification.
-func (s *service) notified(ctx context.Context, job notificationJob, again bool) error {
+// handleNotification deals with a stored notification.
+func (s *service) handleNotification(ctx context.Context, job notificationJob, again bool) error {
 	var body string
 	var done, tried bool
 	err := s.store.queryRow(ctx, nil, "SELECT body, done = 1, tried = 1 FROM notifications WHERE id = ?1", job.ID).Scan(&body, &done, &tried)
@@ -216,7 +216,7 @@ func (s *service) act(ctx context.Context, n *membercard.Notification, again boo
 	case *membercard.UserCardDeleted:
 		return s.store.addMember(ctx, nil, event.UserCard, membercard.UserCardStateInvalid)
 	case *membercard.PointsSyncRequested: // the balance counts as unsent
-		_, err := s.store.changed(ctx, nil, "UPDATE members SET points_sent = -1 WHERE card_id = ?1 AND user_card_code = ?2", event.CardID, event.UserCardCode)
+		_, err := s.store.exec(ctx, nil, "UPDATE members SET points_sent = -1 WHERE card_id = ?1 AND user_card_code = ?2", event.CardID, event.UserCardCode)
 		if err != nil {
 			return err
 		}
@@ -240,7 +240,7 @@ func (s *service) confirm(ctx context.Context, card membercard.UserCard, again b
 		if err == nil {
 			return s.store.addMember(ctx, nil, card, membercard.UserCardStateEffective)
 		}
-		if _, final := errors.AsType[finalError](judged(err)); !final {
+		if _, final := errors.AsType[finalError](markFinal(err)); !final {
 			return err
 		}
 	}
@@ -252,7 +252,7 @@ func (s *service) confirm(ctx context.Context, card membercard.UserCard, again b
 		}
 		return finalError{errors.New("the confirm was refused, and the card waits for one")}
 	case err != nil:
-		return judged(err)
+		return markFinal(err)
 	}
 	return s.store.addMember(ctx, nil, card, now.UserCardState)
 }
@@ -300,9 +300,9 @@ func (s *service) addPoints(ctx context.Context, id string, card cardName, point
 	return err
 }
 
-// claimed keeps a card to do, which sends a part of it. One request about a card is under way at a time, so that an older state cannot
+// withClaim keeps a card to do, which sends a part of it. One request about a card is under way at a time, so that an older state cannot
 // overtake a newer one; after doubt the card waits until the request must be over.
-func (s *service) claimed(ctx context.Context, card cardName, do func(context.Context, member) error, release func(ctx context.Context, m member, sent bool) error) error {
+func (s *service) withClaim(ctx context.Context, card cardName, do func(context.Context, member) error, release func(ctx context.Context, m member, sent bool) error) error {
 	m, err := s.store.claim(ctx, card)
 	if errors.Is(err, errNoMember) {
 		if _, err := s.store.member(ctx, nil, card); err != nil {
@@ -318,12 +318,12 @@ func (s *service) claimed(ctx context.Context, card cardName, do func(context.Co
 	if err = do(callCtx, m); errors.Is(err, membercard.ErrOutcomeUnknown) {
 		return err
 	}
-	return errors.Join(judged(err), release(context.WithoutCancel(ctx), m, err == nil))
+	return errors.Join(markFinal(err), release(context.WithoutCancel(ctx), m, err == nil))
 }
 
 // sendBalance sends the balance where WeChat Pay does not have it.
 func (s *service) sendBalance(ctx context.Context, job balanceJob, _ bool) error {
-	return s.claimed(ctx, job.cardName, func(ctx context.Context, m member) error {
+	return s.withClaim(ctx, job.cardName, func(ctx context.Context, m member) error {
 		if m.pointsSent >= m.pointsVersion {
 			return nil
 		}
@@ -361,7 +361,7 @@ func (s *service) changeDetails(ctx context.Context, tx *sql.Tx, card cardName, 
 
 // sendDetails sends the level and the phone number where WeChat Pay does not have them; it may be done twice.
 func (s *service) sendDetails(ctx context.Context, job detailsJob, _ bool) error {
-	return s.claimed(ctx, job.cardName, func(ctx context.Context, m member) error {
+	return s.withClaim(ctx, job.cardName, func(ctx context.Context, m member) error {
 		if m.detailsSent >= m.detailsVersion {
 			return nil
 		}
@@ -401,7 +401,7 @@ func (s *service) exchange(ctx context.Context, event *membercard.PointsExchange
 		request.Result, request.RejectReason = membercard.PointsExchangeResultReject, "积分不足"
 	}
 	answer, err := s.keys.client().ConfirmPointsExchange(ctx, request)
-	err = judged(err)
+	err = markFinal(err)
 	_, refused := errors.AsType[finalError](err)
 	if allowed && event.DeductPoints != 0 && (refused && !again || err == nil && answer.State == membercard.PointsExchangeStateFail) {
 		// After an earlier try, which may have been carried out, a person decides.
@@ -451,7 +451,7 @@ func (s *service) requestInvalidation(ctx context.Context, tx *sql.Tx, card card
 	if err != nil {
 		return err
 	}
-	added, err := s.store.changed(ctx, tx, "INSERT INTO invalidations (card_id, user_card_code, consent, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", card.CardID, card.UserCardCode, consent)
+	added, err := s.store.exec(ctx, tx, "INSERT INTO invalidations (card_id, user_card_code, consent, at) VALUES (?1, ?2, ?3, NOW) ON CONFLICT DO NOTHING", card.CardID, card.UserCardCode, consent)
 	if err != nil || !added {
 		return err
 	}
@@ -473,7 +473,7 @@ func (s *service) invalidate(ctx context.Context, job invalidationJob, again boo
 	if again {
 		now, err := s.keys.client().GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: m.brandID, CardID: m.CardID, UserCardCode: m.UserCardCode, OpenID: m.openID})
 		if err != nil {
-			return judged(err)
+			return markFinal(err)
 		}
 		if now.UserCardState == membercard.UserCardStateInvalid {
 			return s.store.addMember(ctx, nil, card, membercard.UserCardStateInvalid)
@@ -483,7 +483,7 @@ func (s *service) invalidate(ctx context.Context, job invalidationJob, again boo
 		BrandID: m.brandID, CardID: m.CardID, UserCardCode: m.UserCardCode, OpenID: m.openID, InvalidReason: "用户申请注销",
 	})
 	if err != nil {
-		return judged(err)
+		return markFinal(err)
 	}
 	return s.store.addMember(ctx, nil, card, membercard.UserCardStateInvalid)
 }
@@ -502,12 +502,12 @@ func (cleaningJob) Kind() string { return "cleaning" }
 
 func (s *service) clean(ctx context.Context) error {
 	old := keepNotifications.Milliseconds()
-	_, err := s.store.changed(ctx, nil, "DELETE FROM notifications WHERE done = 1 AND at < NOW - ?1", old)
+	_, err := s.store.exec(ctx, nil, "DELETE FROM notifications WHERE done = 1 AND at < NOW - ?1", old)
 	if err == nil {
-		_, err = s.store.changed(ctx, nil, "DELETE FROM attention WHERE state <> ?2 AND at < NOW - ?1", old, attentionOpen)
+		_, err = s.store.exec(ctx, nil, "DELETE FROM attention WHERE state <> ?2 AND at < NOW - ?1", old, attentionOpen)
 	}
 	if err == nil {
-		_, err = s.store.changed(ctx, nil, "DELETE FROM sessions WHERE expires < NOW")
+		_, err = s.store.exec(ctx, nil, "DELETE FROM sessions WHERE expires < NOW")
 	}
 	return err
 }

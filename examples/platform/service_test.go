@@ -273,7 +273,7 @@ func TestDoubtCountsAsATry(t *testing.T) {
 	}
 	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM attention WHERE state = 'doubt'"))
 
-	_, err := p.store.changed(t.Context(), nil, "ALTER TABLE attention RENAME TO away")
+	_, err := p.store.exec(t.Context(), nil, "ALTER TABLE attention RENAME TO away")
 	require.NoError(t, err)
 	_, ok = errors.AsType[*rivertype.JobCancelError](run(finalError{errors.New("refused")}))
 	assert.False(t, ok, "a refusal that cannot be stored is not over")
@@ -377,7 +377,7 @@ func TestCleaning(t *testing.T) {
 	require.NoError(t, p.clean(t.Context()))
 	assert.Equal(t, 1, p.ask(t, "SELECT COUNT(*) FROM notifications"))
 	for _, table := range []string{"notifications", "attention"} {
-		_, err := p.store.changed(t.Context(), nil, "UPDATE "+table+" SET at = 0")
+		_, err := p.store.exec(t.Context(), nil, "UPDATE "+table+" SET at = 0")
 		require.NoError(t, err)
 	}
 	require.NoError(t, p.clean(t.Context()))

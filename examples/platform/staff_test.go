@@ -175,7 +175,7 @@ func TestFailedTries(t *testing.T) {
 	}
 	_, err = p.store.signIn(t.Context(), "admin", first)
 	require.ErrorIs(t, err, errTooSoon, "the password is not even looked at")
-	_, err = p.store.changed(t.Context(), nil, "UPDATE staff SET next_try = NOW")
+	_, err = p.store.exec(t.Context(), nil, "UPDATE staff SET next_try = NOW")
 	require.NoError(t, err)
 	_, err = p.store.signIn(t.Context(), "admin", first)
 	require.NoError(t, err)

@@ -150,7 +150,7 @@ func (s *store) migrate(ctx context.Context) error {
 					return err
 				}
 			}
-			if _, err := s.changed(ctx, tx, "INSERT INTO migrations (step) VALUES (?1)", step); err != nil {
+			if _, err := s.exec(ctx, tx, "INSERT INTO migrations (step) VALUES (?1)", step); err != nil {
 				return err
 			}
 		}
@@ -191,8 +191,8 @@ func (s *store) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// changed runs a statement and reports whether it changed a row.
-func (s *store) changed(ctx context.Context, tx *sql.Tx, statement string, values ...any) (bool, error) {
+// exec runs a statement and reports whether it changed a row.
+func (s *store) exec(ctx context.Context, tx *sql.Tx, statement string, values ...any) (bool, error) {
 	run := s.db.ExecContext
 	if tx != nil {
 		run = tx.ExecContext
