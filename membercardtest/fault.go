@@ -67,7 +67,8 @@ const (
 )
 
 // Inject adds a fault. Faults strike in the order they were injected, one per request. It panics on a
-// fault that cannot strike: of no kind or operation, or without what the kind needs.
+// fault that cannot strike: of no kind or operation, or without what the kind needs. The log of a [NewTestServer] has those that
+// have not struck in the end.
 func (s *Server) Inject(fault Fault) {
 	if fault.Operation != "" && pages()[fault.Operation] == nil {
 		panic(fmt.Sprintf("membercardtest: Inject: there is no operation %q", fault.Operation))
