@@ -106,11 +106,11 @@ const (
 type kind int
 
 const (
-	text kind = iota
-	integer
-	boolean
-	object
-	list
+	kindText kind = iota
+	kindInteger
+	kindBoolean
+	kindObject
+	kindList
 )
 
 // parameter is a row, with the rows of its members, and with the rules that the sheets know beside the table.
@@ -210,15 +210,15 @@ func tree(rows []row, prefix string) []parameter {
 		switch r.Type {
 		case "string", "message":
 		case "integer", "uint32", "uint64":
-			p.kind = integer
+			p.kind = kindInteger
 		case "boolean":
-			p.kind = boolean
+			p.kind = kindBoolean
 		case "object":
-			p.kind = object
+			p.kind = kindObject
 		case "array of string":
-			p.kind = list
+			p.kind = kindList
 		case "array of object":
-			p.kind, p.elements = list, object
+			p.kind, p.elements = kindList, kindObject
 		default:
 			panic(fmt.Sprintf("membercardtest: the pages have a type %q", r.Type))
 		}

@@ -212,15 +212,15 @@ func isEmpty(value any) bool {
 func (p parameter) admits(value any) bool {
 	switch value.(type) {
 	case string:
-		return p.kind == text
+		return p.kind == kindText
 	case json.Number:
-		return p.kind == integer
+		return p.kind == kindInteger
 	case bool:
-		return p.kind == boolean
+		return p.kind == kindBoolean
 	case map[string]any:
-		return p.kind == object
+		return p.kind == kindObject
 	case []any:
-		return p.kind == list
+		return p.kind == kindList
 	}
 	return true
 }

@@ -346,7 +346,7 @@ func (c *checker) checkQuery(table []parameter, items []queryItem, values map[st
 
 // jsonValue returns a value of path or query as JSON would have it.
 func jsonValue(p parameter, value string) any {
-	if p.kind == integer {
+	if p.kind == kindInteger {
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil && strconv.FormatInt(n, 10) == value {
 			return json.Number(value)
 		}
@@ -425,7 +425,7 @@ func (c *checker) word(refused *problem, p parameter, value any) {
 
 func (c *checker) checkValue(p parameter, location, field string, value any) (any, *problem) {
 	switch p.kind {
-	case text:
+	case kindText:
 		t, ok := value.(string)
 		if !ok {
 			if p.encrypted { // it may be the value in clear
@@ -434,7 +434,7 @@ func (c *checker) checkValue(p parameter, location, field string, value any) (an
 			return nil, paramViolation(location, field, value, "must be a string")
 		}
 		return c.checkString(p, location, field, t)
-	case integer:
+	case kindInteger:
 		number, _ := value.(json.Number)
 		n, err := strconv.Atoi(number.String())
 		switch {
@@ -445,17 +445,17 @@ func (c *checker) checkValue(p parameter, location, field string, value any) (an
 		case n < p.min:
 			return nil, paramError(location, field, n, fmt.Sprintf("must be at least %d", p.min))
 		}
-	case boolean:
+	case kindBoolean:
 		if _, ok := value.(bool); !ok {
 			return nil, paramViolation(location, field, value, "must be a boolean")
 		}
-	case object:
+	case kindObject:
 		members, ok := value.(map[string]any)
 		if !ok {
 			return nil, paramViolation(location, field, value, "must be an object")
 		}
 		return c.checkMembers(p.members, field, members)
-	case list:
+	case kindList:
 		elements, ok := value.([]any)
 		if !ok {
 			return nil, paramViolation(location, field, value, "must be an array")
@@ -500,7 +500,7 @@ func (c *checker) checkString(p parameter, location, field, value string) (any, 
 
 // decrypt decrypts a value. What is in it must be fit for the service too.
 func (c *checker) decrypt(p parameter, location, field, value string) (any, *problem) {
-	if p.max > 0 && p.kind == text && len(value) > p.max && !strings.Contains(field, "user_chosen_values") {
+	if p.max > 0 && p.kind == kindText && len(value) > p.max && !strings.Contains(field, "user_chosen_values") {
 		return nil, paramError(location, field, nil, fmt.Sprintf("must have at most %d characters", p.max))
 	}
 	if c.key == nil {
