@@ -78,7 +78,8 @@ type Config struct {
 	BackupURL string
 	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from
 	// NewTransport, so clients that are to share connections must be given the same Transport. A transport that fires no httptrace
-	// events is treated as if every failed request had been sent. It may not ask again for a body that it has read. Redirects are
+	// events is treated as if every failed request had been sent. For an irreversible call it may not ask again for a body that it has
+	// read. Redirects are
 	// never followed, and net/http
 	// is kept from sending a request again by itself once all of it was written.
 	HTTPClient *http.Client

@@ -262,3 +262,27 @@ func TestAForgottenEncryptionIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "[redacted]")
 	assert.Empty(t, server.Requests())
 }
+
+// TestATransportThatReadsTheBody and takes it anew, as one that logs does, goes on working for what can be done twice. For what cannot
+// it must put the body back itself.
+func TestATransportThatReadsTheBody(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server, withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		if r.Body != nil {
+			_, _ = io.ReadAll(r.Body)
+			again, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			r = r.Clone(r.Context())
+			r.Body = again
+		}
+		return server.RoundTrip(r)
+	})))
+	_, err := client.UpdateUserCard(t.Context(), updateRequest)
+	require.NoError(t, err)
+	_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
+	require.ErrorContains(t, err, "wants the body again")
+	assert.Zero(t, server.Effects(membercard.OperationInvalidateUserCard, userCardCode))
+}

@@ -216,8 +216,11 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 	attemptCtx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	again := 0
-	if a.class == read && a.n == 1 {
+	switch {
+	case a.class == read && a.n == 1:
 		again = 1 // a kept connection that died is no reason to fail
+	case a.class == irreversible:
+		again = wire.Never
 	}
 	sent := wire.Watch(attemptCtx, cancel, again, a.operation)
 	request, err := a.httpRequest(sent)

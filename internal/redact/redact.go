@@ -4,6 +4,7 @@ package redact
 
 import (
 	"html"
+	"iter"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ const (
 	partLength = 16      // a long value is also cut out where a part of this length stands
 	omission   = "[…]"
 
+	maxRounds = 2 // of escaping
 	maxEscape = 6 // bytes that an escaped byte of a value takes in the usual ways, such as \u0041
 )
 
@@ -32,27 +34,21 @@ func (s Secrets) Line(text string) string {
 		text = text[:maxText]
 	}
 	hidden := make([]bool, len(text)) // overlapping values are cut out whole, and nothing is sought in what was put in
-	read, longest := readingOf(text), 0
-	compact := read.compact()
+	longest := 0
 	for _, value := range s {
 		longest = max(longest, maxEscape*len(value))
-		sought := readingOf(value)
-		if len(value) >= 4*partLength {
-			whole := sought.compact().text
-			compact.hide(hidden, text, whole, false)
-			for rest := whole; len(rest) >= partLength; rest = rest[partLength:] {
-				compact.hide(hidden, text, rest[:partLength], false)
+	}
+	for _, read := range readings(text) {
+		compact := read.compact()
+		for _, value := range s {
+			read.hide(hidden, value)
+			if len(value) >= 4*partLength {
+				compact.hideParts(hidden, value)
 			}
-			continue
 		}
-		short := utf8.RuneCountInString(value) < minSecret
-		if short && !strings.ContainsFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
-			continue // a point or a dash tells nothing
-		}
-		read.hide(hidden, text, sought.text, short)
 	}
 	if overlong { // the end may be the beginning of a secret
-		text = text[:max(0, len(text)-longest)]
+		text = text[:max(len(text)/2, len(text)-longest)]
 	}
 	var b strings.Builder
 	for i := range len(text) {
@@ -84,24 +80,30 @@ func printable(r rune) rune {
 	return r
 }
 
-// reading is a text as a reader takes it: without the escapes of URLs, JSON, Go and HTML. A plus sign is a space, as it may be one.
+// reading is a text, or what it says without some escapes. A plus sign is a space, as it may be one.
 type reading struct {
 	text     string
 	from, to []int // where each byte of it stands in the source
+	rounds   int   // of escapes that were undone
 }
 
-func readingOf(source string) reading {
+// readings returns a text as it stands, and without escapes of one kind after the other: somebody may have escaped what was escaped,
+// and what is an escape of one kind can be plain text beside a value of another.
+func readings(source string) []reading {
 	r := reading{text: source, from: make([]int, len(source)), to: make([]int, len(source))}
 	for i := range len(source) {
 		r.from[i], r.to[i] = i, i+1
 	}
-	for range 3 { // somebody may have escaped what was escaped
-		if r = r.rewritten(unescape); !strings.ContainsAny(r.text, `%\&`) {
-			break
+	all := []reading{r}
+	for i := 0; i < len(all); i++ {
+		for begin, unescape := range escapes {
+			if all[i].rounds < maxRounds && strings.Contains(all[i].text, begin) {
+				all = append(all, all[i].rewritten(unescape))
+			}
 		}
+		all[i].text = strings.ReplaceAll(all[i].text, "+", " ")
 	}
-	r.text = strings.ReplaceAll(r.text, "+", " ")
-	return r
+	return all
 }
 
 // compact leaves out what may stand between the lines of a long value.
@@ -118,7 +120,7 @@ func (r reading) compact() reading {
 // that is.
 func (r reading) rewritten(next func(text string) (string, int)) reading {
 	var text strings.Builder
-	result := reading{from: make([]int, 0, len(r.text)), to: make([]int, 0, len(r.text))}
+	result := reading{from: make([]int, 0, len(r.text)), to: make([]int, 0, len(r.text)), rounds: r.rounds + 1}
 	for i := 0; i < len(r.text); {
 		piece, length := next(r.text[i:])
 		text.WriteString(piece)
@@ -131,53 +133,90 @@ func (r reading) rewritten(next func(text string) (string, int)) reading {
 	return result
 }
 
-// unescape returns what the escape at the beginning of a text stands for, and its length; the first byte where there is none.
-func unescape(text string) (string, int) {
-	switch text[0] {
-	case '%':
-		if plain, err := url.PathUnescape(text[:min(3, len(text))]); err == nil {
+// escapes are those of URLs, of JSON, PHP and Go, and of HTML, by the character with which they begin. A function returns what
+// stands for the beginning of a text, and how much of it that is.
+var escapes = map[string]func(text string) (string, int){
+	"%": func(text string) (string, int) {
+		if plain, err := url.PathUnescape(text[:min(3, len(text))]); text[0] == '%' && err == nil {
 			return plain, 3
 		}
-	case '\\':
+		return text[:1], 1
+	},
+	`\`: func(text string) (string, int) {
 		if strings.HasPrefix(text, `\/`) {
 			return "/", 2
 		}
-		if r, multibyte, rest, err := strconv.UnquoteChar(text, '"'); err == nil {
-			if multibyte {
-				return string(r), len(text) - len(rest)
-			}
-			return string([]byte{byte(r & 0xFF)}), len(text) - len(rest)
+		r, multibyte, rest, err := strconv.UnquoteChar(text, '"')
+		switch {
+		case text[0] != '\\' || err != nil:
+			return text[:1], 1
+		case multibyte:
+			return string(r), len(text) - len(rest)
 		}
-	case '&':
+		return string([]byte{byte(r & 0xFF)}), len(text) - len(rest)
+	},
+	"&": func(text string) (string, int) {
 		name, _, ends := strings.Cut(text[:min(10, len(text))], ";")
-		if plain := html.UnescapeString(name + ";"); ends && plain != name+";" {
+		if plain := html.UnescapeString(name + ";"); text[0] == '&' && ends && plain != name+";" {
 			return plain, len(name + ";")
 		}
-	}
-	return text[:1], 1
+		return text[:1], 1
+	},
 }
 
-// hide marks where a value stands in the source of a reading; with alone only where it is not a part of a longer word or number.
-func (r reading) hide(hidden []bool, source, value string, alone bool) {
-	end := 0 // of the last one, in the source
-	for at := 0; value != ""; at++ {
-		i := strings.Index(r.text[at:], value)
-		if i < 0 {
-			return
+// hide marks where a value stands in the source of a reading. A short one must not be a part of a longer word or number.
+func (r reading) hide(hidden []bool, value string) {
+	characters := utf8.RuneCountInString(value)
+	if characters < minSecret && !strings.ContainsFunc(value, func(c rune) bool { return unicode.IsLetter(c) || unicode.IsNumber(c) }) {
+		return // a point or a dash tells nothing
+	}
+	value = strings.ReplaceAll(value, "+", " ")
+	for at := range r.all(value) {
+		before, _ := utf8.DecodeLastRuneInString(r.text[:at])
+		after, _ := utf8.DecodeRuneInString(r.text[at+len(value):])
+		if characters >= minSecret || !isWord(before, characters) && !isWord(after, characters) {
+			r.mark(hidden, at, at+len(value))
 		}
-		at += i
-		from, to := r.from[at], r.to[at+len(value)-1]
-		if alone && (from > 0 && isWord(source[from-1]) || to < len(source) && isWord(source[to])) {
-			continue
-		}
-		for j := max(from, end); j < to; j++ {
-			hidden[j] = true
-		}
-		end = to
 	}
 }
 
-// isWord reports whether a byte is an ASCII letter or digit. Chinese text has no spaces between words.
-func isWord(b byte) bool {
-	return b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
+// hideParts marks where a long value or a part of it stands, whatever white space is in it.
+func (r reading) hideParts(hidden []bool, value string) {
+	value = strings.Join(strings.Fields(strings.ReplaceAll(value, "+", " ")), "")
+	for at := range r.all(value) {
+		r.mark(hidden, at, at+len(value))
+	}
+	for ; len(value) >= partLength; value = value[partLength:] {
+		for at := range r.all(value[:partLength]) {
+			r.mark(hidden, at, at+partLength)
+		}
+	}
+}
+
+// all finds a value, also where it overlaps itself.
+func (r reading) all(value string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for at := 0; value != "" && at <= len(r.text); at++ {
+			i := strings.Index(r.text[at:], value)
+			if i < 0 || !yield(at+i) {
+				return
+			}
+			at += i
+		}
+	}
+}
+
+func (r reading) mark(hidden []bool, from, to int) {
+	for i := r.from[from]; i < r.to[to-1]; i++ {
+		hidden[i] = true
+	}
+}
+
+// isWord reports whether a character beside a short value makes it a part of a longer word: an ASCII letter or digit, and for a value
+// of one character any letter. Chinese text has no spaces between words.
+func isWord(c rune, characters int) bool {
+	if c == utf8.RuneError {
+		return false
+	}
+	return characters == 1 && unicode.IsLetter(c) || c < utf8.RuneSelf && (unicode.IsLetter(c) || unicode.IsDigit(c))
 }

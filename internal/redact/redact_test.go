@@ -1,6 +1,9 @@
 package redact
 
 import (
+	"encoding/json"
+	"html"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +39,13 @@ func TestLine(t *testing.T) {
 		{Secrets{"VIP(2024)#17", `say "x" & 'y'`}, `VIP(2024)%2317 say \"x\" &amp; 'y' say &quot;x&quot; & &#39;y&#39;`, "[…] […] […]"},
 		{Secrets{"secret"}, `100% \ & &; &x; %zz \q \x73ecret \163ecret`, `100% \ & &; &x; %zz \q […] […]`},
 		{Secrets{strings.Repeat(" ", 64), strings.Repeat("+", 70), strings.Repeat("\n", 64)}, "a b+c", "a b+c"},
+		{Secrets{`VIP0001\`}, strconv.Quote(`VIP0001\`), `"[…]"`},
+		{Secrets{"AB123456"}, "50%AB123456", "50%[…]"},
+		{Secrets{"VIP0001%"}, "VIP0001%25AF", "[…]AF"},
+		{Secrets{"VIP&gt0001"}, "VIP&gt0001; x", "[…]; x"},
+		{Secrets{"nameless-secret"}, `C:\nameless-secret`, `C:\[…]`},
+		{Secrets{"Li", "张三"}, `{"name":"\nLi"} name=%22Li%22 name%3D%E5%BC%A0%E4%B8%89 用户张三不符`, `{"name":"\n[…]"} name=%22[…]%22 name%3D[…] 用户[…]不符`},
+		{Secrets{"卡", "无"}, "用户会员卡不存在 模板无效 卡", "用户会员卡不存在 模板无效 […]"},
 		{nil, "a\nb\x00\u2028\u202e\u200bc", "a b    c"},
 		{nil, strings.Repeat("字", 601), strings.Repeat("字", 600) + "…"},
 		{Secrets{signature}, `signature="` + signature + `"`, `signature="[…]"`},
@@ -68,6 +78,33 @@ func TestLineNeverQuotes(t *testing.T) {
 	}, nil))
 }
 
+// TestLineKnowsTheForms in which programs write a value, whatever it is, also one upon the other.
+func TestLineKnowsTheForms(t *testing.T) {
+	inner := func(quoted string) string { return quoted[1 : len(quoted)-1] }
+	inJSON := func(value string) string { data, _ := json.Marshal(value); return inner(string(data)) }
+	forms := []func(string) string{
+		func(value string) string { return value }, inJSON, url.QueryEscape, url.PathEscape, html.EscapeString,
+		func(value string) string { return inJSON(url.QueryEscape(value)) }, func(value string) string { return url.PathEscape(url.PathEscape(value)) },
+		func(value string) string { return inJSON(inJSON(value)) }, func(value string) string { return inner(strconv.Quote(value)) },
+		func(value string) string { return inner(strconv.QuoteToASCII(value)) },
+	}
+	const printable = "abcXYZ0189 %+/\\\"'&;<>=-_.~u中文"
+	require.NoError(t, quick.Check(func(seed [9]byte) bool {
+		var value strings.Builder
+		for _, b := range seed {
+			value.WriteRune([]rune(printable)[int(b)%utf8.RuneCountInString(printable)])
+		}
+		for _, form := range forms {
+			written := form(value.String())
+			if line := (Secrets{value.String()}).Line("code=" + written + "&more"); strings.Contains(line, written) {
+				t.Logf("%q written %q: %q", value.String(), written, line)
+				return false
+			}
+		}
+		return true
+	}, &quick.Config{MaxCount: 5000}))
+}
+
 // TestLineNeverQuotesAWord: a short secret that stands alone.
 func TestLineNeverQuotesAWord(t *testing.T) {
 	require.NoError(t, quick.Check(func(number uint16, before, after string) bool {
@@ -83,6 +120,12 @@ func BenchmarkLine(b *testing.B) {
 	for b.Loop() {
 		Secrets{strings.Repeat("a", 28), signature, "478515832665"}.Line(text)
 	}
+}
+
+// TestTheBeginningStays, however long a secret is.
+func TestTheBeginningStays(t *testing.T) {
+	line := Secrets{strings.Repeat("x", 684)}.Line("an error: unknown " + strings.Repeat("y ", 4000))
+	assert.True(t, strings.HasPrefix(line, "an error: unknown y y"), line)
 }
 
 // TestLineOfTheLongestText: nothing is taken from its end.

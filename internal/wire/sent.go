@@ -30,6 +30,7 @@ const maxRestarts = 3
 type Sent struct {
 	context.Context //nolint:containedctx // it is one
 	cancel          context.CancelFunc
+	once            bool // the body may not be had again where nobody can tell what became of the request
 	subject         any
 
 	mu        sync.Mutex
@@ -57,10 +58,13 @@ type sentKey struct{}
 // SubjectKey is the key of what an attempt is about in its context.
 type SubjectKey struct{}
 
+// Never is for requests that must not be sent again, where it cannot be seen that it would be so either.
+const Never = -1
+
 // Watch returns the context of one attempt, made from one that can be canceled. again is how often the transport may
-// send the whole request again by itself, subject what the context has under [SubjectKey].
+// send the whole request again by itself, or [Never]; subject is what the context has under [SubjectKey].
 func Watch(ctx context.Context, cancel context.CancelFunc, again int, subject any) *Sent {
-	s := &Sent{resends: resends{remaining: again}, cancel: cancel, subject: subject}
+	s := &Sent{resends: resends{remaining: max(again, 0)}, once: again == Never, cancel: cancel, subject: subject}
 	s.hooks = httptrace.ClientTrace{GetConn: s.getConn, GotConn: s.gotConn, WroteHeaders: s.wroteHeaders, WroteRequest: s.wroteRequest}
 	s.Context = httptrace.WithClientTrace(ctx, &s.hooks)
 	return s
@@ -207,7 +211,10 @@ func (t once) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if r.GetBody != nil {
 		guarded := *r // http.Client asks the original for the body at a redirect, when the answer has come
-		guarded.Body, guarded.GetBody = &sentBody{r.Body, s}, s.body(r.GetBody)
+		guarded.GetBody = s.body(r.GetBody)
+		if s.once {
+			guarded.Body = &sentBody{r.Body, s}
+		}
 		r = &guarded
 	}
 	response, err := t.next.RoundTrip(r)
