@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -343,7 +342,9 @@ func (c *Client) NotificationHandler(handle func(context.Context, *Notification)
 		defer func() { // also when handle ends its goroutine
 			answerNotification(w, h.status)
 			h.log(ctx, c.logger, time.Since(start))
-			_ = controller.Flush() // the server does not when the goroutine ends; what was answered is in the log by then
+			if h.ended {
+				_ = controller.Flush() // the server does not
+			}
 		}()
 		if err != nil {
 			h.problem = noSecrets(err.Error())
@@ -392,10 +393,8 @@ func answerNotification(w http.ResponseWriter, status int) {
 	if status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
 	}
-	body := `{"code":"FAIL","message":"` + http.StatusText(status) + `"}`
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
+	_, _ = io.WriteString(w, `{"code":"FAIL","message":"`+http.StatusText(status)+`"}`)
 }
 
 // handling is what became of a notification in the handler.
@@ -404,18 +403,20 @@ type handling struct {
 	id, eventType string
 	problem       string   // "" when there is none
 	stack         []string // of a panic
+	ended         bool     // the handler has ended its goroutine
 }
 
 // run has a notification handled. No panic of handle gets past it.
 func (h *handling) run(ctx context.Context, n *Notification, handle func(context.Context, *Notification) error) {
 	h.id, h.eventType = noSecrets(n.ID), noSecrets(n.EventType) // it is handle's from now on
-	h.status, h.problem = http.StatusInternalServerError, "the handler ended its goroutine"
+	h.status, h.problem, h.ended = http.StatusInternalServerError, "the handler ended its goroutine", true
 	defer func() {
 		if p := recover(); p != nil {
-			h.problem, h.stack = fmt.Sprintf("the handler panicked with a %T", p), panicStack()
+			h.problem, h.stack, h.ended = fmt.Sprintf("the handler panicked with a %T", p), panicStack(), false
 		}
 	}()
 	err := handle(ctx, n)
+	h.ended = false
 	switch {
 	case err != nil:
 		h.problem = fmt.Sprintf("the handler returned a %T", err) + textOf(err)

@@ -913,3 +913,34 @@ func TestNamesOfANotification(t *testing.T) {
 	assert.Equal(t, "1", n.UserCardCode)
 	assert.Equal(t, "1", n.Event.(*membercard.UserCardCreated).UserCardCode)
 }
+
+// keptAnswer is a middleware that keeps the answer until the handler has returned.
+type keptAnswer struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (w *keptAnswer) WriteHeader(status int)      { w.status = status }
+func (w *keptAnswer) Write(p []byte) (int, error) { return w.body.Write(p) }
+func (w *keptAnswer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *keptAnswer) send() {
+	w.ResponseWriter.WriteHeader(w.status)
+	_, _ = w.ResponseWriter.Write(w.body.Bytes())
+}
+
+// TestAMiddlewareThatKeepsTheAnswer sends the status that was meant.
+func TestAMiddlewareThatKeepsTheAnswer(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	inner := newClient(t, server).NotificationHandler(func(context.Context, *membercard.Notification) error { return errors.New("down") })
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kept := &keptAnswer{ResponseWriter: w, status: http.StatusOK}
+		inner.ServeHTTP(kept, r)
+		kept.send()
+	}))
+	defer service.Close()
+	statuses, err := server.Notify(t.Context(), events()["SYNC_USER_POINT"], membercardtest.NotificationURL(service.URL))
+	require.Error(t, err)
+	assert.Equal(t, []int{http.StatusInternalServerError}, statuses)
+}

@@ -494,6 +494,20 @@ func TestARequestWhoseCallerHasGone(t *testing.T) {
 	})
 }
 
+// TestALateRequestKeepsNobody: a server that nobody closes, in a bubble that ends before.
+func TestALateRequestKeepsNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := membercardtest.NewServer()
+		card := server.AddCard(membercard.Card{})
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSlow, Delay: 20 * time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := server.Client().GetCard(ctx, membercard.GetCardRequest{BrandID: membercardtest.BrandID, CardID: card.CardID})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
 // TestWhatIsRecordedOfAFault is what the caller was told.
 func TestWhatIsRecordedOfAFault(t *testing.T) {
 	t.Parallel()

@@ -473,7 +473,10 @@ func TestMessagesOfThePage(t *testing.T) {
 	for _, odd := range []func(*membercard.CreateCardRequest){form(field, field), form(with()), form(with(strings.Repeat("球", 9))), form(with(strings.Split("一二三四五六七八九十百", "")...))} {
 		require.ErrorContains(t, create(odd), "商户自定义信息最多一项")
 	}
-	require.NoError(t, create(func(r *membercard.CreateCardRequest) { r.CardTitle = "会员卡A-1（新）" }))
+	for i, title := range []string{"会员卡A-1（新）", "ＶＩＰ会员卡", "５折卡～＋￥", "会员　卡"} {
+		_, err := client.UpdateCard(t.Context(), membercard.UpdateCardRequest{CardID: server.AddCard(membercard.Card{}).CardID, BrandID: brandID, CardTitle: &title})
+		require.NoError(t, err, i)
+	}
 	card := server.AddUserCard(membercard.UserCard{})
 	_, err := client.UpdateCard(t.Context(), membercard.UpdateCardRequest{
 		CardID: card.CardID, BrandID: card.BrandID, MemberInformation: &membercard.MemberInfo{JumpAppID: "wxea9c30890f48d5ae"},

@@ -584,13 +584,14 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 
 // carryOutLate carries out a request after a while, whose caller has gone.
 func (s *Server) carryOutLate(after time.Duration, request *http.Request, route *route, pathValues map[string]string, body []byte) {
-	ctx := context.WithoutCancel(request.Context())
-	request = request.Clone(ctx)
-	go func() {
-		if await(ctx, s.closed, max(after, 1)) == nil {
+	request = request.Clone(context.WithoutCancel(request.Context()))
+	time.AfterFunc(after, func() {
+		select {
+		case <-s.closed:
+		default:
 			s.process(request, route, pathValues, body)
 		}
-	}()
+	})
 }
 
 // process authenticates a request, and carries it out unless it came before.
