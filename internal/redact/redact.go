@@ -196,7 +196,7 @@ func (r reading) hideParts(hidden []bool, value string) {
 // all finds a value, also where it overlaps itself.
 func (r reading) all(value string) iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for at := 0; value != "" && at <= len(r.text); at++ {
+		for at := 0; value != ""; at++ {
 			i := strings.Index(r.text[at:], value)
 			if i < 0 || !yield(at+i) {
 				return
