@@ -222,9 +222,9 @@ func verifyByHand(k *keys, header http.Header, body []byte) error {
 
 // ours decrypts so many of the card's three encrypted values.
 func ours(client *membercard.Client, open int) contender {
-	name := "membercard, nothing opened"
+	name := "membercard, nothing decrypted"
 	if open > 0 {
-		name = fmt.Sprintf("membercard, %d opened", open)
+		name = fmt.Sprintf("membercard, %d decrypted", open)
 	}
 	return contender{name, func(ctx context.Context) (result, error) {
 		card, err := client.GetUserCard(ctx, membercard.GetUserCardRequest{BrandID: brandID, CardID: cardID, UserCardCode: code, OpenID: openID})
@@ -259,7 +259,7 @@ func newOurs(k *keys, key crypto.Signer, client *http.Client, base string) *memb
 	return c
 }
 
-// official is wechatpay-go's core client, which opens all values or none.
+// official is wechatpay-go's core client, which decrypts all values or none.
 func official(k *keys, client *http.Client, base string, open bool) contender {
 	options := []core.ClientOption{option.WithWechatPayPublicKeyAuthCipher(mchID, serial, k.merchant, keyID, &k.platform.PublicKey)}
 	options = append(options, option.WithHTTPClient(client))
@@ -267,9 +267,9 @@ func official(k *keys, client *http.Client, base string, open bool) contender {
 	if err != nil {
 		panic(err)
 	}
-	name := "wechatpay-go, nothing opened"
+	name := "wechatpay-go, nothing decrypted"
 	if open {
-		name = "wechatpay-go, 3 opened by its cipher"
+		name = "wechatpay-go, 3 decrypted by its cipher"
 	}
 	return contender{name, func(ctx context.Context) (result, error) {
 		answered, err := c.Get(ctx, base+uri)

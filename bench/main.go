@@ -169,9 +169,9 @@ func inMemory(t *table, k *keys, a *answer, rounds int) {
 	t.check("bytes per call", float64(bytes), "%.0f", 7*1024)
 	keyOperations(t, k, client)
 	t.noise(p)
-	t.check("CPU over the floor, nothing opened", p.cpu[1].median, "%.3f", 1.02)
-	t.check("CPU over wechatpay-go opening three, none opened", p.cpu[1].median/p.cpu[5].median, "%.3f", 0.27)
-	t.check("CPU over wechatpay-go opening three, one opened", p.cpu[2].median/p.cpu[5].median, "%.3f", 0.52)
+	t.check("CPU over the floor, nothing decrypted", p.cpu[1].median, "%.3f", 1.02)
+	t.check("CPU over wechatpay-go decrypting three, none decrypted", p.cpu[1].median/p.cpu[5].median, "%.3f", 0.27)
+	t.check("CPU over wechatpay-go decrypting three, one decrypted", p.cpu[2].median/p.cpu[5].median, "%.3f", 0.52)
 	updates(t, k, a, rounds/2)
 	byHand(t, k, client, rounds/2)
 	overOpenSSL(t, k, client, rounds/2)
@@ -183,7 +183,7 @@ func keyOperations(t *table, k *keys, client *http.Client) {
 		key := &countingKey{PrivateKey: k.merchant}
 		c := newOurs(k, key, client, wechatPay)
 		must(ours(c, open))()
-		t.row(fmt.Sprintf("private-key operations of a call with %d opened", open), fmt.Sprint(key.operations.Load()), fmt.Sprint(1+open), key.operations.Load() == int64(1+open))
+		t.row(fmt.Sprintf("private-key operations of a call with %d decrypted", open), fmt.Sprint(key.operations.Load()), fmt.Sprint(1+open), key.operations.Load() == int64(1+open))
 	}
 	key := &countingKey{PrivateKey: k.merchant}
 	c := newOurs(k, key, client, wechatPay)
@@ -196,7 +196,7 @@ func keyOperations(t *table, k *keys, client *http.Client) {
 			panic(err)
 		}
 	}
-	t.row("private-key operations when one value is opened twice", fmt.Sprint(key.operations.Load()), "2", key.operations.Load() == 2)
+	t.row("private-key operations when one value is decrypted twice", fmt.Sprint(key.operations.Load()), "2", key.operations.Load() == 2)
 }
 
 // updates compares UpdateUserCard with three encrypted values to its parts.
