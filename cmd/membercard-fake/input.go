@@ -53,7 +53,7 @@ func readSeed(path string) (membercardtest.Seed, error) {
 // fixedKeys returns the merchant's and WeChat Pay's keys of a folder, and makes them where they are not there.
 func fixedKeys(dir string) (merchant, platform *rsa.PrivateKey, err error) {
 	if own, _ := filepath.Glob(filepath.Join(dir, "apiclient_*")); len(own) > 0 {
-		return nil, nil, fmt.Errorf("-keys: %s has files of a merchant; name a folder for the fake's own keys", dir)
+		return nil, nil, fmt.Errorf("%s has files of a merchant; name a folder for the fake's own keys", dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the user named the folder
 		return nil, nil, err

@@ -144,6 +144,6 @@ func showCard(out io.Writer, client *membercard.Client, card *membercard.UserCar
 		return err
 	}
 	fmt.Fprintf(out, "   state %s, level %q\n", card.UserCardState, card.Level)
-	fmt.Fprintf(out, "   phone number as printed: %v; opened with client.Decrypt: %s\n", card.PhoneNumber, phone)
+	fmt.Fprintf(out, "   phone number as printed: %v; decrypted with client.Decrypt: %s\n", card.PhoneNumber, phone)
 	return nil
 }

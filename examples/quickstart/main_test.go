@@ -18,8 +18,8 @@ func TestQuickstart(t *testing.T) {
 	require.NoError(t, run(t.Context(), &out, server))
 	for _, line := range []string{
 		`1 card, its code is 478515832665`,
-		`phone number as printed: [sensitive]; opened with client.Decrypt: 13800000000`,
-		`phone number as printed: [sensitive]; opened with client.Decrypt: 13900000000`,
+		`phone number as printed: [sensitive]; decrypted with client.Decrypt: 13800000000`,
+		`phone number as printed: [sensitive]; decrypted with client.Decrypt: 13900000000`,
 		`state INVALID since`,
 		`GetUserCard: 404 NOT_FOUND`,
 		`PARAM_ERROR says: field "limit"`,

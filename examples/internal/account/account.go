@@ -65,12 +65,16 @@ func (f *Flags) Name() string {
 	return strings.TrimSpace(f.keys + " " + f.baseURL)
 }
 
-// Missing returns the key files that are not in the folder of -keys. Which of them are needed depends on the account.
+// Missing returns the key files that a folder with others of them does not have. Which of them are needed depends on the account.
 func (f *Flags) Missing() (names []string) {
-	for _, name := range []string{"apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "public_key_id.txt", "apiv3_key.txt"} {
+	all := []string{"apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "public_key_id.txt", "apiv3_key.txt"}
+	for _, name := range all {
 		if _, err := os.Stat(filepath.Join(f.keys, name)); f.Real() && errors.Is(err, fs.ErrNotExist) {
 			names = append(names, name)
 		}
+	}
+	if len(names) == len(all) { // LoadConfig says so
+		return nil
 	}
 	return names
 }
