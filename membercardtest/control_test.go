@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -234,4 +235,25 @@ func TestControlEvents(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(strings.TrimPrefix(lines.Text(), "data: ")), &told))
 	assert.Equal(t, "PARAM_ERROR", told["code"])
 	assert.Equal(t, "documented", told["source"])
+}
+
+// TestStateBesideWrites: what is written out is no longer changed. The race detector tells.
+func TestStateBesideWrites(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	card := server.AddCard(membercard.Card{})
+	c := newControl(t, server)
+	client := newClient(server)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for range 50 {
+			status, _ := c.call("GET", "/state", "")
+			assert.Equal(t, http.StatusOK, status)
+		}
+	})
+	for range 20 {
+		_, err := client.UpdateCard(t.Context(), membercard.UpdateCardRequest{CardID: card.CardID, BrandID: card.BrandID, Benefits: new("会员折扣")})
+		require.NoError(t, err)
+	}
+	reading.Wait()
 }

@@ -270,6 +270,18 @@ func TestDecisions(t *testing.T) {
 	assert.NotContains(t, page, "o-1\"")
 }
 
+// closeNext has the staff close the refusal that is before them, once there is one.
+func (p *platform) closeNext(t *testing.T, boss *visitor) {
+	t.Helper()
+	decision := ""
+	p.eventually(t, func() bool {
+		_, page, _ := boss.get("/staff/")
+		decision = regexp.MustCompile(`/staff/decisions/\d+`).FindString(page)
+		return decision != ""
+	})
+	p.eventually(t, func() bool { status, _, _ := boss.post(decision); return status == http.StatusOK })
+}
+
 // TestClosedInvalidation: one that was refused and closed can be asked for anew.
 func TestClosedInvalidation(t *testing.T) {
 	p := newPlatform(t)
@@ -278,13 +290,7 @@ func TestClosedInvalidation(t *testing.T) {
 	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH", Operation: membercard.OperationInvalidateUserCard})
 	consent := of(card, map[string]any{"consent": "signed"})
 	require.Equal(t, http.StatusNoContent, p.post(t, "/invalidations", consent))
-	decision := ""
-	p.eventually(t, func() bool {
-		_, page, _ := boss.get("/staff/")
-		decision = regexp.MustCompile(`/staff/decisions/\d+`).FindString(page)
-		return decision != ""
-	})
-	p.eventually(t, func() bool { status, _, _ := boss.post(decision); return status == http.StatusOK })
+	p.closeNext(t, boss)
 	require.Equal(t, http.StatusNoContent, p.post(t, "/invalidations", consent))
 	p.eventually(t, func() bool { return p.fake.Effects(membercard.OperationInvalidateUserCard, card.UserCardCode) == 1 })
 }
@@ -296,13 +302,7 @@ func TestClosedDetails(t *testing.T) {
 	boss := p.boss(t)
 	p.fake.Inject(membercardtest.Fault{Kind: membercardtest.FaultStatus, Status: 400, Code: "PARAM_ERROR", Operation: membercard.OperationUpdateUserCard})
 	require.Equal(t, http.StatusNoContent, p.post(t, "/details", of(card, map[string]any{"phone_number": "13900001234"})))
-	decision := ""
-	p.eventually(t, func() bool {
-		_, page, _ := boss.get("/staff/")
-		decision = regexp.MustCompile(`/staff/decisions/\d+`).FindString(page)
-		return decision != ""
-	})
-	p.eventually(t, func() bool { status, _, _ := boss.post(decision); return status == http.StatusOK })
+	p.closeNext(t, boss)
 	require.Equal(t, http.StatusNoContent, p.post(t, "/details", of(card, map[string]any{"level": "金卡"})))
 	p.eventually(t, func() bool {
 		now, _ := p.fake.UserCard(card.CardID, card.UserCardCode)
