@@ -1,10 +1,14 @@
 package membercardtest
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/wechatpay-cards/membercard"
 )
 
 // userCard is a user's card, and what no answer tells of it. It has no code until a merchant allocates it, and no openid
@@ -40,15 +44,6 @@ func (u *userCard) state(now time.Time) string {
 // current returns the card with the state that it has now.
 func (u *userCard) current() document { return u.with("user_card_state", u.state(time.Now())) }
 
-func (s *Server) findCard(id string) document {
-	for _, c := range s.cards {
-		if c.text("card_id") == id {
-			return c
-		}
-	}
-	return nil
-}
-
 func (s *Server) findUserCard(cardID, code string) *userCard {
 	for _, u := range s.userCards {
 		if u.text("card_id") == cardID && u.has("user_card_code") && u.text("user_card_code") == code {
@@ -69,18 +64,6 @@ func (s *Server) findNamed(cardID, name string) *userCard {
 		}
 	}
 	return nil
-}
-
-// requireCard finds the template a request is about: it must be the brand's.
-func (s *Server) requireCard(in input, cardID string) (document, *problem) {
-	c := s.findCard(cardID)
-	switch {
-	case c == nil:
-		return nil, in.refusal("会员卡模板不存在", "there is no template with this card_id")
-	case c.text("brand_id") != in.id("brand_id"):
-		return nil, in.inferredRefusal("会员卡模板不存在", "the template card_id does not belong to brand_id")
-	}
-	return c, nil
 }
 
 // requireUserCard finds the card a request is about: the template must be the brand's, the card the user's.
@@ -361,4 +344,111 @@ func (s *Server) invalidateUserCard(in input) (document, *problem) {
 	u.merge(in.changes())
 	u.merge(document{"user_card_state": "INVALID", "invalid_time": now, "modify_time": now})
 	return u.current(), nil
+}
+
+// OpenUserCard does what a user does who joins through the joining component or the brand's page: the card
+// is there, but unactivated until the merchant confirms it. It has a code only if WeChat Pay allocates it.
+// It panics when there is no such template in effect, when its validity is over, or where a user is not shown the template: who has a
+// card of it, had one invalidated or deleted one. Who was refused may try again, and so may who let a card expire.
+func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	template := s.findCard(cardID)
+	if template == nil || template.text("state") != "CARD_EFFECTIVE" || isOver(template) {
+		panic(fmt.Sprintf("membercardtest: OpenUserCard: there is no template %s in effect", cardID))
+	}
+	if openID == "" {
+		panic("membercardtest: OpenUserCard: the openid is missing")
+	}
+	if slices.ContainsFunc(s.userCards, func(u *userCard) bool {
+		return u.text("card_id") == cardID && u.text("openid") == openID && !u.failed && u.state(time.Now()) != "EXPIRED"
+	}) {
+		panic("membercardtest: OpenUserCard: the user has a card of this template, or had one that was invalidated or deleted")
+	}
+	u := newUserCard(template, "UNACTIVATED")
+	u.document["openid"] = openID
+	if template.has("init_level") {
+		u.document["level"] = template["init_level"]
+	}
+	if template.text("code_mode") == "SYSTEM_ALLOCATE" {
+		u.document["user_card_code"] = newCode()
+	}
+	s.userCards = append(s.userCards, u)
+	return valueOf[membercard.UserCard](u.current())
+}
+
+// DeleteUserCard does what a user does who deletes a card: it is invalid, and the user cannot come back to the template.
+// While a card has no code its openid stands for it. DeleteUserCard returns the card, and panics when there is none, or it was
+// deleted before.
+func (s *Server) DeleteUserCard(cardID, userCardCode string) membercard.UserCard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findNamed(cardID, userCardCode)
+	if u == nil || u.deleted {
+		panic("membercardtest: DeleteUserCard: there is no such card")
+	}
+	u.deleted = true
+	u.merge(document{"user_card_state": "INVALID", "modify_time": formatTime(time.Now())})
+	return valueOf[membercard.UserCard](u.current())
+}
+
+// AddUserCard adds a user's card. Sensitive values are given as [membercard.NewSensitive] makes them.
+// Fields that every card has and that are left empty get usual values; an empty CardID means the
+// template added last. A template that does not exist is added. It returns the card as it was added,
+// and panics when the template has one with this code, or is of another brand.
+func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u.CardID == "" && len(s.cards) > 0 {
+		u.CardID = s.cards[len(s.cards)-1].text("card_id")
+	}
+	template := s.findCard(u.CardID)
+	if template != nil && u.BrandID != "" && u.BrandID != template.text("brand_id") {
+		panic("membercardtest: AddUserCard: the template is of another brand")
+	}
+	if template == nil {
+		template = s.addCard(membercard.Card{CardID: u.CardID, BrandID: u.BrandID})
+	}
+	added := newUserCard(template, "EFFECTIVE")
+	added.merge(document{"user_card_code": newCode(), "openid": "obLatj" + randomHex(11)})
+	added.mergeNew(s.userCardDocument(answerRows(membercard.OperationGetUserCard), u))
+	added.document["card_id"] = template["card_id"]
+	if s.findUserCard(added.text("card_id"), added.text("user_card_code")) != nil {
+		panic("membercardtest: AddUserCard: the template has a card with this code")
+	}
+	s.userCards = append(s.userCards, added)
+	return valueOf[membercard.UserCard](added.current())
+}
+
+// UserCard returns a user's card as the server has it, sensitive values in clear, and whether there is
+// one. A code is unique within one template only.
+func (s *Server) UserCard(cardID, userCardCode string) (membercard.UserCard, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findUserCard(cardID, userCardCode)
+	if u == nil {
+		return membercard.UserCard{}, false
+	}
+	return valueOf[membercard.UserCard](u.current()), true
+}
+
+// newCode returns 24 digits, as WeChat Pay allocates them.
+func newCode() string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' {
+			return r - 'a' + '1'
+		}
+		return r
+	}, randomHex(12))
+}
+
+// UserCards returns all users' cards in the order they were added, sensitive values in clear.
+func (s *Server) UserCards() []membercard.UserCard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var cards []membercard.UserCard
+	for _, u := range s.userCards {
+		cards = append(cards, valueOf[membercard.UserCard](u.current()))
+	}
+	return cards
 }

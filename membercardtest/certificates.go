@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/wechatpay-cards/membercard"
 )
 
 // platformCertificate is a certificate of WeChat Pay's.
@@ -205,4 +207,28 @@ func (s *Server) listCertificates(input) (document, *problem) {
 		}
 	}
 	return document{"data": items}, nil
+}
+
+// plaintext reads a sensitive value that a test puts in: one made by it, or one from an answer.
+func (s *Server) plaintext(value membercard.Sensitive) string {
+	if value.IsZero() {
+		return ""
+	}
+	text, err := s.clientOf(s.first.merchants[0]).Decrypt(value)
+	if err != nil {
+		text, err = s.clientOf(rotatedMerchant()).Decrypt(value)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// clientOf returns a client that decrypts what was encrypted for a merchant certificate.
+func (s *Server) clientOf(merchant merchantCertificate) *membercard.Client {
+	config := membercard.Config{
+		CertificateSerial: merchant.serial, PrivateKey: merchant.key, PublicKeyID: s.first.keyID, PublicKey: &s.first.key.PublicKey,
+	}
+	s.edition.configure(&config)
+	return newClient(config)
 }

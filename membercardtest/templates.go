@@ -140,54 +140,72 @@ func (s *Server) invalidateCard(in input) (document, *problem) {
 	return c, nil
 }
 
-// OpenUserCard does what a user does who joins through the joining component or the brand's page: the card
-// is there, but unactivated until the merchant confirms it. It has a code only if WeChat Pay allocates it.
-// It panics when there is no such template in effect, when its validity is over, or where a user is not shown the template: who has a
-// card of it, had one invalidated or deleted one. Who was refused may try again, and so may who let a card expire.
-func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
+// AddCard adds a template. Fields that every template has and that are left empty get values of the
+// official sample; CardID, when empty, a new one. It returns the template as it was added, and panics
+// when there is one with this CardID.
+func (s *Server) AddCard(c membercard.Card) membercard.Card {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	template := s.findCard(cardID)
-	if template == nil || template.text("state") != "CARD_EFFECTIVE" || isOver(template) {
-		panic(fmt.Sprintf("membercardtest: OpenUserCard: there is no template %s in effect", cardID))
+	return valueOf[membercard.Card](s.addCard(c))
+}
+
+func (s *Server) addCard(c membercard.Card) document {
+	now := formatTime(time.Now())
+	added := document{
+		"valid_date_information": map[string]any{"type": "PERMANENT"},
+		"member_information":     map[string]any{"jump_appid": "wxea9c30890f48d5ae", "jump_path": "/pages/member/member"},
 	}
-	if openID == "" {
-		panic("membercardtest: OpenUserCard: the openid is missing")
+	added.merge(documentOf(answerRows(membercard.OperationGetCard), c))
+	for name, value := range map[string]string{
+		"out_request_no": fmt.Sprintf("100002322019090134234sfd%d", len(s.cards)), "card_id": newCardID(), "brand_id": BrandID,
+		"appid": "wxea9c30890f48d5ae", "card_type": "NORMAL", "card_title": "测试卡", "card_color": "#FFFF00",
+		"card_picture_url": "https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/0", "code_mode": "SYSTEM_ALLOCATE", "code_type": "BAR_CODE",
+		"benefits": "会员折扣、专属价", "legal_agreement": "商家法务协议", "notify_url": "https://www.weixin.qq.com/wxpay/notify.php", "state": "CARD_EFFECTIVE",
+		"create_time": now, "modify_time": now,
+	} {
+		added.setDefault(name, value)
 	}
-	if slices.ContainsFunc(s.userCards, func(u *userCard) bool {
-		return u.text("card_id") == cardID && u.text("openid") == openID && !u.failed && u.state(time.Now()) != "EXPIRED"
-	}) {
-		panic("membercardtest: OpenUserCard: the user has a card of this template, or had one that was invalidated or deleted")
+	if s.findCard(added.text("card_id")) != nil {
+		panic("membercardtest: AddCard: there is a template with the CardID " + added.text("card_id"))
 	}
-	u := newUserCard(template, "UNACTIVATED")
-	u.document["openid"] = openID
-	if template.has("init_level") {
-		u.document["level"] = template["init_level"]
+	s.cards = append(s.cards, added)
+	return added
+}
+
+// Cards returns all templates in the order they were added.
+func (s *Server) Cards() []membercard.Card {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var cards []membercard.Card
+	for _, c := range s.cards {
+		cards = append(cards, valueOf[membercard.Card](c))
 	}
-	if template.text("code_mode") == "SYSTEM_ALLOCATE" {
-		u.document["user_card_code"] = newCode()
+	return cards
+}
+
+func (s *Server) findCard(id string) document {
+	for _, c := range s.cards {
+		if c.text("card_id") == id {
+			return c
+		}
 	}
-	s.userCards = append(s.userCards, u)
-	return valueOf[membercard.UserCard](u.current())
+	return nil
+}
+
+// requireCard finds the template a request is about: it must be the brand's.
+func (s *Server) requireCard(in input, cardID string) (document, *problem) {
+	c := s.findCard(cardID)
+	switch {
+	case c == nil:
+		return nil, in.refusal("会员卡模板不存在", "there is no template with this card_id")
+	case c.text("brand_id") != in.id("brand_id"):
+		return nil, in.inferredRefusal("会员卡模板不存在", "the template card_id does not belong to brand_id")
+	}
+	return c, nil
 }
 
 // isOver reports whether the validity of a template is over.
 func isOver(template document) bool {
 	validity := template.object("valid_date_information")
 	return validity.has("available_end_time") && !time.Now().Before(validity.time("available_end_time"))
-}
-
-// DeleteUserCard does what a user does who deletes a card: it is invalid, and the user cannot come back to the template.
-// While a card has no code its openid stands for it. DeleteUserCard returns the card, and panics when there is none, or it was
-// deleted before.
-func (s *Server) DeleteUserCard(cardID, userCardCode string) membercard.UserCard {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u := s.findNamed(cardID, userCardCode)
-	if u == nil || u.deleted {
-		panic("membercardtest: DeleteUserCard: there is no such card")
-	}
-	u.deleted = true
-	u.merge(document{"user_card_state": "INVALID", "modify_time": formatTime(time.Now())})
-	return valueOf[membercard.UserCard](u.current())
 }
