@@ -55,10 +55,10 @@ var brandEdition = edition{
 // WithBrandEdition makes the server the service as a brand calls it for itself, [BrandID]: under /brand/card-member, with the
 // scheme WECHATPAY-BRAND-SHA256-RSA2048, with keys of its own, of which none works for a service provider. Its tables are those
 // of the service providers' pages, by these rules: brand_id is no parameter, and Wechatpay-Serial is required and checked on every
-// call. An invalidation of a template has no body. An upload has its own path and file_digest, and out_request_no of a feed has up
-// to 64 characters. There are no activities, imports by phone, pay-view tokens, security echo or certificates. The pages of this
-// edition are known in part only: that its errors and limits are those of the service providers' is inferred, and so are the
-// probes; what Wechatpay-Signature-Type an answer has is not known, here it is the brands' scheme.
+// call. An invalidation of a template has no body. An upload has its own path and file_digest. There are no activities, imports
+// by phone, pay-view tokens, security echo or certificates. The pages of this edition are known in part only: that its errors and
+// limits are those of the service providers' is inferred, and so are the probes; what Wechatpay-Signature-Type an answer has is
+// not known, here it is the brands' scheme.
 func WithBrandEdition() Option { return func(s *Server) { s.edition = brandEdition } }
 
 // notForBrands are the operations that the brand edition does not have, or of which no page is known.
@@ -83,10 +83,6 @@ var brandRoutes = sync.OnceValue(func() []*route {
 		derived.query = slices.DeleteFunc(slices.Clone(r.query), isOwn)
 		derived.body = slices.DeleteFunc(slices.Clone(r.body), isOwn)
 		derived.serial = true
-		if r.operation == membercard.OperationCreateUserFeed {
-			at := slices.IndexFunc(derived.body, func(p parameter) bool { return p.name == "out_request_no" })
-			derived.body[at].max = 64
-		}
 		all = append(all, &derived)
 	}
 	return all
