@@ -72,34 +72,25 @@ func TestNotifyRepeats(t *testing.T) {
 	assert.Equal(t, []int{0}, statuses)
 }
 
-// TestCertificatesOfTheFake: those that have expired are neither listed nor accepted, those of tomorrow are
-// listed and do not sign.
-func TestCertificatesOfTheFake(t *testing.T) {
+// TestScheduleOfRepeats: WeChat Pay delivers a notification again every minute, at most 11 times, and a points question
+// never.
+func TestScheduleOfRepeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := membercardtest.NewTestServer(t, membercardtest.WithCertificates(), membercardtest.AllowViolations())
-		tomorrow := server.AddCertificate(time.Now().AddDate(0, 0, 1), time.Now().AddDate(0, 0, 2))
-		signers := func() map[string]bool {
-			found := map[string]bool{}
-			for range 4 {
-				found[server.NotificationRequest(&membercard.PointsSyncRequested{}).Header.Get("Wechatpay-Serial")] = true
-			}
-			return found
-		}
-		assert.Len(t, signers(), 1)
-		assert.NotContains(t, signers(), tomorrow)
-		time.Sleep(36 * time.Hour)
-		assert.Len(t, signers(), 2)
-		client := server.Client()
-		_, err := client.ListCards(t.Context(), membercard.ListCardsRequest{BrandID: "1004"})
-		require.NoError(t, err)
-		requests := server.Requests()
-		assert.Equal(t, tomorrow, requests[len(requests)-1].Header.Get("Wechatpay-Serial"))
-		time.Sleep(36 * time.Hour)
-		assert.Len(t, signers(), 1)
-		assert.NotContains(t, signers(), tomorrow)
-		server.StartSwitch()
-		assert.Len(t, signers(), 2, "every other notification is signed with the public key")
-		assert.Contains(t, signers(), membercardtest.PublicKeyID)
+		server := newServer(t)
+		start := time.Now()
+		statuses, err := server.Notify(t.Context(), &membercard.PointsSyncRequested{CardID: unreachable(server)}, membercardtest.NotificationRepeats())
+		require.Error(t, err)
+		assert.Len(t, statuses, 1)
+		assert.Zero(t, time.Since(start))
+		statuses, err = server.Notify(t.Context(), &membercard.UserCardCreated{UserCard: membercard.UserCard{CardID: unreachable(server)}}, membercardtest.NotificationRepeats())
+		require.Error(t, err)
+		assert.Len(t, statuses, 12)
+		assert.Equal(t, 11*time.Minute, time.Since(start))
 	})
+}
+
+// unreachable adds a template whose notifications go nowhere.
+func unreachable(server *membercardtest.Server) string {
+	return server.AddCard(membercard.Card{NotifyURL: "http://127.0.0.1:1/"}).CardID
 }

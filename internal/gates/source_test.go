@@ -104,7 +104,7 @@ func TestNoPathIsBuiltAnotherWay(t *testing.T) {
 // TestATestBesideEachSource: the test of a file stands beside it.
 func TestATestBesideEachSource(t *testing.T) {
 	t.Parallel()
-	for _, file := range sources(t, "*.go", "internal/*/*.go") {
+	for _, file := range sources(t, "*.go", "internal/*/*.go", "membercardtest/*.go") {
 		if base := filepath.Base(file); base != "doc.go" {
 			assert.FileExists(t, root+strings.TrimSuffix(file, ".go")+"_test.go")
 		}
