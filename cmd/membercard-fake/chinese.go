@@ -1,6 +1,11 @@
 package main
 
-import "github.com/wechatpay-cards/membercard/internal/language"
+import (
+	"strings"
+
+	"github.com/wechatpay-cards/membercard/internal/language"
+	"github.com/wechatpay-cards/membercard/membercardtest"
+)
 
 // chinese has the reasons that are no errors of an official page, which has a Chinese text of its own.
 var chinese = language.Table{
@@ -87,3 +92,17 @@ var chinese = language.Table{
 	{"(inferred from %)", "（由文档 %1 推断）"},
 	{"(membercardtest)", "（本模拟服务自定）"},
 }.Translator()
+
+// inLanguage returns the reason of a refusal in a language: the message of the official page, where there is one, and what is
+// known beside it. A fault that was injected keeps its name.
+func inLanguage(chosen string, r membercardtest.Request) string {
+	reason, refused := strings.CutSuffix(r.Reason, " ("+r.Source+")")
+	if chosen != "zh" || !refused {
+		return r.Reason
+	}
+	source := chinese.Translate("(" + r.Source + ")")
+	if translated := chinese.Translate(reason); translated != reason {
+		return r.Message + "；" + translated + source
+	}
+	return r.Message + source // the page's own text says it
+}

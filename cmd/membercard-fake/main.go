@@ -34,7 +34,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -285,18 +284,4 @@ func newConfig(server *membercardtest.Server) config {
 		c.BrandID, c.CardID, c.UserCardCode, c.OpenID = userCards[0].BrandID, userCards[0].CardID, userCards[0].UserCardCode, userCards[0].OpenID
 	}
 	return c
-}
-
-// inLanguage returns the reason of a refusal in a language: the message of the official page, where there is one, and what is
-// known beside it.
-func inLanguage(chosen string, r membercardtest.Request) string {
-	if chosen != "zh" || r.Message == "" {
-		return r.Reason
-	}
-	at := strings.LastIndex(r.Reason, " (") // where the source begins
-	reason, source := r.Reason[:at], chinese.Translate(r.Reason[at+1:])
-	if translated := chinese.Translate(reason); translated != reason {
-		return r.Message + "；" + translated + source
-	}
-	return r.Message + source // the page's own text says it
 }

@@ -167,6 +167,15 @@ func TestProgramInChinese(t *testing.T) {
 	require.ErrorIs(t, err, membercard.ErrNotFound)
 	require.True(t, p.lines.Scan())
 	assert.Regexp(t, "404 NOT_FOUND [0-9A-F-]+: 用户会员卡不存在（文档 4015336980）$", p.lines.Text())
+
+	response, err := http.Post(p.config.ControlURL+"/faults", "application/json", strings.NewReader(`{"kind":"error answer","status":429,"code":"RATELIMIT_EXCEEDED","message":"频率超限"}`))
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusNoContent, response.StatusCode)
+	_, err = client.ListCards(t.Context(), membercard.ListCardsRequest{BrandID: p.config.BrandID})
+	require.NoError(t, err, "retried")
+	require.True(t, p.lines.Scan())
+	assert.Regexp(t, "429 RATELIMIT_EXCEEDED [0-9A-F-]+: fault: error answer$", p.lines.Text())
 	require.NoError(t, p.end(os.Interrupt))
 }
 
