@@ -328,7 +328,7 @@ func (s *service) sendBalance(ctx context.Context, job balanceJob, _ bool) error
 			return nil
 		}
 		_, err := s.keys.client().SyncUserPoints(ctx, membercard.SyncUserPointsRequest{
-			OutRequestNo: fmt.Sprintf("%s-%d", m.UserCardCode, m.pointsVersion), BrandID: m.brandID, CardID: m.CardID, OpenID: m.openID,
+			OutRequestNo: fmt.Sprintf("%s-%d", m.id, m.pointsVersion), BrandID: m.brandID, CardID: m.CardID, OpenID: m.openID,
 			UserCardCode: m.UserCardCode, PointBalance: m.balance,
 		})
 		return err

@@ -164,6 +164,15 @@ func TestPoints(t *testing.T) {
 	assert.Equal(t, before+1, p.fake.Effects(membercard.OperationSyncUserPoints, card.UserCardCode), "when the notification is answered")
 }
 
+// TestPointsOfAnImportedCode: a merchant's own code may have characters that no request number has.
+func TestPointsOfAnImportedCode(t *testing.T) {
+	p := newPlatform(t)
+	card := p.fake.AddUserCard(membercard.UserCard{UserCardCode: "VIP.0001"})
+	require.NoError(t, p.store.addMember(t.Context(), nil, card, card.UserCardState))
+	require.Equal(t, http.StatusNoContent, p.post(t, "/points", of(card, map[string]any{"id": "1", "points": 5})))
+	p.eventually(t, func() bool { return p.fake.Points(card.CardID, card.UserCardCode) == 5 })
+}
+
 // TestDetails: the last level and the last phone number are those that WeChat Pay has in the end, and the books keep no phone number.
 func TestDetails(t *testing.T) {
 	p := newPlatform(t)
