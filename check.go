@@ -63,8 +63,11 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		a, err := c.sign(ctx, r, nil)
 		if err != nil {
 			text := notSentError(ctx, r.operation, nil, err).Error()
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return append(findings, problemFinding("service", text))
+			case errors.Is(err, errThrottle):
+				return append(findings, problemFinding("Throttle", text))
 			}
 			return append(findings, problemFinding("PrivateKey", text+"; if the key is in an HSM or KMS, look whether it can be reached and may sign with RSA PKCS #1 v1.5 and SHA-256"))
 		}

@@ -2,12 +2,14 @@ package membercard_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -82,6 +84,9 @@ func TestCheckOfABrand(t *testing.T) {
 	assert.NotContains(t, healthy, "PROBLEM")
 	assert.Len(t, server.Requests(), 1)
 	assert.Equal(t, "/brand/card-member/cards?offset=0&limit=1", server.Requests()[0].RequestURI)
+	assert.Contains(t, findings(func(c *membercard.Config) {
+		c.Throttle = func(context.Context, membercard.Operation) error { return errors.New("redis is away") }
+	}), "PROBLEM Throttle: ListCards: not sent: Config.Throttle: redis is away\n")
 	assert.Contains(t, findings(func(c *membercard.Config) { c.BrandID = "1005" }), "PROBLEM service: ListCards: 401 SIGN_ERROR")
 	assert.Contains(t, findings(func(c *membercard.Config) { c.PublicKeyID = "PUB_KEY_ID_0" }), `PROBLEM PublicKey: WeChat Pay signs with "`+server.Config().PublicKeyID)
 }

@@ -551,6 +551,8 @@ func badNotification(status int, text string, cause error) error {
 	return &notificationError{status, text, cause}
 }
 
+var errThrottle = errors.New("Config.Throttle") // begins what it refused
+
 // Why an attempt brought no answer that can be judged.
 var (
 	errTooLong        = errors.New("the answer is too long")

@@ -152,7 +152,7 @@ func (c *Client) sign(ctx context.Context, r *request, previous *attempt) (*atte
 	}
 	if r.throttle != nil {
 		if err := r.throttle(ctx, r.name); err != nil {
-			return nil, fmt.Errorf("Config.Throttle: %w", err)
+			return nil, fmt.Errorf("%w: %w", errThrottle, err)
 		}
 	}
 	nonce, err := apiv3.Nonce()
@@ -243,10 +243,10 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		}
 		got.body, err = wire.ReadAll(response.Body, response.ContentLength, limit)
 		if err == nil && len(got.body) > limit {
-			if got.isSuccess() || !apiv3.ProofOf(got.header).Absent() {
+			if !apiv3.ProofOf(got.header).Absent() {
 				err = tooLong(limit)
 			}
-			got.body = got.body[:limit] // of an unsigned error it is evidence, and no more
+			got.body = got.body[:limit] // of an unsigned answer it is evidence, and no more
 		}
 	}
 	if err == nil {
