@@ -169,7 +169,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	run := func(job *rows.Job) rows.Summary {
-		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Updater != nil)), "a test", input)
+		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Update)), "a test", input)
 		require.NoError(t, err)
 		summary, err := job.Run(t.Context(), members, journal)
 		require.NoError(t, err)
@@ -194,7 +194,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	for i := range members {
 		members[i].Level = "钻石会员"
 	}
-	job.Updater = job.Client
+	job.Update = true
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationUpdateUserCard, Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED", Times: 2})
 	cut(membercard.OperationUpdateUserCard)
 	assert.Equal(t, rows.Summary{rows.Begun: 4, rows.Refused: 1, rows.Done: 5}, run(job), "one has no card: its import was refused")
@@ -302,7 +302,7 @@ func TestRowsOfOneMember(t *testing.T) {
 		require.NoError(t, err)
 		journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", input)
 		require.NoError(t, err)
-		_, err = (&rows.Job{Client: client, Updater: client, BrandID: brandID, CardID: cardID, Workers: 8}).Run(t.Context(), members, journal)
+		_, err = (&rows.Job{Client: client, Update: true, BrandID: brandID, CardID: cardID, Workers: 8}).Run(t.Context(), members, journal)
 		require.NoError(t, err)
 		require.NoError(t, journal.Close())
 		card, _ := server.UserCard(cardID, "c1")
@@ -361,7 +361,7 @@ func TestResults(t *testing.T) {
 	assert.Equal(t, []int{3, 1}, todo)
 	for _, other := range []rows.Job{
 		{Account: "2", BrandID: brandID, CardID: cardID},
-		{Account: "1", BrandID: brandID, CardID: cardID, Updater: server.Client()},
+		{Account: "1", BrandID: brandID, CardID: cardID, Update: true},
 		{Account: "1", BrandID: brandID, CardID: "another"},
 		{Account: "1", BrandID: "1005", CardID: cardID},
 	} {

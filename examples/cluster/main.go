@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -66,12 +67,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	shared := Connect(*addr)
 	defer func() { _ = shared.Close() }()
-	config.Throttle = NewThrottle(shared, config.MchID, *perSecond)
+	config.Throttle = NewThrottle(shared, cmp.Or(config.BrandID, config.MchID), *perSecond)
 	client, err := membercard.New(config)
 	if err != nil {
 		return err
 	}
-	job := &rows.Job{Client: client, Account: whose.Name(), BrandID: *brand, CardID: *card, Workers: 4, Settle: *settle}
+	job := &rows.Job{Client: client, Account: account.Name(config), BrandID: *brand, CardID: *card, Workers: 4, Settle: *settle}
 	return job.Work(ctx, flags.Arg(0), *results, out, nil)
 }
 

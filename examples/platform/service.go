@@ -73,6 +73,8 @@ func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
 // finalError is a refusal that a retry does not change: a person has to decide.
 type finalError struct{ error }
 
+func (e finalError) Unwrap() error { return e.error }
+
 // jobArgs are what a job is about.
 type jobArgs interface {
 	river.JobArgs

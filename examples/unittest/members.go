@@ -25,15 +25,14 @@ type Service struct {
 
 // Find returns a user's usable card.
 func (s *Service) Find(ctx context.Context, openID string) (*membercard.UserCard, error) {
-	page, err := s.Client.ListUserCards(ctx, membercard.ListUserCardsRequest{
+	for card, err := range s.Client.AllUserCards(ctx, membercard.ListUserCardsRequest{
 		BrandID: s.BrandID, OpenID: openID, UserCardState: membercard.UserCardStateEffective,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find member: %w", err)
-	}
-	for i := range page.Data {
-		if page.Data[i].CardID == s.CardID {
-			return &page.Data[i], nil
+	}) {
+		if err != nil {
+			return nil, fmt.Errorf("find member: %w", err)
+		}
+		if card.CardID == s.CardID {
+			return card, nil
 		}
 	}
 	return nil, ErrNoMember

@@ -30,10 +30,10 @@ type Job struct {
 	Account string // whose client it is: results are of one account
 	BrandID string
 	CardID  string
-	Updater *membercard.Client // changes members who are there already, often Client itself; nil: new ones are imported
-	Workers int                // calls under way at the same time; rate times the time of a call is enough
-	Settle  time.Duration      // waited before the cards of begun rows are read
-	Report  func(Status)       // called for each row that ends, by one goroutine at a time; may be nil
+	Update  bool          // changes members who are there already, instead of importing new ones
+	Workers int           // calls under way at the same time; rate times the time of a call is enough
+	Settle  time.Duration // waited before the cards of begun rows are read
+	Report  func(Status)  // called for each row that ends, by one goroutine at a time; may be nil
 }
 
 // Member is a row: openid, user_card_code, level, phone_number. The last two may be empty.
@@ -141,7 +141,7 @@ func repeated(members []Member) map[int][]int {
 // task names what is done, so that the results of one task are not taken for those of another.
 func (j *Job) task() string {
 	what := "import"
-	if j.Updater != nil {
+	if j.Update {
 		what = "update"
 	}
 	return fmt.Sprintf("%s, account %s, brand %q, template %q", what, j.Account, j.BrandID, j.CardID)
@@ -253,8 +253,8 @@ const attempts = 3 // at an update that is refused for the rate; a client does a
 
 // send makes the one request that changes something.
 func (j *Job) send(ctx context.Context, m Member) error {
-	if j.Updater != nil {
-		// One attempt: a retry would not look at the card first, as the next run does.
+	if j.Update {
+		// One attempt: after doubt the next run looks at the card before it sends again, and a retry of the client's would not.
 		ctx := membercard.WithRetry(ctx, membercard.RetryPolicy{MaxAttempts: 1})
 		request := membercard.UpdateUserCardRequest{
 			BrandID: j.BrandID, CardID: j.CardID, UserCardCode: m.UserCardCode, OpenID: m.OpenID, PhoneNumber: membercard.NewSensitive(m.PhoneNumber),
@@ -262,14 +262,14 @@ func (j *Job) send(ctx context.Context, m Member) error {
 		if m.Level != "" {
 			request.Level = &m.Level
 		}
-		_, err := j.Updater.UpdateUserCard(ctx, request)
+		_, err := j.Client.UpdateUserCard(ctx, request)
 		for try := 2; try <= attempts && errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown); try++ {
 			select { // it was not carried out: again when the second that is full is over
 			case <-time.After(time.Second):
 			case <-ctx.Done():
 				return err
 			}
-			_, err = j.Updater.UpdateUserCard(ctx, request)
+			_, err = j.Client.UpdateUserCard(ctx, request)
 		}
 		return err
 	}
@@ -288,7 +288,7 @@ func (j *Job) isDone(ctx context.Context, m Member) (bool, error) {
 	if refused, ok := errors.AsType[*membercard.APIError](err); ok && refused.Verified && errors.Is(err, membercard.ErrNotFound) {
 		return false, nil // an unsigned 404 may be anybody's
 	}
-	if err != nil || j.Updater == nil {
+	if err != nil || !j.Update {
 		return err == nil, err
 	}
 	phone, err := j.Client.Decrypt(card.PhoneNumber)

@@ -57,12 +57,9 @@ func (f *Flags) check() error {
 // Real reports whether -keys was given: what is done then, is done for real.
 func (f *Flags) Real() bool { return f.keys != "" }
 
-// Name says whose client it is and of which service.
-func (f *Flags) Name() string {
-	if !f.Real() {
-		return "of the fake"
-	}
-	return strings.TrimSpace(f.keys + " " + f.baseURL)
+// Name says whose client it is and of which service, wherever the keys are.
+func Name(config membercard.Config) string {
+	return strings.TrimSpace(cmp.Or(config.BrandID, config.MchID) + " " + config.BaseURL)
 }
 
 // Missing returns the key files that a folder with others of them does not have. Which of them are needed depends on the account.
