@@ -565,6 +565,12 @@ var (
 // tooLong is errTooLong with the limit.
 func tooLong(limit int) error { return fmt.Errorf("%w: more than %d bytes", errTooLong, limit) }
 
+// What cannot be done with a notification.
+var (
+	errNoNotificationKey = errors.New("Config.APIv3Key is missing, which decrypts notifications; it is set on the platform where the keys come from")
+	errNotJSON           = errors.New("membercard: a Notification does not go through JSON, which would lose its event: store Body, and read it with Client.OpenNotification")
+)
+
 // Why a result is not believed.
 var (
 	errNoObject        = errors.New("it is not an object")
@@ -573,11 +579,21 @@ var (
 	errOtherIdentifier = fmt.Errorf("%w: another identifier", errOtherRequest) // which says more than a form that cannot be decoded
 )
 
+// What is wrong with a sensitive value.
+var (
+	errRedacted = errors.New("the value was redacted when it was written as JSON; read the card again")
+	errDamaged  = errors.New("the value is a damaged ciphertext: cut off by a column that is too short, or changed on its way, such as plus signs into spaces; read the card again")
+)
+
+var errSamePage = errors.New("the list does not go on: a page has brought nothing new")
+
 // What is wrong with a key.
 var (
 	errNotDecrypted   = errors.New("the value does not decrypt with the merchant key; " + adviceCertificate)
 	errNoKeyYet       = errors.New("the key is not there yet") // the answer passes as unproven: the keys would have come with a success
 	errOtherPublicKey = errors.New("configure that key as Config.PublicKey and PublicKeyID")
+	errUnknownSerial  = errors.New("it is not among the platform certificates of this merchant number")
+	errNotInDownload  = errors.New("it is not among the certificates in the answer")
 	errJustDownloaded = errors.New("it is not among the platform certificates, which were downloaded a moment ago")
 	errNoCertificates = errors.New("there are no platform certificates for brands: somebody else than WeChat Pay answered, or the service of another edition")
 	errNoAPIv3Key     = errors.New("configure that key; if it is a platform certificate, give Config.APIv3Key and it is downloaded")

@@ -19,7 +19,7 @@ import (
 
 var sentinels = []error{
 	membercard.ErrNotFound, membercard.ErrRateLimited, membercard.ErrInvalidParameter, membercard.ErrInvalidRequest,
-	membercard.ErrUnauthorized, membercard.ErrForbidden, membercard.ErrSystem, membercard.ErrSignature,
+	membercard.ErrUnauthorized, membercard.ErrForbidden, membercard.ErrAlreadyExists, membercard.ErrSystem, membercard.ErrSignature,
 	membercard.ErrAttemptTimeout, membercard.ErrOutcomeUnknown,
 }
 
@@ -45,6 +45,8 @@ func TestCodes(t *testing.T) {
 		{400, "INVALID_REQUEST", []error{membercard.ErrInvalidRequest}},
 		{401, "SIGN_ERROR", []error{membercard.ErrUnauthorized}},
 		{403, "NO_AUTH", []error{membercard.ErrForbidden}},
+		{403, "NOAUTH", []error{membercard.ErrForbidden}},
+		{403, "REQUEST_BLOCKED", []error{membercard.ErrForbidden}},
 		{403, "RULE_LIMIT", nil},
 		{404, "NOT_FOUND", []error{membercard.ErrNotFound}},
 		{404, "RESOURCE_NOT_EXISTS", []error{membercard.ErrNotFound}},
@@ -55,6 +57,7 @@ func TestCodes(t *testing.T) {
 		{429, "RATE_LIMITED", []error{membercard.ErrRateLimited}},
 		{403, "FREQUENCY_LIMITED", []error{membercard.ErrRateLimited}},
 		{403, "FREQUENCY_LIMIT_EXCEED", []error{membercard.ErrRateLimited}},
+		{403, "FREQUENCY_LIMIT", []error{membercard.ErrRateLimited}},
 		{403, "FREQENCY_LIMIT", []error{membercard.ErrRateLimited}},
 		{429, "", []error{membercard.ErrRateLimited}},
 		{429, "SOMETHING_NEW", []error{membercard.ErrRateLimited}},
@@ -62,7 +65,8 @@ func TestCodes(t *testing.T) {
 		{500, "BANK_ERROR", []error{membercard.ErrSystem}},
 		{502, "SERVICE_UNAVAILABLE", []error{membercard.ErrSystem}},
 		{503, "", []error{membercard.ErrSystem}},
-		{400, "ALREADY_EXISTS", nil},
+		{500, "SYSTEMERROR", []error{membercard.ErrSystem}},
+		{400, "ALREADY_EXISTS", []error{membercard.ErrAlreadyExists}},
 	} {
 		for _, kind := range []membercardtest.FaultKind{membercardtest.FaultStatus, membercardtest.FaultUnsigned} {
 			where := fmt.Sprint(test.status, " ", test.code, " ", kind)

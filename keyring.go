@@ -153,7 +153,7 @@ func (r *keyRing) verificationKey(ctx context.Context, serial string, from origi
 		return key, notValid
 	}
 	if err == nil {
-		err = errors.New("it is not among the platform certificates of this merchant number")
+		err = errUnknownSerial
 	}
 	return nil, err
 }
@@ -176,7 +176,7 @@ func (r *keyRing) verifyDownload(_ context.Context, serial string, got answer) (
 		return key, notValid
 	}
 	if err == nil {
-		err = errors.New("it is not among the certificates in the answer")
+		err = errNotInDownload
 	}
 	return nil, err
 }

@@ -39,10 +39,6 @@ type Notification struct {
 	Body []byte
 }
 
-var errNoNotificationKey = errors.New("Config.APIv3Key is missing, which decrypts notifications; it is set on the platform where the keys come from")
-
-var errNotJSON = errors.New("membercard: a Notification does not go through JSON, which would lose its event: store Body, and read it with Client.OpenNotification")
-
 // Format writes the id and the type and nothing else, whatever the verb.
 func (n Notification) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "membercard.Notification{ID: %.64q, EventType: %.64q}", n.ID, n.EventType)

@@ -1,11 +1,8 @@
 package membercard
 
 import (
-	"errors"
 	"iter"
 )
-
-var errSamePage = errors.New("the list does not go on: a page has brought nothing new")
 
 const defaultLimit = 20 // page size of the lists, the most that the service allows
 

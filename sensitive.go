@@ -302,8 +302,3 @@ func isPlain(data []byte) bool {
 	}
 	return true
 }
-
-var (
-	errRedacted = errors.New("the value was redacted when it was written as JSON; read the card again")
-	errDamaged  = errors.New("the value is a damaged ciphertext: cut off by a column that is too short, or changed on its way, such as plus signs into spaces; read the card again")
-)
