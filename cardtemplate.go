@@ -39,9 +39,10 @@ type CreateCardRequest struct {
 // [ErrOutcomeUnknown] look for the number with [Client.AllCards] before anything else: the refusal may mean that the
 // template was made.
 //
-// A brand has at most two templates of a type ([ErrInvalidRequest]). [ErrInvalidParameter] is also the answer to a conditional field that is missing or superfluous (InitLevel, CodeJumpInformation, members of ValidDateInformation). An AppID that is not bound
-// to the brand is answered with it, too. So are texts or a picture that fail the content check; the message tells them apart.
-// [ErrInvalidRequest] is also the answer for a brand without the membership function.
+// A brand has at most two templates of a type ([ErrInvalidRequest]). [ErrInvalidParameter] is also the answer to a conditional
+// field that is missing or superfluous (InitLevel, CodeJumpInformation, members of ValidDateInformation). An AppID that is not
+// bound to the brand is answered with it, too. So are texts or a picture that fail the content check; the message tells them
+// apart.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.01). Retried automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4015336970.
@@ -66,7 +67,7 @@ type ListCardsResponse struct {
 }
 
 // ListCards lists the card templates of a brand (查询会员卡模板列表), one page. [Client.AllCards] walks through all pages.
-// [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand or state; [ErrInvalidRequest] that the brand does not have the membership function.
+// [ErrInvalidParameter] means a Limit beyond 20, or an invalid brand or state.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.01). A read: retried automatically. Document 4015336976.
 func (c *Client) ListCards(ctx context.Context, request ListCardsRequest) (*ListCardsResponse, error) {
@@ -100,7 +101,6 @@ type GetCardRequest struct {
 // GetCard reads a card template (查询会员卡模板信息).
 //
 // [ErrNotFound] means that there is no such template, or, as far as can be inferred, that it is another brand's.
-// [ErrInvalidRequest] means that the brand does not have the membership function.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.01). A read: retried automatically. Document 4015336974.
 func (c *Client) GetCard(ctx context.Context, request GetCardRequest) (*Card, error) {
@@ -132,9 +132,9 @@ type UpdateCardRequest struct {
 // UpdateCard changes a card template (修改会员卡模板信息) and returns it as it is afterwards. Code mode, code type, AppID,
 // card type, initial level, legal agreement and the type of the validity cannot be changed.
 //
-// [ErrNotFound] means that there is no such template. [ErrInvalidParameter] means that a jump lacks one of its members, or that a member of ValidDateInformation is missing or
-// superfluous. It is also the answer to texts or a picture that do not pass the content
-// check. After [ErrOutcomeUnknown] read the template, or send the same request again.
+// [ErrNotFound] means that there is no such template. [ErrInvalidParameter] means that a jump lacks one of its members, or that a
+// member of ValidDateInformation is missing or superfluous. It is also the answer to texts or a picture that do not pass the
+// content check. After [ErrOutcomeUnknown] read the template, or send the same request again.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.01). Retried automatically with identical bytes.
 // Document 4015336977.

@@ -76,12 +76,10 @@ type Config struct {
 	// BackupURL is used after an attempt on BaseURL brought no answer: by the next attempt, and by all
 	// calls for 30 s. Default https://api2.mch.weixin.qq.com, or none when BaseURL is set.
 	BackupURL string
-	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from
-	// NewTransport, so clients that are to share connections must be given the same Transport. A transport that fires no httptrace
-	// events is treated as if every failed request had been sent. For an irreversible call it may not ask again for a body that it has
-	// read. Redirects are
-	// never followed, and net/http
-	// is kept from sending a request again by itself once all of it was written.
+	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from NewTransport, so clients
+	// that are to share connections must be given the same Transport. A transport that fires no httptrace events is treated as if
+	// every failed request had been sent. For an irreversible call it may not ask again for a body that it has read. Redirects
+	// are never followed, and net/http is kept from sending a request again by itself once all of it was written.
 	HTTPClient *http.Client
 	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
 	// of a call bounds all attempts together.
@@ -97,11 +95,11 @@ type Config struct {
 	// the call once more in the other. It keeps to that place, and logs a warning that says what to configure.
 	IDsInQuery []Operation
 	// OnAttempt, when set, is called after each attempt, those of the download of platform certificates included: for metrics.
-	// It is called in the middle of the call, of several calls at the same time: it must be quick, and make no call with the client.
+	// It runs inside the call, and concurrently for several calls: it must return quickly, and make no call with the client.
 	// The context is the call's; of a download it is the download's own.
 	OnAttempt func(context.Context, Attempt)
-	// Logger gets one record per attempt: operation, host, status, code, Request-ID, duration and the like, and never a value of a
-	// request. Default: nothing is logged.
+	// Logger gets one record per attempt, with operation, host, status, code, Request-ID and duration. It gets one per notification,
+	// and a warning when IDsInQuery should be set. No record holds a value of a request. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -137,7 +135,7 @@ type retryPolicyKey struct{}
 
 // WithRetry returns a context whose calls are retried by this policy instead of [Config].Retry. A call that a user waits for may
 // have a MaxAttempts of 1. A field of 0 is the default, not that of Config.Retry; a negative one fails the call before anything is
-// sent. It cannot make a call be retried that may not be.
+// sent. It never makes a call retry that must not be retried.
 func WithRetry(ctx context.Context, policy RetryPolicy) context.Context {
 	return context.WithValue(ctx, retryPolicyKey{}, policy)
 }
@@ -339,8 +337,9 @@ func (h *hosts) markFailed(failed *host) {
 
 // NewTransport returns the transport of a [Config] without an HTTPClient: enough kept connections for many concurrent calls to one
 // host, HTTP/2 with pings, and time limits on connecting. It reads at most 64 KiB of response headers, and uses the environment's
-// proxy. Use it to share connections between clients, or below a RoundTripper of your own. A connection of it that has gone silent
-// costs one attempt: it is closed after [Config].AttemptTimeout.
+// proxy. Use it to share connections between clients, or below a RoundTripper of your own. A connection that has gone silent costs
+// one attempt: with HTTP/2 it is closed after 4 s without a sign of life, with HTTP/1.1 when an attempt exceeds
+// [Config].AttemptTimeout.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

@@ -47,18 +47,18 @@
 //	pictures     UploadImage             4015900513
 //	keys         SecurityEcho            4015139289
 //
-// A user who joins through a component opens a card that is unactivated until the merchant answers the
-// notification of it with [Client.ConfirmUserCard]; members the merchant has already are imported. A second creation is refused, also under the same request number (OutRequestNo). The refusal can mean
-// that the first call was carried out.
+// A user who joins through a component opens a card that is unactivated until the merchant answers the notification of it with
+// [Client.ConfirmUserCard]; members the merchant has already are imported. A second creation is refused, also under the same
+// request number (OutRequestNo). The refusal can mean that the first call was carried out.
 //
-// The identifiers are text, also where they are digits, but for the ActivityID, a number: BrandID (品牌ID), at most 32 characters;
-// CardID (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits, Latin
-// letters and half-width punctuation; OpenID (用户标识), the user under the AppID of the template, not under another AppID of the
-// merchant's or the service provider's, at most 128. Lengths are in characters.
+// Identifiers are strings even where they consist of digits; only an ActivityID is a number. They are BrandID (品牌ID), at most 32
+// characters; CardID (会员卡模板ID), of a template, at most 32; UserCardCode (会员卡code), unique within one template, at most 32 digits,
+// Latin letters and half-width punctuation; OpenID (用户标识), the user under the AppID of the template, not under another AppID of
+// the merchant's or the service provider's, at most 128. Lengths are in characters.
 //
-// The tag in of a request's field says where the parameter travels: path, query or body; body|query for those that
-// [Config].IDsInQuery moves; personal for what no error text quotes. A method's comment names the documented rate limit with
-// the date that its official page has.
+// The struct tag `in` of a request's field says where the parameter travels: path, query or body, or body|query for those that
+// [Config].IDsInQuery moves. The word personal in it marks what no error text quotes. A method's comment names the documented
+// rate limit with the date that its official page has.
 //
 // # Editions
 //
@@ -81,21 +81,20 @@
 // # Keys
 //
 // Two pairs of keys are at work. The merchant API certificate's private key signs requests and decrypts sensitive values; when it
-// changes, make a new client with the old key among [Config].PreviousKeys. A running program keeps its client in an atomic.Pointer;
-// a NotificationHandler belongs to one client, so look it up for each request. WeChat Pay's keys verify answers and notifications
-// and encrypt sensitive values: the WeChat Pay public key, which stays, or platform certificates, which the client downloads and
-// replaces by itself. While a merchant number is switched from these to that, configure PublicKey and APIv3Key: each answer and
-// notification is verified with the key it names, and [Config].PreferCertificates says which kind the requests ask for.
-// [Client.Check] says in words what is wrong with a configuration.
+// changes, make a new client with the old key among [Config].PreviousKeys. A running program keeps its client in an
+// atomic.Pointer; a NotificationHandler belongs to one client, so look it up for each request. WeChat Pay's keys verify answers
+// and notifications and encrypt sensitive values: the WeChat Pay public key, which stays, or platform certificates, which the
+// client downloads and replaces by itself. While a merchant number moves from platform certificates to the public key, configure
+// PublicKey and APIv3Key: each answer and notification is verified with the key it names, and [Config].PreferCertificates says
+// which kind the requests ask for. [Client.Check] says in words what is wrong with a configuration.
 //
 // # What a call does
 //
 // It validates the request, encrypts the sensitive values, and encodes the request once. Each attempt then waits for
-// [Config].Throttle, and signs with a fresh time and nonce exactly the bytes it sends. At most 4 MiB of a success are read,
-// and 64 KiB of anything else. The signature is verified over the bytes as they came, before anything looks at them.
-// The answer must be to this request: the identifiers in both are compared.
-// Redirects are not followed. A client starts no goroutine but that of a download of platform certificates, which ends
-// within 5 s.
+// [Config].Throttle, and signs with a fresh time and nonce exactly the bytes it sends. At most 4 MiB of a success with signature
+// headers are read, and 64 KiB of anything else. The signature is verified over the bytes as they came, before anything looks at
+// them. The answer must be to this request: the identifiers in both are compared. Redirects are not followed. A client starts no
+// goroutine but that of a download of platform certificates, which ends within 5 s.
 //
 // The client refuses before sending only what it can be sure of. A required text, time or list must not be empty, and a
 // change needs a field. A path value must not change the route. Text must be readable for the service, and a sensitive
@@ -103,19 +102,20 @@
 //
 // # Personal data
 //
-// Phone numbers and users' answers are of type [Sensitive]: encrypted in requests, still encrypted in
-// answers until [Client.Decrypt] decrypts them, and never printed. Log records hold no value of a request, and of an answer the
-// status, the code and the Request-ID; of a notification its id and type. Error texts quote the service's message, with the
-// request's openid, card code and sensitive values cut out. One of less than six characters is cut out where it stands alone. With
-// GODEBUG=fips140=only Go refuses
-// the SHA-1 that the service demands for this encryption, so sensitive values cannot be used there.
+// Phone numbers and users' answers are of type [Sensitive]: encrypted in requests, still encrypted in answers until
+// [Client.Decrypt] decrypts them, and never printed. Log records hold no value of a request, and of an answer the status, the
+// code and the Request-ID; of a notification its id and type. Error texts quote the service's message, with the request's openid,
+// card code and sensitive values cut out. One of less than six characters is cut out where it stands alone. With
+// GODEBUG=fips140=only Go refuses the SHA-1 that the service demands for this encryption, so sensitive values cannot be used
+// there.
 //
 // # Errors and retries
 //
-// What the service answered is an [*APIError]; an answer that does not prove to come from WeChat Pay is a
-// [*SignatureError], and nothing of it is used. Use errors.Is with [ErrNotFound], [ErrRateLimited] and
-// their like to decide. [ErrOutcomeUnknown] is there exactly when a write may have been carried out all
-// the same: the method's comment says what to do then.
+// What the service answered is an [*APIError]; an answer that does not prove to come from WeChat Pay is a [*SignatureError], and
+// nothing of it is used. Use errors.Is with [ErrNotFound], [ErrRateLimited] and their like to decide. Every operation on
+// templates and cards answers [ErrInvalidRequest] where the brand does not have the membership function (商家未开通商家名片会员功能). An error
+// matches [ErrOutcomeUnknown] exactly when a write may have been carried out despite it: the method's comment says what to do
+// then.
 //
 // Failed attempts are retried after a while, as [RetryPolicy] says, where it is safe. Reads, and writes
 // that set values, are retried after any failure that may pass. Irreversible calls are retried only when

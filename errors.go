@@ -53,13 +53,13 @@ var (
 	// ErrAttemptTimeout: no complete answer within Config.AttemptTimeout. When the caller's own context
 	// ended instead, the error matches context.DeadlineExceeded or context.Canceled.
 	ErrAttemptTimeout = errors.New("no answer within Config.AttemptTimeout")
-	// ErrOutcomeUnknown: a write was sent, and no answer came that we understand and that WeChat Pay
-	// signed. It may have been carried out. The error tells why, too. Each method says what to do: read
+	// ErrOutcomeUnknown: a write was sent, and no answer of WeChat Pay's says whether it was carried out. A system error, which it
+	// signs as well, does not say so either. The error tells why, too. Each method says what to do: read
 	// what it changes and then decide, or send the same request again. A 4xx counts as a refusal even when
 	// it is not signed; APIError.Verified says which.
 	//
-	// What a read shows as done is done. What it shows as not done can still be: a request that was held up on its way is
-	// accepted until its signature is five minutes old.
+	// A read that shows the change proves it. One that does not show it proves nothing for five minutes: a request that was held up on
+	// its way is accepted until its signature is that old.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown: it may have been carried out; look before retrying it")
 )
 
@@ -86,8 +86,8 @@ var sentinels = map[string]error{
 	"FREQENCY_LIMIT":         ErrRateLimited, // spelled so by the service
 }
 
-// APIError is an answer that is no success: an error of the service's, an answer of something between
-// us and the service, or a success whose body we do not understand.
+// APIError is an answer that is no success: an error of the service's, an answer of something between the client and the service,
+// or a success whose body cannot be decoded.
 type APIError struct {
 	Operation  Operation
 	StatusCode int          // HTTP status
@@ -236,8 +236,8 @@ const (
 	ReasonMissingHeader SignatureReason = "a signature header is missing or malformed"
 	// ReasonStaleClock: the answer is dated five minutes or more before or after this machine's clock.
 	ReasonStaleClock SignatureReason = "its timestamp is not within five minutes of this machine's clock"
-	// ReasonUnknownSerial: it is signed with a key that was not configured, nor is among the platform
-	// certificates, where there is Config.APIv3Key to download them with.
+	// ReasonUnknownSerial: the key that it names is neither configured nor among the platform certificates, which are downloaded when
+	// Config.APIv3Key is set.
 	ReasonUnknownSerial SignatureReason = "it is signed with a key that is not known"
 	// ReasonMismatch: the signature does not belong to the answer, or is not Base64.
 	ReasonMismatch SignatureReason = "the signature does not match"

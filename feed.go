@@ -86,9 +86,10 @@ type UserFeed struct {
 
 // CreateUserFeed shows news of a membership, for purchases that were not paid with WeChat Pay (创建用户动态).
 //
-// A retry is refused with [ErrAlreadyExists], which can mean that the first call was carried out: after [ErrOutcomeUnknown] send the same request again, which makes no second entry. [ErrForbidden] means that the template of the feed was not
-// granted, and [ErrInvalidParameter] that the Cell is invalid. [ErrInvalidRequest] means that the user is no member or the template
-// invalid.
+// A retry is refused with [ErrAlreadyExists], which can mean that the first call was carried out: after [ErrOutcomeUnknown] send
+// the same request again, which makes no second entry. [ErrForbidden] means that the template of the feed was not granted, and
+// [ErrInvalidParameter] that the Cell is invalid. [ErrInvalidRequest] can mean that the user is no member, that the template is
+// invalid, or that the openid is.
 //
 // Rate limit: 10 a second for each merchant number (2025.11.14). Retried automatically after a rate limit, or when
 // it is certain that nothing was sent. Document 4015336987.

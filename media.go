@@ -44,8 +44,8 @@ type UploadImageResponse struct {
 // file's type and size are checked before anything is sent. The service takes 2 MB; a card's picture must be below 1
 // MB.
 //
-// [ErrForbidden] (REQUEST_BLOCKED) means that the service takes the file for no JPG, BMP or PNG picture. After
-// [ErrOutcomeUnknown] upload it again: that gives the address, the same or another.
+// [ErrForbidden] (REQUEST_BLOCKED) means that the service takes the file for no JPG, BMP or PNG picture, or that it differs from
+// what was signed. After [ErrOutcomeUnknown] upload it again: that gives the address, the same or another.
 //
 // Rate limit: none documented (2025.11.14). Retried automatically with identical bytes. Document 4015900513.
 func (c *Client) UploadImage(ctx context.Context, request UploadImageRequest) (*UploadImageResponse, error) {

@@ -143,7 +143,8 @@ func newEvent(eventType string) Event {
 // to come is up to the server's ReadTimeout, and how long to look for a certificate to the request's context.
 //
 // The error is a [*SignatureError] when the request does not prove to come from WeChat Pay. It is one, too, for the probes that
-// WeChat Pay sends to see who verifies. Answer any error with a status of 400 or more: what is genuine comes again. A notification
+// WeChat Pay sends to see who verifies. Answer any error with a status of 400 or more: what is genuine comes again. The body stays
+// readable when the notification does not verify, so that the client of another merchant number can try it. A notification
 // that was answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
 func (c *Client) ParseNotification(request *http.Request) (*Notification, error) {
 	if request == nil || request.Body == nil {

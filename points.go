@@ -28,7 +28,8 @@ type UserPoints struct {
 // Pay's question for the balance.
 //
 // The balance is absolute: calls that overtake each other leave the older value, so make them one after another for
-// each card. [ErrNotFound] means that there is no such card. After [ErrOutcomeUnknown] send the same request again.
+// each card. [ErrNotFound] means that there is no such card, and [ErrInvalidRequest] can mean that the openid is not one of the
+// template's AppID. After [ErrOutcomeUnknown] send the same request again.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.20). Retried automatically with identical bytes.
 // Document 4015897280.
@@ -97,8 +98,8 @@ type PointsExchange struct {
 // seconds of the notification.
 //
 // Never change Result for a RecordID: one exchange, one answer. [ErrNotFound] means that there is no such exchange or card.
-// After [ErrOutcomeUnknown] send the same request again; what the service does with a second one is not documented, and
-// there is no other way to learn the outcome.
+// [ErrInvalidRequest] can mean that the openid is not one of the template's AppID. After [ErrOutcomeUnknown] send the same
+// request again; what the service does with a second one is not documented, and there is no other way to learn the outcome.
 //
 // Rate limit: 10 a second for each merchant number (2025.08.20). Retried automatically with identical bytes.
 // Document 4015897268.

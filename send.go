@@ -389,7 +389,7 @@ type Attempt struct {
 	RequestID  string
 	Number     int // from 1
 	Duration   time.Duration
-	Err        error // nil: done; fit for a log. A message of the service's stands in it, without the request's values
+	Err        error // nil: done. Fit for a log: it quotes the service's message without the request's values
 }
 
 // report tells OnAttempt and the logger of an attempt.

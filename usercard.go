@@ -16,7 +16,7 @@ type GetUserCardRequest struct {
 // GetUserCard reads a user's card (查询用户会员卡信息).
 //
 // [ErrNotFound] means that there is no such card or template: check brand, template, code and openid.
-// [ErrInvalidRequest] means that the openid is not one of the template's AppID, or that the brand does not have the membership function.
+// [ErrInvalidRequest] means that the openid is not one of the template's AppID.
 //
 // Rate limit: 10 a second for each merchant number (2025.07.25). A read: retried automatically. Document 4015336980.
 func (c *Client) GetUserCard(ctx context.Context, request GetUserCardRequest) (*UserCard, error) {
@@ -87,11 +87,12 @@ type UpdateUserCardRequest struct {
 // UpdateUserCard changes the picture, level, validity, phone number and other data of a user's card (修改用户会员卡信息) and
 // returns the card as it is afterwards. The code cannot be changed.
 //
-// Only a card that is effective can be changed: [ErrInvalidRequest] is the answer for another. [ErrNotFound] means
-// that there is no such card or template. [ErrInvalidParameter] means a validity that is not of the template's type or has a superfluous member. It also means that the template does not ask for
-// one of the user's answers. After [ErrOutcomeUnknown] read the card, or send
-// the same request again: it sets values, so twice is as good as once. A retry, the automatic one too, overwrites what somebody
-// else set in between; where several programs change one card, set [RetryPolicy].MaxAttempts to 1 and read first.
+// Only a card that is effective can be changed: [ErrInvalidRequest] is the answer for another, and for an openid that is not one
+// of the template's AppID. [ErrNotFound] means that there is no such card or template. [ErrInvalidParameter] means a validity
+// that is not of the template's type or has a superfluous member. It also means that the template does not ask for one of the
+// user's answers. After [ErrOutcomeUnknown] read the card, or send the same request again: it sets values, so twice is as good as
+// once. A retry, the automatic one too, overwrites what somebody else set in between; where several programs change one card, set
+// [RetryPolicy].MaxAttempts to 1 and read first.
 //
 // card_id is in the body; see [Config].IDsInQuery.
 //
@@ -113,11 +114,10 @@ type InvalidateUserCardRequest struct {
 // InvalidateUserCard invalidates a user's card (作废用户会员卡) and returns it. This cannot be undone, and the service
 // demands that the user was told and agreed beforehand.
 //
-// [ErrNotFound] means that there is no such card or template. [ErrInvalidRequest] means that the card is expired, or
-// invalid already: a refused retry can mean that the first call was carried out. After [ErrOutcomeUnknown] read the
-// card with [Client.GetUserCard]: [UserCardStateInvalid] means it was done, and [UserCardStateEffective] that it was not so far.
-// [ErrRateLimited] without it means it was
-// not done.
+// [ErrNotFound] means that there is no such card or template. [ErrInvalidRequest] can mean that the card is expired, or invalid
+// already: a refused retry can mean that the first call was carried out. It can also mean an openid that is not one of the
+// template's AppID. Read the card to tell. After [ErrOutcomeUnknown] read it with [Client.GetUserCard]: [UserCardStateInvalid]
+// means it was done, and [UserCardStateEffective] that it was not so far. [ErrRateLimited] without it means it was not done.
 //
 // brand_id and card_id are in the body; see [Config].IDsInQuery.
 //
@@ -149,10 +149,11 @@ type ConfirmUserCardRequest struct {
 // With [CodeModeSystemAllocate] the code is the one of the notification; with [CodeModeMerchantAllocate] it is the
 // merchant's own, and becomes the card's code whether opening succeeded or failed.
 //
-// [ErrNotFound] means that the user has no card that waits for a confirm: a refused retry can mean that the first
-// call was carried out. [ErrInvalidRequest] means that the code is taken, or is not the one that WeChat Pay gave.
-// After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before calling again: [UserCardStateEffective] means that a
-// successful opening was confirmed. Where the merchant allocates codes, [ErrNotFound] there means that it was not so far.
+// [ErrNotFound] means that the user has no card that waits for a confirm: a refused retry can mean that the first call was
+// carried out. [ErrInvalidRequest] can mean that the code is taken, or is not the one that WeChat Pay gave. It is also the answer
+// to an openid that is not one of the template's AppID. After [ErrOutcomeUnknown] read the card with [Client.GetUserCard] before
+// calling again: [UserCardStateEffective] means that a successful opening was confirmed. Where the merchant allocates codes,
+// [ErrNotFound] there means that it was not so far.
 //
 // card_id is in the body; see [Config].IDsInQuery.
 //
@@ -181,9 +182,10 @@ type ImportUserCardByOpenIDRequest struct {
 // ImportUserCardByOpenID gives a card to a member the merchant has already (根据OPENID导入用户会员卡). The card is effective
 // at once, without a confirm. PickupTime is required where the template's validity is of type [DateTypeFixTerm].
 //
-// A user has one card of a template. [ErrInvalidRequest] means that there is one, that it waits for its confirm, or that the code
-// is taken. It also means that the template is invalid, that the validity is over, or that the user deleted a card: that user can
-// never be imported again. So a refused retry can mean that the first call was carried out: after [ErrOutcomeUnknown] look with
+// A user has one card of a template. [ErrInvalidRequest] can mean that there is one, that it waits for its confirm, or that the
+// code is taken. It can mean that the template is invalid, that the validity is over, or that the openid is not one of the
+// template's AppID. It is also the answer for a user who deleted the card, and can never be imported again. So a refused retry can
+// mean that the first call was carried out: after [ErrOutcomeUnknown] look with
 // [Client.ListUserCards] before calling again.
 //
 // Rate limit: 10 a second for each merchant number (2025.06.22). Retried automatically after a rate limit, or when

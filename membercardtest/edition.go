@@ -10,7 +10,7 @@ import (
 	"github.com/wechatpay-cards/membercard"
 )
 
-// BrandID is the brand of a Server with [WithBrandEdition].
+// BrandID is the brand of a Server with [WithBrandEdition], and of templates that are added without one.
 const BrandID = "1004"
 
 // edition is for whom the service is: service providers (服务商), or brands (品牌商户) that call for themselves.

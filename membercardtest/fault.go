@@ -30,8 +30,8 @@ type Fault struct {
 	Message string      // FaultStatus, FaultUnsigned
 	Header  http.Header // added to the answer, whatever the kind, or in place of its own: Retry-After, Location
 	Body    []byte      // FaultBody: what is signed and sent in place of the answer
-	// Delay is waited before the request is carried out, with AfterEffect afterwards; not by FaultRefuse. A request that would have
-	// been carried out is so at the end of it, also when its caller has given up meanwhile, as it is at the real service.
+	// Delay is waited before the request is carried out, with AfterEffect afterwards; not by FaultRefuse. The request is carried out
+	// at the end of it even if its caller has given up meanwhile, as the real service does.
 	Delay   time.Duration
 	Missing string // FaultMissingHeader: which
 	Serial  string // FaultUnknownSerial: which; empty: that of a public key nobody has

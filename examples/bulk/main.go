@@ -1,7 +1,7 @@
-// Bulk imports or updates the members of a CSV file as fast as the service permits, and no faster. It can
-// be interrupted at any time, by kill -9 or an outage of the network, and goes on where it was: no row is
-// carried out twice, none is forgotten. Two runs at the same time on the same results are refused. The machine must not lose power,
-// since a result is not synced to the disk one by one.
+// Bulk imports or updates the members of a CSV file as fast as the service permits, and no faster. It can be interrupted at any
+// time, by kill -9 or an outage of the network, and goes on where it was: no row is carried out twice, none is forgotten. Two
+// runs at the same time on the same results are refused, where the system can lock files (not on Windows). The machine must not
+// lose power, since a result is not synced to the disk one by one.
 //
 //	cd examples/bulk
 //	go run .                              # a made-up file against the fake WeChat Pay

@@ -1,5 +1,5 @@
-// Doctor looks for what is wrong with a configuration: it reads the usual key files, makes one signed
-// request and says in words what it found and what to do. With -brand it also asks for that brand's card
+// Doctor looks for what is wrong with a configuration: it reads the usual key files, calls membercard.Client.Check and says in
+// words what it found and what to do. With -brand it also asks for that brand's card
 // templates, which shows whether the merchant number may use the product. With -notify-url it has WeChat Pay send a
 // notification there, listens for it on -addr, and says what arrived or what is in the way. It changes nothing.
 //

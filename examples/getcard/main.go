@@ -1,4 +1,4 @@
-// Getcard shows a user's card and opens the phone number on it.
+// Getcard shows a user's card and decrypts the phone number on it.
 //
 //	go run ./examples/getcard
 //	go run ./examples/getcard -keys FOLDER -brand ... -card ... -code ... -openid ...

@@ -6,7 +6,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // the scheme of WeChat Pay's ciphertexts, which the client opens
+	"crypto/sha1" //nolint:gosec // the scheme of WeChat Pay's ciphertexts, which the client decrypts
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"

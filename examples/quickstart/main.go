@@ -1,5 +1,5 @@
 // Quickstart walks once through the core calls: it lists a brand's card templates, finds a user's
-// card, opens the encrypted phone number, changes it, invalidates the card, and shows two refusals.
+// card, decrypts the phone number, changes it, invalidates the card, and shows two refusals.
 //
 // It runs against the fake WeChat Pay in the same process, so it needs no account, no network and no
 // keys; the signatures and the encryption are real all the same.

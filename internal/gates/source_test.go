@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -182,17 +183,23 @@ func TestNoLocalShadows(t *testing.T) {
 	}
 }
 
-// TestSentencesAreShort: a sentence of the public documentation has one idea, and at most 25 words. A colon or a semicolon ends one.
+// TestSentencesAreShort: a sentence of the documentation has one idea, and at most 25 words. A colon or a semicolon ends one. A line of it
+// has at most 140 columns.
 func TestSentencesAreShort(t *testing.T) {
 	t.Parallel()
 	ends := regexp.MustCompile(`[.!?:;]["”)]?\s+`)
 	word := regexp.MustCompile(`\S*\w\S*`)
 	read := 0
-	for _, file := range sources(t, "*.go") {
+	for _, file := range sources(t, "*.go", "internal/*/*.go", "membercardtest/*.go") {
 		positions := token.NewFileSet()
 		parsed, err := parser.ParseFile(positions, file, readFile(t, file), parser.ParseComments)
 		require.NoError(t, err)
 		for _, group := range parsed.Comments {
+			for _, comment := range group.List {
+				if at := positions.Position(comment.Pos()); at.Column < 10 { // not behind code
+					assert.LessOrEqual(t, at.Column+utf8.RuneCountInString(comment.Text), 140, at)
+				}
+			}
 			for paragraph := range strings.SplitSeq(group.Text(), "\n\n") {
 				if strings.HasPrefix(paragraph, "\t") || strings.HasPrefix(paragraph, "  ") {
 					continue // code, or a list

@@ -166,8 +166,8 @@ func (s *Sent) body(get func() (io.ReadCloser, error)) func() (io.ReadCloser, er
 	}
 }
 
-// CloseIfSilent closes the connection of an attempt that ran out of time. It does so if the connection is one of a [Dialer] and nothing has
-// come over it since the request was written: over HTTP/2 it would be used again. It reports whether that was so.
+// CloseIfSilent closes the connection of an attempt that ran out of time. It does so if the connection is one of a [Dialer] and
+// nothing has come over it since the request was written. Over HTTP/2 it would be used again. It reports whether that was so.
 func (s *Sent) CloseIfSilent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
