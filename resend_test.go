@@ -579,6 +579,29 @@ func TestNothingIsSentTwiceBehindAHidingTransport(t *testing.T) {
 	}
 }
 
+// TestAFallback: a RoundTripper that has read the body before it asks for a connection may have sent it without trace events.
+func TestAFallback(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	sent := 0
+	client := newClient(t, newServer(t), func(c *membercard.Config) { c.BaseURL = "http://" + listener.Addr().String() },
+		withTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			sent++
+			again := r.Clone(r.Context())
+			again.Body = io.NopCloser(bytes.NewReader(body))
+			return membercard.NewTransport().RoundTrip(again)
+		})))
+	_, err = client.InvalidateUserCard(t.Context(), invalidateRequest)
+	require.ErrorIs(t, err, membercard.ErrOutcomeUnknown)
+	assert.Equal(t, 1, sent)
+}
+
 // TestACallWithoutABody has none on the wire either, over HTTP/1.1 and HTTP/2.
 func TestACallWithoutABody(t *testing.T) {
 	t.Parallel()

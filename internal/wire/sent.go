@@ -36,6 +36,7 @@ type Sent struct {
 	mu        sync.Mutex
 	asked     bool      // for a connection
 	read      bool      // something of the body was read
+	hidden    bool      // before a connection was asked for: it may have been sent without trace events
 	connected bool      // the last connection asked for was had
 	closed    bool      // and it was closed as silent before, so that nothing can be written to it
 	wrote     bool      // the header, perhaps only into a buffer
@@ -90,16 +91,17 @@ func (s *Sent) Refused() bool {
 
 // Nothing reports whether nothing was sent. It is true on positive evidence only: a connection was asked for, and
 // none was had but one that another attempt had closed, which the transport had not noticed yet. A transport that fires
-// no httptrace events leaves it false.
+// no httptrace events leaves it false. So does, with [Never], one that reads the body before it asks for a connection.
 func (s *Sent) Nothing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.asked && (!s.connected || s.closed) && !s.wrote
+	return s.asked && (!s.connected || s.closed) && !s.wrote && !s.hidden
 }
 
 func (s *Sent) getConn(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hidden = s.hidden || s.read && !s.asked
 	s.asked, s.connected, s.closed = true, false, false
 	s.resend()
 }
