@@ -73,7 +73,7 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		}
 		v = c.try(ctx, a)
 		if v.err == nil && c.edition.certificates {
-			if list, err := apiv3.DecryptCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
+			if list, err := apiv3.DecryptCertificates(v.answer.body, c.keys.certificateKey.text()); err == nil {
 				c.keys.add(list)
 			}
 		}
@@ -223,12 +223,12 @@ func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 // checkAPIv3Key tries the key on the certificates.
 func (c *Client) checkAPIv3Key(v verdict) Finding {
 	const subject = "APIv3Key"
-	if c.apiv3Key == "" {
+	if c.apiv3Key == nil {
 		return untriedFinding(subject, "not given; notifications need it, and platform certificates where there are some")
 	}
 	err := v.err
 	if c.edition.certificates && v.answer.trust == proven && v.answer.status == http.StatusOK {
-		if _, err = apiv3.DecryptCertificates(v.answer.body, c.keys.apiv3Key); err == nil {
+		if _, err = apiv3.DecryptCertificates(v.answer.body, c.keys.certificateKey.text()); err == nil {
 			return okFinding(subject, "decrypts what WeChat Pay encrypts")
 		}
 	}

@@ -78,8 +78,9 @@ type Config struct {
 	BackupURL string
 	// HTTPClient sends the requests. It is copied; without a Transport the copy gets one of its own from NewTransport, so clients
 	// that are to share connections must be given the same Transport. A transport that fires no httptrace events is treated as if
-	// every failed request had been sent. For an irreversible call it may not ask again for a body that it has read. Redirects
-	// are never followed, and net/http is kept from sending a request again by itself once all of it was written.
+	// every failed request had been sent. For an irreversible call it may not ask again for a body that it has read. A failure to
+	// connect after that is an unknown outcome. A request of its own needs a context of its own. Redirects are never
+	// followed, and net/http is kept from sending a request again by itself once all of it was written.
 	HTTPClient *http.Client
 	// AttemptTimeout bounds one attempt, from the connection to the last byte; default 10 s. The context
 	// of a call bounds all attempts together.
@@ -172,8 +173,7 @@ type Client struct {
 	signer            crypto.Signer
 	decrypters        []crypto.Decrypter
 	keys              *keyRing
-	apiv3Key          string   // of notifications; empty for none
-	verifier          verifier // of its answers
+	apiv3Key          secret // of notifications; nil for none
 	hosts             *hosts
 	http              http.Client
 	attemptTimeout    time.Duration
@@ -247,7 +247,7 @@ func (c *Client) setKeys(config *Config) error {
 	if c.keys, err = newKeyRing(config, own, c); err != nil {
 		return err
 	}
-	c.verifier, c.apiv3Key = c.keys.verifyAnswer, config.APIv3Key
+	c.apiv3Key = newSecret(config.APIv3Key)
 	return nil
 }
 

@@ -33,7 +33,7 @@ const (
 type keyRing struct {
 	public             platformKey // zero when there is none
 	preferCertificates bool
-	apiv3Key           string // empty: no certificates
+	certificateKey     secret // the APIv3 key; nil: no certificates
 	client             *Client
 
 	certificates atomic.Pointer[apiv3.CertificateSet] // nil until they are needed
@@ -62,6 +62,25 @@ type platformKey struct {
 	key *rsa.PublicKey
 }
 
+// secret is a key that fmt does not print with the fields of a Client, whatever the verb: of a function it prints the address.
+type secret func() string
+
+// newSecret returns nil for an empty text.
+func newSecret(text string) secret {
+	if text == "" {
+		return nil
+	}
+	return func() string { return text }
+}
+
+// text returns "" for nil.
+func (s secret) text() string {
+	if s == nil {
+		return ""
+	}
+	return s()
+}
+
 func newKeyRing(config *Config, own *rsa.PublicKey, client *Client) (*keyRing, error) {
 	const wanted = "the WeChat Pay public key is pub_key.pem, read with ParsePublicKey, with its id PUB_KEY_ID_... (LoadConfig reads it from public_key_id.txt), both from the merchant platform"
 	if strings.ContainsFunc(config.APIv3Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -73,7 +92,7 @@ func newKeyRing(config *Config, own *rsa.PublicKey, client *Client) (*keyRing, e
 	r := &keyRing{preferCertificates: config.PreferCertificates, client: client, downloads: make(chan downloadState, 1)}
 	r.downloads <- downloadState{}
 	if client.edition.certificates {
-		r.apiv3Key = config.APIv3Key
+		r.certificateKey = newSecret(config.APIv3Key)
 	}
 	switch {
 	case config.PreferCertificates && config.APIv3Key == "":
@@ -129,7 +148,7 @@ func (r *keyRing) configured(serial string) (*rsa.PublicKey, error) {
 		return nil, errOtherPublicKey
 	case !r.client.edition.certificates:
 		return nil, errNoCertificates
-	case r.apiv3Key == "":
+	case r.certificateKey == nil:
 		return nil, errNoAPIv3Key
 	}
 	return nil, nil
@@ -170,7 +189,7 @@ func (r *keyRing) verifyDownload(_ context.Context, serial string, got answer) (
 	if !got.isSuccess() { // an error brings none
 		return nil, errNoKeyYet
 	}
-	list, err := apiv3.DecryptCertificates(got.body, r.apiv3Key)
+	list, err := apiv3.DecryptCertificates(got.body, r.certificateKey.text())
 	var none *apiv3.CertificateSet
 	if key, notValid := none.Follow(list, time.Now()).Find(serial, time.Now()); key != nil || notValid != nil {
 		return key, notValid
@@ -282,7 +301,7 @@ func (r *keyRing) download(ctx context.Context) error {
 	err := end.err
 	var certificates []*x509.Certificate
 	if err == nil {
-		certificates, err = apiv3.DecryptCertificates(end.last.answer.body, r.apiv3Key)
+		certificates, err = apiv3.DecryptCertificates(end.last.answer.body, r.certificateKey.text())
 	}
 	switch {
 	case ctx.Err() != nil:

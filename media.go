@@ -93,7 +93,7 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 	return &request{
 		operation: uploadImage.operation, template: cmp.Or(in.Path, path), uri: cmp.Or(in.Path, path), body: body.Bytes(), signed: meta,
 		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), timeout: c.attemptTimeout, retry: retry,
-		throttle: c.throttle, verifier: c.verifier,
+		throttle: c.throttle, verifier: c.keys.verifyAnswer,
 	}, nil
 }
 

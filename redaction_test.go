@@ -237,6 +237,66 @@ func TestConfigAndClientShowNoKey(t *testing.T) {
 		assertHidden(t, secret, out.String(), "printed")
 	}
 	assert.Contains(t, out.String(), membercardtest.MchID)
+
+	// In a field that is not exported fmt calls no method of it, and with a verb of another type prints what one pointer points at.
+	type service struct{ client *membercard.Client }
+	type copied struct{ client membercard.Client }
+	config.HTTPClient = nil // which would be the fake with its own keys
+	client, err = membercard.New(config)
+	require.NoError(t, err)
+	for _, value := range []any{service{client}, &service{client}, copied{*client}, struct{ any }{client}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%t", "%f", "%z", "%p"} {
+			text := fmt.Sprintf(verb, value)
+			for _, secret := range []string{membercardtest.APIv3Key, hex.EncodeToString([]byte(membercardtest.APIv3Key)), private.D.String(), private.Primes[0].String()} {
+				assertHidden(t, secret, text, verb)
+			}
+		}
+	}
+}
+
+// TestCausesQuoteNothing: what an error wraps is printed by those who report errors.
+func TestCausesQuoteNothing(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\n" + openID + " " + userCardCode + "\r\n\r\n", "HTTP/1.1 " + openID + "\r\n\r\n", openID + " 200 OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + openID + "\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: " + openID + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: " + userCardCode + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: " + openID + "\r\n\r\n0\r\n" + openID + "\r\n\r\n",
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+					_, _ = io.WriteString(conn, answer)
+				}
+				_ = conn.Close()
+			}
+		}()
+		client := newClient(t, newServer(t), noRetries, func(c *membercard.Config) {
+			c.BaseURL, c.HTTPClient = "http://"+listener.Addr().String(), nil
+		})
+		_, err = client.GetUserCard(t.Context(), getRequest)
+		require.Error(t, err)
+		for errs := []error{err}; len(errs) > 0; errs = errs[1:] {
+			text := fmt.Sprintf("%v %+v %#v", errs[0], errs[0], errs[0])
+			assertHidden(t, openID, text, answer)
+			assertHidden(t, userCardCode, text, answer)
+			switch e := errs[0].(type) {
+			case interface{ Unwrap() error }:
+				if e.Unwrap() != nil {
+					errs = append(errs, e.Unwrap())
+				}
+			case interface{ Unwrap() []error }:
+				errs = append(errs, e.Unwrap()...)
+			}
+		}
+	}
 }
 
 // canaries are planted values that must show nowhere.

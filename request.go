@@ -86,7 +86,7 @@ func (c *Client) build(ctx context.Context, op *operation, in reflect.Value, inQ
 	return &request{
 		operation: op, template: path, uri: uri, body: body, signed: body, contentType: "application/json", keyID: key.id, inQuery: inQuery,
 		in: in, plaintexts: e.plaintexts, timeout: c.attemptTimeout, retry: retry,
-		throttle: c.throttle, verifier: c.verifier,
+		throttle: c.throttle, verifier: c.keys.verifyAnswer,
 	}, nil
 }
 
