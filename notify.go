@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"runtime"
 	"strings"
 	"time"
@@ -144,7 +145,7 @@ func newEvent(eventType string) Event {
 //
 // The error is a [*SignatureError] when the request does not prove to come from WeChat Pay. It is one, too, for the probes that
 // WeChat Pay sends to see who verifies. Answer any error with a status of 400 or more: what is genuine comes again. The body stays
-// readable when the notification does not verify, so that the client of another merchant number can try it. A notification
+// readable, so that the client of another merchant number, or one with another APIv3 key, can try it. A notification
 // that was answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
 func (c *Client) ParseNotification(request *http.Request) (*Notification, error) {
 	if request == nil || request.Body == nil {
@@ -159,7 +160,7 @@ func (c *Client) ParseNotification(request *http.Request) (*Notification, error)
 
 // receive verifies, decrypts and decodes a notification. What its headers already refuse is not read.
 func (c *Client) receive(ctx context.Context, request *http.Request) (*Notification, error) {
-	if c.apiv3Key == "" {
+	if c.apiv3Key == nil {
 		return nil, badNotification(http.StatusInternalServerError, errNoNotificationKey.Error(), nil)
 	}
 	proof := apiv3.ProofOf(request.Header)
@@ -175,24 +176,24 @@ func (c *Client) receive(ctx context.Context, request *http.Request) (*Notificat
 	if err != nil {
 		return nil, err
 	}
+	request.Body = io.NopCloser(bytes.NewReader(body)) // it may be for another merchant number, or encrypted with another APIv3 key
 	if err := ctx.Err(); err != nil {
 		return nil, badNotification(http.StatusBadRequest, "the body took too long to come", err)
 	}
 	if flaw := proof.Verify(key, body); flaw != nil {
-		request.Body = io.NopCloser(bytes.NewReader(body)) // it may be for another merchant number
 		return nil, notificationSignatureError(request, body, reasons[flaw.Kind], 0, explainNotification(flaw, request, body), nil)
 	}
-	return decodeNotification(body, c.apiv3Key)
+	return decodeNotification(body, c.apiv3Key())
 }
 
 // OpenNotification reads a [Notification].Body that was stored: it was verified when it came, and is still encrypted with the
 // APIv3 key. An error says that it was damaged since, or that the key is another one. The encryption protects the content and not
 // the id and the event type beside it: keep it where nobody else writes.
 func (c *Client) OpenNotification(body []byte) (*Notification, error) {
-	if c.apiv3Key == "" {
+	if c.apiv3Key == nil {
 		return nil, fmt.Errorf("membercard: OpenNotification: %w", errNoNotificationKey)
 	}
-	n, err := decryptNotification(body, c.apiv3Key)
+	n, err := decryptNotification(body, c.apiv3Key())
 	if err = withAdvice(err); err != nil {
 		return nil, fmt.Errorf("membercard: OpenNotification: %w", err)
 	}
@@ -250,12 +251,16 @@ func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
 func decryptNotification(body []byte, apiv3Key string) (*Notification, error) {
 	var envelope struct {
 		ID         string          `json:"id"`
-		CreateTime Timestamp       `json:"create_time"`
-		EventType  string          `json:"event_type"`
-		Summary    string          `json:"summary"`
+		CreateTime Timestamp       `json:"create_time,omitempty"` // an odd form of what is optional withholds nothing
+		EventType  string          `json:"event_type,omitempty"`
+		Summary    string          `json:"summary,omitempty"`
 		Resource   *apiv3.Resource `json:"resource"`
 	}
-	if err := unmarshalExactly(body, &envelope); err != nil {
+	err := unmarshalExactly(body, &envelope)
+	if err != nil && json.Valid(body) {
+		_, err = decodeMembers(exactly(body, &envelope), reflect.ValueOf(&envelope), "")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("it cannot be decoded: %w", withoutValue(err))
 	}
 	if envelope.Resource == nil {
@@ -305,6 +310,9 @@ func decodeEvent(eventType, originalType string, plaintext []byte) Event {
 func withoutValue(err error) error {
 	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		field := strings.TrimPrefix(mismatch.Field, "UserCard.") // Go's name of an embedded type
+		if field == "" {
+			return errNoObject
+		}
 		return fmt.Errorf("the value of %s is not a %v", field, mismatch.Type)
 	}
 	return err

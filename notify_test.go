@@ -807,6 +807,50 @@ func TestAKnownEventOfAnotherForm(t *testing.T) {
 	require.ErrorContains(t, n.Event.(*membercard.UnknownEvent).DecodeError, "the value of deduct_points is not a int64")
 }
 
+// TestAnOddEnvelope withholds nothing that is there.
+func TestAnOddEnvelope(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	event := &membercard.PointsSyncRequested{BrandID: brandID, CardID: cardID, OpenID: openID, UserCardCode: userCardCode}
+	body, err := io.ReadAll(server.NotificationRequest(event).Body)
+	require.NoError(t, err)
+	for _, odd := range []string{
+		`"create_time":"2026-11-26T10:00:00"`, `"create_time":1790000000`, `"summary":{}`, `"summary":1`, `"event_type":7`, `"resource_type":1`,
+		`"resource.original_type":1`,
+	} {
+		path, value, _ := strings.Cut(odd, ":")
+		path = strings.Trim(path, `"`)
+		var envelope map[string]any
+		require.NoError(t, json.Unmarshal(body, &envelope))
+		members := envelope
+		if inner, found := strings.CutPrefix(path, "resource."); found {
+			members, path = envelope["resource"].(map[string]any), inner
+		}
+		members[path] = json.RawMessage(value)
+		changed, err := json.Marshal(envelope)
+		require.NoError(t, err)
+		n, err := server.Client().ParseNotification(signed(string(changed))(t, server))
+		require.NoError(t, err, odd)
+		assert.Equal(t, openID, n.OpenID)
+		_, unknown := n.Event.(*membercard.UnknownEvent)
+		assert.Equal(t, path == "event_type", unknown, odd)
+	}
+	_, err = server.Client().OpenNotification([]byte("[]"))
+	require.ErrorContains(t, err, "it cannot be decoded: it is not an object")
+}
+
+// TestTheBodyStaysReadable for a client with another APIv3 key.
+func TestTheBodyStaysReadable(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	request := server.NotificationRequest(&membercard.PointsSyncRequested{CardID: cardID, OpenID: openID, UserCardCode: userCardCode})
+	_, err := newClient(t, server, func(c *membercard.Config) { c.APIv3Key = strings.Repeat("o", 32) }).ParseNotification(request)
+	require.ErrorContains(t, err, "does not decrypt with the APIv3 key")
+	n, err := server.Client().ParseNotification(request)
+	require.NoError(t, err)
+	assert.Equal(t, openID, n.OpenID)
+}
+
 // TestAStoredNotificationIsWhole: the body that was stored gives the same notification again; JSON, which would lose it, is an
 // error.
 func TestAStoredNotificationIsWhole(t *testing.T) {

@@ -15,7 +15,7 @@ type Resource struct {
 	Ciphertext     string `json:"ciphertext"`
 	AssociatedData string `json:"associated_data"`
 	Nonce          string `json:"nonce"`
-	OriginalType   string `json:"original_type"`
+	OriginalType   string `json:"original_type,omitempty"`
 }
 
 // The one algorithm there is, AES-256-GCM, and its sizes in bytes.
