@@ -6,6 +6,7 @@ import (
 	"html"
 	"iter"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -38,9 +39,10 @@ func (s Secrets) Line(text string) string {
 	for _, value := range s {
 		longest = max(longest, maxEscape*len(value))
 	}
+	values := slices.Compact(slices.Sorted(slices.Values(s)))
 	for _, read := range readings(text) {
 		compact := read.compact()
-		for _, value := range s {
+		for _, value := range values {
 			read.hide(hidden, value)
 			if len(value) >= 4*partLength {
 				compact.hideParts(hidden, value)
@@ -171,10 +173,14 @@ func (r reading) hide(hidden []bool, value string) {
 		return // a point or a dash tells nothing
 	}
 	value = strings.ReplaceAll(value, "+", " ")
+	if characters >= minSecret {
+		r.hideAll(hidden, value)
+		return
+	}
 	for at := range r.all(value) {
 		before, _ := utf8.DecodeLastRuneInString(r.text[:at])
 		after, _ := utf8.DecodeRuneInString(r.text[at+len(value):])
-		if characters >= minSecret || !isWord(before, characters) && !isWord(after, characters) {
+		if !isWord(before, characters) && !isWord(after, characters) {
 			r.mark(hidden, at, at+len(value))
 		}
 	}
@@ -183,27 +189,56 @@ func (r reading) hide(hidden []bool, value string) {
 // hideParts marks where a long value or a part of it stands, whatever white space is in it.
 func (r reading) hideParts(hidden []bool, value string) {
 	value = strings.Join(strings.Fields(strings.ReplaceAll(value, "+", " ")), "")
-	for at := range r.all(value) {
-		r.mark(hidden, at, at+len(value))
-	}
+	r.hideAll(hidden, value)
 	for ; len(value) >= partLength; value = value[partLength:] {
-		for at := range r.all(value[:partLength]) {
-			r.mark(hidden, at, at+partLength)
+		r.hideAll(hidden, value[:partLength])
+	}
+}
+
+// hideAll marks wherever a value stands. What overlaps is marked once.
+func (r reading) hideAll(hidden []bool, value string) {
+	marked := 0
+	for at := range r.all(value) {
+		r.mark(hidden, max(at, marked), at+len(value))
+		marked = at + len(value)
+	}
+}
+
+// all finds a value, also where it overlaps itself. It is the search of Knuth, Morris and Pratt: a text of one letter costs no more
+// than another.
+func (r reading) all(value string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if value == "" || !strings.Contains(r.text, value) {
+			return
+		}
+		borders := bordersOf(value)
+		for i, n := 0, 0; i < len(r.text); i++ {
+			for n > 0 && (n == len(value) || r.text[i] != value[n]) {
+				n = borders[n-1]
+			}
+			if r.text[i] == value[n] {
+				n++
+			}
+			if n == len(value) && !yield(i+1-n) {
+				return
+			}
 		}
 	}
 }
 
-// all finds a value, also where it overlaps itself.
-func (r reading) all(value string) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for at := 0; value != ""; at++ {
-			i := strings.Index(r.text[at:], value)
-			if i < 0 || !yield(at+i) {
-				return
-			}
-			at += i
+// bordersOf returns for each beginning of a value how much of the value the end of it is again.
+func bordersOf(value string) []int {
+	borders := make([]int, len(value))
+	for i, n := 1, 0; i < len(value); i++ {
+		for n > 0 && value[i] != value[n] {
+			n = borders[n-1]
 		}
+		if value[i] == value[n] {
+			n++
+		}
+		borders[i] = n
 	}
+	return borders
 }
 
 func (r reading) mark(hidden []bool, from, to int) {

@@ -165,3 +165,38 @@ func FuzzLine(f *testing.F) {
 		require.Equal(t, Secrets(nil).Line(line), line, "it is printable")
 	})
 }
+
+// TestAllFindsWhatOverlaps, in the order in which it stands.
+func TestAllFindsWhatOverlaps(t *testing.T) {
+	t.Parallel()
+	for value, text := range map[string]string{
+		"":       "ab",
+		"aa":     "aaaa b aaa",
+		"abab":   "abababab ababa",
+		"aab":    "aaab aaaab",
+		"abcabd": "abcabcabd abcababcabd", // of which the end is the beginning, and then not
+		"aabaaa": "aabaabaaabaaa",
+		"x":      "yyy",
+	} {
+		var want []int
+		for i := range text {
+			if value != "" && strings.HasPrefix(text[i:], value) {
+				want = append(want, i)
+			}
+		}
+		assert.Equal(t, want, slices.Collect(reading{text: text}.all(value)), value)
+		for range (reading{text: text}).all(value) {
+			break
+		}
+	}
+}
+
+// BenchmarkLineOfOneLetter is the text that costs the most.
+func BenchmarkLineOfOneLetter(b *testing.B) {
+	letters := strings.Repeat("a", 214)
+	secrets := Secrets{letters, letters, letters[:128], letters[:32]}
+	text := "%" + strings.Repeat("a", 4000) + `\u0061&amp;`
+	for b.Loop() {
+		secrets.Line(text)
+	}
+}
