@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/wechatpay-cards/membercard/internal/apiv3"
 )
@@ -86,8 +87,18 @@ func LoadConfig(dir fs.FS) (Config, error) {
 		}},
 		{"wxp_pub.pem", func(data []byte) (err error) { config.PublicKey, err = apiv3.ParsePublicKey(data); return err }},
 		{"pub_key.pem", func(data []byte) (err error) { config.PublicKey, err = apiv3.ParsePublicKey(data); return err }},
-		{"public_key_id.txt", func(data []byte) error { config.PublicKeyID = apiv3.PlainText(data); return nil }},
-		{"apiv3_key.txt", func(data []byte) error { config.APIv3Key = apiv3.PlainText(data); return nil }},
+		{"public_key_id.txt", func(data []byte) error {
+			if config.PublicKeyID = apiv3.PlainText(data); !strings.HasPrefix(config.PublicKeyID, publicKeyPrefix) {
+				return errors.New("wanted is the id of the WeChat Pay public key, " + publicKeyPrefix + " and digits")
+			}
+			return nil
+		}},
+		{"apiv3_key.txt", func(data []byte) error {
+			if config.APIv3Key = apiv3.PlainText(data); config.APIv3Key == "" {
+				return errors.New("this is an empty file; wanted is the APIv3 key, or no such file")
+			}
+			return nil
+		}},
 		{"brand_id.txt", func(data []byte) error {
 			config.BrandID, config.MchID = apiv3.PlainText(data), ""
 			if config.BrandID == "" {

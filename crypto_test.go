@@ -153,6 +153,17 @@ func TestLoadConfig(t *testing.T) {
 			require.ErrorContains(t, err, "LoadConfig: "+missing+": this is")
 		}
 	}
+	for name, says := range map[string]string{"apiv3_key.txt": "this is an empty file", "public_key_id.txt": "wanted is the id of the WeChat Pay public key, PUB_KEY_ID_ and digits"} {
+		dir := folder()
+		dir[name] = &fstest.MapFile{Data: []byte(" \r\n")}
+		_, err = load(dir)
+		require.ErrorContains(t, err, "LoadConfig: "+name+": "+says)
+	}
+	dir = folder()
+	dir["public_key_id.txt"] = dir["apiclient_key.pem"]
+	_, err = load(dir)
+	require.ErrorContains(t, err, "public_key_id.txt: wanted")
+	assert.NotContains(t, err.Error(), "PRIVATE")
 	_, err = load(fstest.MapFS{})
 	require.ErrorContains(t, err, "there is no such folder, or none of the files")
 }

@@ -129,12 +129,26 @@ func IsDamaged(s string) bool {
 	if IsCiphertext(s) {
 		return false
 	}
+	if lines := strings.Fields(s); areEven(lines) && isRandom(strings.Join(lines, "")) {
+		return true
+	}
 	for run := range strings.FieldsFuncSeq(escapedBase64.Replace(s), func(r rune) bool { return !strings.ContainsRune(base64Like, r) }) {
 		if isRandom(run) {
 			return true
 		}
 	}
 	return false
+}
+
+// areEven reports whether lines are those of one long word: all of one length but the last, and none as short as a word of an address.
+func areEven(lines []string) bool {
+	const shortest = 16
+	for i, line := range lines {
+		if len(line) > len(lines[0]) || i < len(lines)-1 && len(line) < max(shortest, len(lines[0])) {
+			return false
+		}
+	}
+	return len(lines) > 1
 }
 
 // escapedBase64 undoes what URLs and PHP's JSON make of the characters of Base64.

@@ -229,6 +229,14 @@ type resourceVector struct {
 	Resource             Resource
 }
 
+// chunks cuts a text into lines.
+func chunks(text string, width int) (lines []string) {
+	for ; len(text) > width; text = text[width:] {
+		lines = append(lines, text[:width])
+	}
+	return append(lines, text)
+}
+
 func TestIsDamaged(t *testing.T) {
 	sample, err := os.ReadFile("../../testdata/official/ciphertext.txt")
 	require.NoError(t, err)
@@ -238,6 +246,7 @@ func TestIsDamaged(t *testing.T) {
 	for text, damaged := range map[string]bool{
 		"": false, "13800000000": false, ciphertext: false, ciphertext[:31]: false, ciphertext[:99]: true, ciphertext[:255]: true,
 		ciphertext[:90] + "...": true, "base64:" + ciphertext: true, `"` + ciphertext + `"`: true, ciphertext + "\x00": true,
+		strings.Join(chunks(ciphertext, 16), "\r\n"): true, strings.Join(chunks(ciphertext, 20), " "): true,
 		strings.ReplaceAll(url.QueryEscape(ciphertext), "%3D", "="): true, strings.ReplaceAll(ciphertext, "/", `\/`): true, "[sensitive]": false,
 		strings.Repeat("深", 157): false, strings.Repeat("!", 471): false, strings.Repeat("a", 300): false, strings.Repeat("0123456789", 20): false,
 		"Football/Basketball/TableTennis/Volleyball/Swimming/Running/Climbing/Badminton/Hockey2": false,
