@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -370,7 +371,16 @@ func (a *attempt) noAnswerError(ctx context.Context, got answer, nothingSent boo
 	if advice != "" {
 		text += "; " + advice
 	}
-	return &callError{text: text + whichAttempt(a.clean, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: err}
+	return &callError{text: text + whichAttempt(a.clean, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: quoteless(err)}
+}
+
+// quoteless returns a cause whose text may be printed as well: one that quotes what came is left out. What a check of the TLS
+// certificate quotes is the certificate's.
+func quoteless(err error) error {
+	if _, ofCertificate := errors.AsType[*tls.CertificateVerificationError](err); !ofCertificate && withoutQuoted(err) != err.Error() {
+		return nil
+	}
+	return err
 }
 
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
@@ -404,7 +414,7 @@ func withoutAddress(err error) string {
 
 // statusOf returns the status whose text is the whole of an error.
 func statusOf(err error) (status int, found bool) {
-	for status := 400; status < 600; status++ {
+	for status := http.StatusCreated; status < 600; status++ { // 200 opens the tunnel
 		if text := http.StatusText(status); text != "" && text == err.Error() {
 			return status, true
 		}

@@ -100,6 +100,30 @@ func TestAGzipBomb(t *testing.T) {
 	}
 }
 
+// TestALongAnswerThatProvesNothing is told for what its headers say.
+func TestALongAnswerThatProvesNothing(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for i := range 2 {
+		server.AddCard(membercard.Card{CardID: fmt.Sprint("long", i), LegalAgreement: strings.Repeat("协", 20480)})
+	}
+	client := newClient(t, server, noRetries)
+	list := membercard.ListCardsRequest{BrandID: membercardtest.BrandID}
+	for reason, fault := range map[membercard.SignatureReason]membercardtest.Fault{
+		membercard.ReasonStaleClock:    {Kind: membercardtest.FaultStaleTimestamp},
+		membercard.ReasonMissingHeader: {Kind: membercardtest.FaultMissingHeader, Missing: "Wechatpay-Nonce"},
+	} {
+		server.Inject(fault)
+		_, err := client.ListCards(t.Context(), list)
+		untrusted, ok := errors.AsType[*membercard.SignatureError](err)
+		require.True(t, ok, err)
+		assert.Equal(t, reason, untrusted.Reason)
+		assert.Len(t, untrusted.Body, 64<<10)
+	}
+	_, err := client.ListCards(t.Context(), list)
+	require.NoError(t, err)
+}
+
 // TestAnErrorOfAnySize takes no time to be made and printed, and keeps little.
 func TestAnErrorOfAnySize(t *testing.T) {
 	t.Parallel()

@@ -126,6 +126,12 @@ func (r *request) decode(body []byte) (decoded any, undecoded string, err error)
 	return value.Interface(), undecoded, nil
 }
 
+// isError reports whether a body is that of an error: it has a code, and none of the identifiers.
+func (r *request) isError(body []byte) bool {
+	_, _, err := r.decode(body)
+	return errors.Is(err, errIsError)
+}
+
 // compare returns nil when a result is the answer to the request, as far as can be seen.
 func (r *request) compare(result reflect.Value, body []byte) error {
 	for _, id := range r.shape.identifiers {
@@ -141,7 +147,7 @@ func (r *request) compare(result reflect.Value, body []byte) error {
 			}
 		default:
 			got := parameterText(result.Field(id.out))
-			if got != asked && got != "" && (got != "0" || hasMember(body, id.name)) {
+			if got != asked && got != "" && (got != "0" || member(body, id.name) == "0") { // 0 is also what was not there, or no number
 				return fmt.Errorf("%w: %s", errOtherIdentifier, id.name)
 			}
 		}
@@ -160,7 +166,7 @@ func (r *request) compare(result reflect.Value, body []byte) error {
 // read may leave the identifiers out, but not everything.
 func (r *request) identifiesItself(result reflect.Value, body []byte) bool {
 	if r.shape.list >= 0 {
-		return hasMember(body, "data") || hasMember(body, "total_count")
+		return member(body, "data") != "" || member(body, "total_count") != ""
 	}
 	for i, id := range r.shape.identifiers {
 		if !result.Field(id.out).IsZero() && (i == 0 || id.name != "card_id") {
@@ -186,11 +192,14 @@ func (r *resultShape) hasAny(body []byte) bool {
 	return false
 }
 
-func hasMember(body []byte, name string) bool {
+// member returns the JSON of a member; "" when it is not there, or null.
+func member(body []byte, name string) string {
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal(body, &members)
-	value, ok := members[name]
-	return ok && string(value) != "null"
+	if value := string(members[name]); value != "null" {
+		return value
+	}
+	return ""
 }
 
 // decodeMembers decodes an object member by member, so that one of an odd form does not hide the others. It returns
@@ -256,9 +265,14 @@ func memberError(err error, path string) error {
 
 // unmarshalExactly decodes JSON without members whose names only Go's decoder takes for known ones.
 func unmarshalExactly(data []byte, value any) error {
+	return json.Unmarshal(exactly(data, value), value)
+}
+
+// exactly is exactNames for the names that a value has.
+func exactly(data []byte, value any) []byte {
 	names := map[string]bool{}
 	addNames(names, reflect.TypeOf(value))
-	return json.Unmarshal(exactNames(data, names), value)
+	return exactNames(data, names)
 }
 
 // exactNames returns a body without the members whose names Go's decoder takes for a known one although they are

@@ -44,6 +44,12 @@ func TestOddMembers(t *testing.T) {
 		assertMatches(t, err, []error{membercard.ErrOutcomeUnknown}, members)
 		require.ErrorContains(t, err, "the body cannot be decoded")
 	}
+	for operation, id := range map[membercard.Operation]string{
+		membercard.OperationGetActivity: `"10000000000000001"`, membercard.OperationTerminateActivity: `10000000000000001.0`,
+	} {
+		_, _, err := answered(t, operation, `{"activity_id":`+id+`,"brand_id":"`+brandID+`"}`)
+		require.ErrorContains(t, err, "the body cannot be decoded", "an identifier of another type is not another one")
+	}
 	list := `{"data":[` + head + `"pickup_time":"x"},` + head + `"attach":"a"}],"total_count":2,"offset":0,"limit":20}`
 	got, info, err := answered(t, membercard.OperationListUserCards, list)
 	require.NoError(t, err)

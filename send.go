@@ -243,10 +243,10 @@ func (c *Client) exchange(ctx context.Context, a *attempt) (got answer, nothingS
 		}
 		got.body, err = wire.ReadAll(response.Body, response.ContentLength, limit)
 		if err == nil && len(got.body) > limit {
-			if !apiv3.ProofOf(got.header).Absent() {
+			if apiv3.ProofOf(got.header).Flaw(time.Now()) == nil {
 				err = tooLong(limit)
 			}
-			got.body = got.body[:limit] // of an unsigned answer it is evidence, and no more
+			got.body = got.body[:limit] // of an answer whose headers prove nothing it is evidence, and no more
 		}
 	}
 	if err == nil {
@@ -331,7 +331,7 @@ func (a *attempt) judge(got answer) verdict {
 	err := a.apiError(got, nil)
 	v := verdict{answer: got, err: err}
 	switch {
-	case got.trust == proven && err.Code == "" && got.status >= 400 && got.status < 500: // a success whose status was changed
+	case got.trust == proven && got.status >= 400 && got.status < 500 && !a.isError(got.body): // a success whose status was changed
 		v.outcomeUnknown = true
 	case errors.Is(sentinels[err.Code], ErrSystem): // whatever its status, which nobody signs
 		v.failure, v.outcomeUnknown = uncertain, true

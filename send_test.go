@@ -374,3 +374,16 @@ func TestASuccessIsNoError(t *testing.T) {
 	assertMatches(t, err, nil, "200 with a code")
 	require.ErrorContains(t, err, "GetUserCard: 200 OK: the body cannot be decoded")
 }
+
+// TestASuccessOfAnotherStatus: nobody signs the status, so a success that comes as a refusal is neither.
+func TestASuccessOfAnotherStatus(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	body := []byte(`{"code":"OK","card_id":"` + cardID + `","user_card_code":"` + userCardCode + `","user_card_state":"INVALID"}`)
+	for _, status := range []int{400, 403, 404, 409, 429} {
+		client := newClient(t, server, noRetries, withTransport(spoilingTransport{server, func(r *http.Response) { r.StatusCode = status }}))
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultBody, Body: body})
+		_, err := client.InvalidateUserCard(t.Context(), invalidateRequest)
+		require.ErrorIs(t, err, membercard.ErrOutcomeUnknown, status)
+	}
+}
