@@ -48,9 +48,9 @@ func ExampleClient_NotificationHandler() {
 				UserCardCode: event.UserCardCode, CardID: event.CardID, BrandID: event.BrandID, OpenID: event.OpenID,
 				UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 			})
-			if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrInvalidRequest) {
-				// It may have been done, now or before: the card knows. It is read with a context of its own, for that of
-				// the handler may be over.
+			if errors.Is(err, membercard.ErrOutcomeUnknown) || errors.Is(err, membercard.ErrNotFound) {
+				// It may have been done, now or before a crash: the card knows. It is read with a context of its own, for
+				// that of the handler may be over.
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 				defer cancel()
 				card, getErr := client.GetUserCard(ctx, membercard.GetUserCardRequest{
@@ -80,10 +80,23 @@ func ExampleClient_NotificationHandler() {
 		handler.ServeHTTP(answer, request)
 		fmt.Println(answer.Code)
 	}
+
+	crashed := server.OpenUserCard("pbLatjvWOibDc5-TBnbUk1pD12o0", "a third") // between the confirm and the commit
+	_, err := client.ConfirmUserCard(context.Background(), membercard.ConfirmUserCardRequest{
+		UserCardCode: crashed.UserCardCode, CardID: crashed.CardID, BrandID: crashed.BrandID, OpenID: crashed.OpenID,
+		UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+	})
+	fmt.Println(err)
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, server.NotificationRequest(&membercard.UserCardCreated{UserCard: crashed}))
+	fmt.Println(answer.Code)
 	// Output:
 	// confirmed
 	// 204
 	// 204
+	// 204
+	// <nil>
+	// confirmed
 	// 204
 }
 

@@ -58,8 +58,9 @@ func (n *Notification) UnmarshalJSON([]byte) error { return errNotJSON }
 // *[PointsExchangeRequested], *[PointsSyncRequested], *[SecurityEchoed] or *[UnknownEvent].
 type Event interface{ event() }
 
-// UserCardCreated says that a user opened a card (用户开通会员卡通知). Answer with [Client.ConfirmUserCard], also when
-// the merchant cannot serve the user; until then the card is unactivated. With CodeModeMerchantAllocate it
+// UserCardCreated says that a user opened a card (用户开通会员卡通知). Answer with [Client.ConfirmUserCard], also when the merchant cannot
+// serve the user; until then the card is unactivated. Where the confirm was done before, a second one is [ErrNotFound]: read the
+// card. With CodeModeMerchantAllocate it
 // has no UserCardCode, the confirm gives it one. Document 4015283692.
 //
 // Personal data is in clear, in answers of the API it is encrypted: [Client.Decrypt] takes both.
