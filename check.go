@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,19 +92,23 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		findings = append(findings, checkClock(v.answer.date()))
 	}
 	if service.OK {
-		findings = append(findings, c.checkEncryption(ctx))
+		explained := slices.ContainsFunc(findings, func(f Finding) bool { return !f.OK })
+		findings = append(findings, c.checkEncryption(ctx, explained))
 	}
 	return findings
 }
 
-// checkEncryption has the service echo a value that is encrypted both ways.
-func (c *Client) checkEncryption(ctx context.Context) Finding {
+// checkEncryption has the service echo a value that is encrypted both ways. explained: another finding says why answers do not verify.
+func (c *Client) checkEncryption(ctx context.Context, explained bool) Finding {
 	const subject = "encryption"
 	const message = "membercard"
 	echo, err := c.SecurityEcho(ctx, SecurityEchoRequest{EchoMessage: message, EncryptedEchoMessage: NewSensitive(message)})
 	if err != nil {
 		apiError, answered := errors.AsType[*APIError](err)
+		untrusted, _ := errors.AsType[*SignatureError](err)
 		switch {
+		case untrusted != nil && untrusted.Reason != ReasonProbe && !explained:
+			return problemFinding(subject, err.Error())
 		case answered && apiError.Verified && errors.Is(err, ErrInvalidParameter):
 			return problemFinding(subject, err.Error()+"; is PublicKey that of PublicKeyID?")
 		case answered && apiError.Verified && !errors.Is(err, ErrRateLimited) && !errors.Is(err, ErrSystem):
@@ -215,7 +220,7 @@ func (c *Client) checkPlatformKey(v verdict, accepted bool) Finding {
 	case signOfChange(v.answer.header, v.answer.body) != "":
 		return untriedFinding(subject, "the answer is not as WeChat Pay sent it")
 	case unverified.Reason == ReasonMismatch && c.keys.public.key != nil:
-		return problemFinding(subject, unverified.Error()+"; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number")
+		return problemFinding(subject, unverified.Error()+"; PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number; or something on the way changed the answer")
 	}
 	return problemFinding(subject, unverified.Error())
 }

@@ -233,6 +233,11 @@ func TestCheck(t *testing.T) {
 				c.HTTPClient.Transport = moved(s, 2*time.Minute)
 			}, says: []string{"behind the service's: signatures fail at 5 minutes"},
 		},
+		"answers of an unknown key": {
+			change: func(_ *testing.T, s *membercardtest.Server, _ *membercard.Config) {
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: "5157F09EFDC096DE15EBE81A47057A7232F1B8FF", Times: -1})
+			}, says: []string{"encryption: SecurityEcho: 200: the answer cannot be trusted"},
+		},
 		"an HSM that is away": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {
 				c.PrivateKey = badSigner{c.PrivateKey.(*rsa.PrivateKey)}

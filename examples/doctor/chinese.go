@@ -44,6 +44,7 @@ var chinese = language.Table{
 	{"could not be decrypted, see APIv3Key", "无法解密，见 APIv3Key"},
 	{"the answer's Date agrees with this machine's clock, so its signature is of another time: does a cache or a proxy keep answers?", "应答的 Date 与本机时钟一致，所以签名不是现在的：是否有缓存或代理保留了应答？"},
 	{"WeChat Pay signs with %: give that public key and its id, which both stand on the ", "微信支付用 %1 签名：请获取这个公钥和公钥ID，见 "},
+	{"or something on the way changed the answer", "或者应答在途中被改动"},
 	{"PublicKey is not the key that PublicKeyID names: use the pub_key.pem and the id of one merchant number", "PublicKey 不是 PublicKeyID 对应的公钥：请使用同一商户号的 pub_key.pem 和公钥ID"},
 
 	{"not given; notifications need it, and platform certificates where there are some", "未提供；回调通知需要它，使用平台证书时也需要"},
