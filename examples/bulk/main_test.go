@@ -274,15 +274,18 @@ func TestAMendedInput(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(head+input), 0o600))
 		return job.Work(t.Context(), path, "", &bytes.Buffer{}, nil)
 	}
-	require.NoError(t, work("o1,c1,gold,\no2,c2,\xbb\xc6,\n"), "the second is refused")
+	require.ErrorContains(t, work("o1,c1,gold,\no2,c2,😀,\n"), "1 rows were refused; "+path+".results says why")
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationImportUserCardByOpenID, Kind: membercardtest.FaultCut, AfterEffect: true})
 	require.Error(t, work("o3,c3,gold,\no1,c1,gold,\n"), "the first of them is in doubt")
 	require.NoError(t, work("o1,c1,gold,\no2,c2,silver,\no3,c3,silver,\n"))
 	for _, code := range []string{"c1", "c2", "c3"} {
 		assert.Equal(t, 1, server.Effects(membercard.OperationImportUserCardByOpenID, code), code)
 	}
-	require.ErrorContains(t, work("o4,c4,gold,\no5,c5,,\no4,c4,,\n"), "rows 1 and 3 are of the same member")
-	require.ErrorContains(t, work("o4,4.78516E+23,gold,\n"), "row 1: user_card_code is 4.78516E+23: a spreadsheet has cut off digits")
+	require.ErrorContains(t, work("o4,c4,gold,\no5,c5,,\no4,c4,,\n"), "rows 1 and 3 are of the same openid")
+	for _, code := range []string{"4.78516E+23", "4.78516e+23", " 4,78516E+23", "478.516E21", "478515832665.0", "########"} {
+		require.ErrorContains(t, work(`o4,"`+code+"\",gold,\n"), "row 1: user_card_code is "+code+": a spreadsheet has cut off digits")
+	}
+	require.ErrorContains(t, work("o2,c2,\xbb\xc6,\n"), "line 2 is not UTF-8: perhaps the spreadsheet saved it as GBK")
 	require.ErrorContains(t, work("o4,c4,gold,1.38E+10\n"), "row 1: phone_number")
 	require.ErrorContains(t, work("o4,12345678,gold,\no5,345678,gold,\n"), "row 2: user_card_code has 6 digits, others have 8 and none begins with 0")
 	assert.Zero(t, server.Effects(membercard.OperationImportUserCardByOpenID, "c4"))

@@ -58,10 +58,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if config.APIv3Key == "" {
+		return errors.New("the APIv3 key is missing, with which notifications are decrypted: apiv3_key.txt in the folder of -keys")
+	}
 	config.Logger = slog.New(slog.NewTextHandler(out, nil)) // the handler says there why it refuses
 	client, err := membercard.New(config)
 	if err != nil {
 		return err
+	}
+	for _, finding := range client.Check(ctx) {
+		if !finding.OK {
+			fmt.Fprintln(out, finding)
+		}
 	}
 	if *database == "" && fake != nil {
 		dir, err := os.MkdirTemp("", "notify")

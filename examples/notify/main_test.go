@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -74,6 +75,18 @@ func TestFailuresMakeItComeAgain(t *testing.T) {
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationConfirmUserCard, Kind: membercardtest.FaultStatus, Status: 403, Code: "NO_AUTH"})
 	require.ErrorIs(t, service.handle(t.Context(), n), membercard.ErrForbidden)
 	require.NoError(t, service.handle(t.Context(), n), "the repeat")
+}
+
+func TestTheAPIv3KeyIsNeeded(t *testing.T) {
+	dir := t.TempDir()
+	fake := membercardtest.NewTestServer(t)
+	for name, data := range fake.KeyFiles() {
+		if name != "apiv3_key.txt" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+		}
+	}
+	err := run(t.Context(), []string{"-keys", dir, "-base-url", fake.Start(), "-database", filepath.Join(dir, "notify.db")}, io.Discard)
+	require.ErrorContains(t, err, "apiv3_key.txt")
 }
 
 func TestRefusals(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/riverqueue/river"
 
@@ -54,11 +52,6 @@ func readImport(name, brandID, cardID string, input []byte) (*importFile, error)
 	if brandID == "" || cardID == "" {
 		return nil, errors.New("the brand and the card template are required")
 	}
-	for i, line := range bytes.Split(input, []byte("\n")) {
-		if !utf8.Valid(line) {
-			return nil, fmt.Errorf("line %d is not UTF-8: perhaps the spreadsheet saved it as GBK; save it as “CSV UTF-8”", i+1)
-		}
-	}
 	members, err := rows.Parse(input)
 	if err == nil {
 		err = rows.Check(members)
@@ -70,24 +63,15 @@ func readImport(name, brandID, cardID string, input []byte) (*importFile, error)
 	return &importFile{id: hex.EncodeToString(sum[:12]), name: name, brandID: brandID, cardID: cardID, members: members}, err
 }
 
-// checkMembers refuses a file in which a row lacks what every card has, or two rows want the same card or the same user.
+// checkMembers refuses a file in which a row lacks what every card has.
 func checkMembers(members []rows.Member) error {
 	if len(members) == 0 {
 		return errors.New("there is no row")
 	}
-	users, codes := map[string]int{}, map[string]int{}
 	for i, m := range members {
-		n := i + 1
 		if m.OpenID == "" || m.UserCardCode == "" {
-			return fmt.Errorf("row %d has no openid or no user_card_code", n)
+			return fmt.Errorf("row %d has no openid or no user_card_code", i+1)
 		}
-		if first, there := users[m.OpenID]; there {
-			return fmt.Errorf("rows %d and %d are of the same openid; a user has one card of a template", first, n)
-		}
-		if first, there := codes[m.UserCardCode]; there {
-			return fmt.Errorf("rows %d and %d have the same user_card_code", first, n)
-		}
-		users[m.OpenID], codes[m.UserCardCode] = n, n
 	}
 	return nil
 }
@@ -414,7 +398,7 @@ func (s *service) followImport(ctx context.Context, id string, out io.Writer) er
 		}
 		if p.Ended() != ended {
 			ended, since = p.Ended(), time.Now()
-		} else if !asked && time.Since(since) > 15*time.Second {
+		} else if !asked && time.Since(since) > 5*time.Second {
 			asked = true
 			fmt.Fprintln(out, "\nnothing has been done for a while: is a service running on this database?")
 		}

@@ -190,7 +190,7 @@ func TestDamagedFiles(t *testing.T) {
 		head + "o,c,\xbb\xc6\xbd\xf0,\n":     "line 2 is not UTF-8",
 		head + "o,4.78516E+23,,\n":           "row 1: user_card_code is 4.78516E+23",
 		head + "o,12345678,,\np,2345678,,\n": "row 2: user_card_code has 7 digits, others have 8",
-		head + "o,c,,\np,d,,\no,c,,\n":       "rows 1 and 3 are of the same member",
+		head + "o,c,,\np,d,,\no,c,,\n":       "rows 1 and 3 are of the same openid",
 		head + "o,c\n":                       "wrong number of fields",
 		head + "o,c,,\no,d,,\n":              "rows 1 and 2 are of the same openid",
 		head + "o,c,,\np,c,,\n":              "rows 1 and 2 have the same user_card_code",

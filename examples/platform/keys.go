@@ -50,6 +50,9 @@ func (k *keys) load() error {
 	if err != nil {
 		return err
 	}
+	if config.APIv3Key == "" {
+		return errors.New("the APIv3 key is missing, with which notifications are decrypted: apiv3_key.txt")
+	}
 	k.configure(&config)
 	set := &keySet{}
 	if own, ok := config.PrivateKey.(*rsa.PrivateKey); ok {

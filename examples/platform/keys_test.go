@@ -31,6 +31,10 @@ func TestRotatedKeys(t *testing.T) {
 	require.ErrorContains(t, p.keys.load(), "apiclient_key.pem")
 	assert.Same(t, before, p.keys.current.Load(), "the keys before are kept")
 	require.NoError(t, os.WriteFile(broken, key, 0o600))
+	missing := filepath.Join(p.files, "apiv3_key.txt")
+	require.NoError(t, os.Rename(missing, missing+".away"))
+	require.ErrorContains(t, p.keys.load(), "apiv3_key.txt")
+	require.NoError(t, os.Rename(missing+".away", missing))
 	go p.keys.watch(t.Context(), 20*time.Millisecond, slog.New(slog.NewTextHandler(t.Output(), nil)))
 
 	previous := filepath.Join(p.files, "previous")

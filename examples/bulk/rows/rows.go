@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wechatpay-cards/membercard"
 )
@@ -66,26 +67,36 @@ func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, rep
 	summary, err := j.Run(ctx, members, journal)
 	fmt.Fprintf(out, "%d done, %d refused, %d for the next run, of %d rows, in %v\n",
 		summary[Done], summary[Refused], len(members)-summary[Done]-summary[Refused], len(members), time.Since(start).Round(time.Millisecond))
-	if err = errors.Join(err, journal.Close()); err == nil && summary[Done]+summary[Refused] < len(members) {
-		err = errors.New("run it again for the rest; the results say what was in the way")
+	err = errors.Join(err, journal.Close())
+	switch file := cmp.Or(results, path+".results"); {
+	case err != nil:
+	case summary[Done]+summary[Refused] < len(members):
+		err = fmt.Errorf("run it again for the rest; %s says what was in the way", file)
+	case summary[Refused] > 0:
+		err = fmt.Errorf("%d rows were refused; %s says why", summary[Refused], file)
 	}
 	return err
 }
 
 // Parse reads the rows. The first line names the columns.
 func Parse(input []byte) ([]Member, error) {
+	for i, line := range bytes.Split(input, []byte("\n")) {
+		if !utf8.Valid(line) {
+			return nil, fmt.Errorf("line %d is not UTF-8: perhaps the spreadsheet saved it as GBK; save it as “CSV UTF-8”", i+1)
+		}
+	}
 	records, err := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(input, []byte("\xef\xbb\xbf")))).ReadAll()
 	if err != nil {
 		return nil, err
 	}
 	columns := []string{"openid", "user_card_code", "level", "phone_number"}
 	if len(records) == 0 || !slices.Equal(records[0], columns) {
-		return nil, fmt.Errorf("the first line must be %v", columns)
+		return nil, fmt.Errorf("the first line must be %s", strings.Join(columns, ","))
 	}
 	var members []Member
 	for i, r := range records[1:] {
 		for column, value := range r {
-			if scientific.MatchString(value) {
+			if cutOff.MatchString(value) {
 				return nil, fmt.Errorf("row %d: %s is %s: a spreadsheet has cut off digits; format the column as text and export it anew", i+1, columns[column], value)
 			}
 		}
@@ -94,10 +105,18 @@ func Parse(input []byte) ([]Member, error) {
 	return members, nil
 }
 
-// Check refuses several rows of one member, and codes that have lost their zeros.
+// Check refuses several rows of one user or one code, and codes that have lost their zeros. A user has one card of a template.
 func Check(members []Member) error {
-	for first, others := range repeated(members) {
-		return fmt.Errorf("rows %d and %d are of the same member; leave one of them", first, others[0])
+	users, codes := map[string]int{}, map[string]int{}
+	for i, m := range members {
+		row := i + 1
+		if first := users[m.OpenID]; first != 0 && m.OpenID != "" {
+			return fmt.Errorf("rows %d and %d are of the same openid; leave one of them", first, row)
+		}
+		if first := codes[m.UserCardCode]; first != 0 && m.UserCardCode != "" {
+			return fmt.Errorf("rows %d and %d have the same user_card_code; leave one of them", first, row)
+		}
+		users[m.OpenID], codes[m.UserCardCode] = row, row
 	}
 	longest := 0
 	for _, m := range members {
@@ -119,8 +138,8 @@ func Check(members []Member) error {
 
 var digits = regexp.MustCompile(`^\d+$`)
 
-// scientific is what a spreadsheet makes of a long number, such as 4.78516E+23.
-var scientific = regexp.MustCompile(`^\d([.,]\d+)?E\+\d+$`)
+// cutOff is what a spreadsheet makes of a long number: 4.78516E+23, 478515832665.0, and #### in a narrow column.
+var cutOff = regexp.MustCompile(`^\s*(\d+([.,]\d+)?[Ee]\+?\d+|\d{8,}[.,]0+|#{3,})\s*$`)
 
 // member is what tells the rows of one member from those of another.
 func (m Member) member() string { return m.OpenID + "\n" + m.UserCardCode }
