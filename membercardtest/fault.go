@@ -147,24 +147,24 @@ func (f *Fault) carriesOut() bool {
 }
 
 // beforeEffect does what happens before the effect.
-func (f *Fault) beforeEffect(ctx context.Context, closed <-chan struct{}) error {
+func (f *Fault) beforeEffect(ctx context.Context, s *Server) error {
 	if f.AfterEffect {
 		return nil
 	}
-	return f.breakOff(ctx, closed)
+	return f.breakOff(ctx, s)
 }
 
 // afterEffect does what happens between the effect and the answer.
-func (f *Fault) afterEffect(ctx context.Context, closed <-chan struct{}) error {
+func (f *Fault) afterEffect(ctx context.Context, s *Server) error {
 	if !f.AfterEffect {
 		return nil
 	}
-	return f.breakOff(ctx, closed)
+	return f.breakOff(ctx, s)
 }
 
-func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
+func (f *Fault) breakOff(ctx context.Context, s *Server) error {
 	if f.Delay > 0 {
-		if err := await(ctx, closed, f.Delay); err != nil {
+		if err := s.await(ctx, f.Delay); err != nil {
 			return err
 		}
 	}
@@ -172,7 +172,7 @@ func (f *Fault) breakOff(ctx context.Context, closed <-chan struct{}) error {
 	case FaultCut:
 		return errCut()
 	case FaultSilent:
-		return await(ctx, closed, 0)
+		return s.await(ctx, 0)
 	}
 	return nil
 }

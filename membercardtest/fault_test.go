@@ -270,3 +270,36 @@ func TestALateRequestKeepsNobody(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
+
+// TestAServerMadeOutside a bubble keeps no time from passing in it.
+func TestAServerMadeOutside(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	for _, fault := range []membercardtest.Fault{{Kind: membercardtest.FaultSilent}, {Kind: membercardtest.FaultSlow, Delay: time.Minute}} {
+		synctest.Test(t, func(t *testing.T) {
+			server.Inject(fault)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			_, err := server.Client().GetUserCard(ctx, get)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+	}
+}
+
+// TestCloseEndsWhatWaits: a request that is kept waiting, and one that comes later.
+func TestCloseEndsWhatWaits(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	server.Inject(membercardtest.Fault{Kind: membercardtest.FaultSilent, Times: -1})
+	server.Start()
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		_, err := server.Client().GetUserCard(membercard.WithRetry(t.Context(), membercard.RetryPolicy{MaxAttempts: 1}), get)
+		assert.Error(t, err)
+	})
+	require.Eventually(t, func() bool { return len(server.Requests()) == 1 }, 10*time.Second, time.Millisecond)
+	server.Close()
+	calls.Wait()
+	_, err := server.Client().GetUserCard(membercard.WithRetry(t.Context(), membercard.RetryPolicy{MaxAttempts: 1}), get)
+	require.ErrorContains(t, err, "the server was closed")
+}

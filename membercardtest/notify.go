@@ -121,7 +121,7 @@ func (s *Server) Notify(ctx context.Context, event membercard.Event, options ...
 			break
 		}
 		if after > 0 {
-			if err := await(ctx, s.closed, after); err != nil {
+			if err := s.await(ctx, after); err != nil {
 				return statuses, err
 			}
 		}

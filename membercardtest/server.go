@@ -68,6 +68,7 @@ type Server struct {
 	refuseReplays   bool
 	onRequest       func(Request)
 	closed          chan struct{}
+	waiting         map[*context.CancelFunc]bool // what Close ends
 
 	reporting    sync.Mutex // orders the calls of onRequest
 	mu           sync.Mutex
@@ -186,7 +187,7 @@ func OnRequest(f func(Request)) Option { return func(s *Server) { s.onRequest = 
 // NewServer returns a Server without cards.
 func NewServer(options ...Option) *Server {
 	s := &Server{
-		closed: make(chan struct{}), edition: partnerEdition, watchers: map[chan Request]bool{},
+		closed: make(chan struct{}), waiting: map[*context.CancelFunc]bool{}, edition: partnerEdition, watchers: map[chan Request]bool{},
 	}
 	for _, option := range options {
 		option(s)
@@ -309,10 +310,11 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	server := s.httpServer
 	s.tb = nil // a test that is over must not be failed
-	select {
-	case <-s.closed:
-	default:
+	if !s.isClosed() {
 		close(s.closed)
+	}
+	for cancel := range s.waiting {
+		(*cancel)()
 	}
 	s.mu.Unlock()
 	if server != nil {
@@ -541,7 +543,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 	fault := s.takeFault(route.operation, true)
 	if fault != nil {
 		record.Reason = "fault: " + string(fault.Kind)
-		if err := fault.beforeEffect(request.Context(), s.closed); err != nil {
+		if err := fault.beforeEffect(request.Context(), s); err != nil {
 			if fault.carriesOut() && request.Context().Err() != nil {
 				s.carryOutLate(fault.Delay-time.Since(record.Time), request, route, pathValues, body)
 			}
@@ -566,7 +568,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 		}
 	}
 	if fault != nil {
-		if err := fault.afterEffect(request.Context(), s.closed); err != nil {
+		if err := fault.afterEffect(request.Context(), s); err != nil {
 			s.record(entry, record, nil)
 			return nil, err
 		}
@@ -586,9 +588,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 func (s *Server) carryOutLate(after time.Duration, request *http.Request, route *route, pathValues map[string]string, body []byte) {
 	request = request.Clone(context.WithoutCancel(request.Context()))
 	time.AfterFunc(after, func() {
-		select {
-		case <-s.closed:
-		default:
+		if !s.isClosed() {
 			s.process(request, route, pathValues, body)
 		}
 	})
@@ -772,8 +772,22 @@ func encode(value any) []byte {
 }
 
 // await waits for d, or for ever when d is 0. It returns early, with an error, when the client or the
-// server goes away.
-func await(ctx context.Context, closed <-chan struct{}, d time.Duration) error {
+// server goes away. Only the context tells of both: in a synctest bubble time would stand still beside a channel of a server that was
+// made outside.
+func (s *Server) await(ctx context.Context, d time.Duration) error {
+	waitCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.waiting[&cancel] = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.waiting, &cancel)
+	}()
+	if s.isClosed() {
+		return errClosed
+	}
 	var elapsed <-chan time.Time
 	if d > 0 {
 		timer := time.NewTimer(d)
@@ -783,9 +797,18 @@ func await(ctx context.Context, closed <-chan struct{}, d time.Duration) error {
 	select {
 	case <-elapsed:
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-closed:
-		return errors.New("membercardtest: the server was closed")
+	case <-waitCtx.Done():
+		return cmp.Or(ctx.Err(), errClosed)
+	}
+}
+
+var errClosed = errors.New("membercardtest: the server was closed")
+
+func (s *Server) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
 	}
 }
