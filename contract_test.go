@@ -282,7 +282,32 @@ func valueOf(t *testing.T, rows []contractRow, row contractRow) any {
 	return nil
 }
 
-// TestContractResponses: everything that the page describes of an answer is found in the result.
+// membersOf returns the names of the members that a type has as JSON, those of objects behind a point.
+func membersOf(typ reflect.Type, prefix string) (names []string) {
+	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[membercard.Timestamp]() || typ == reflect.TypeFor[membercard.Sensitive]() {
+		return nil
+	}
+	for field := range typ.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		names = append(names, prefix+name)
+		names = append(names, membersOf(field.Type, prefix+name+".")...)
+	}
+	return names
+}
+
+// elsewhere are members of answers that are in no row of their pages, and in other official sources.
+var elsewhere = map[membercard.Operation]string{
+	membercard.OperationCreateUserFeed:        "openid",
+	membercard.OperationConfirmPointsExchange: "fail_reason",
+}
+
+// TestContractResponses: everything that the page describes of an answer is found in the result, and nothing else.
 func TestContractResponses(t *testing.T) {
 	t.Parallel()
 	for _, page := range contractPages(t) {
@@ -302,6 +327,12 @@ func TestContractResponses(t *testing.T) {
 		again, err := json.Marshal(result.Interface())
 		require.NoError(t, err)
 		assert.Equal(t, asJSON(t, data), asJSON(t, again), page.Operation)
+		for _, name := range membersOf(answerOf(page.Operation), "") {
+			if elsewhere[page.Operation] == name {
+				continue
+			}
+			assert.True(t, slices.ContainsFunc(page.Response, func(row contractRow) bool { return row.Name == name }), "%s: %s is in no row of its page", page.Operation, name)
+		}
 	}
 }
 

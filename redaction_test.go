@@ -287,7 +287,7 @@ func TestCausesQuoteNothing(t *testing.T) {
 			text := fmt.Sprintf("%v %+v %#v", errs[0], errs[0], errs[0])
 			assertHidden(t, openID, text, answer)
 			assertHidden(t, userCardCode, text, answer)
-			switch e := errs[0].(type) {
+			switch e := errs[0].(type) { //nolint:errorlint // it walks the chain itself
 			case interface{ Unwrap() error }:
 				if e.Unwrap() != nil {
 					errs = append(errs, e.Unwrap())
