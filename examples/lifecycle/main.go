@@ -92,7 +92,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	say("CreatePreAuthToken      for the joining component, until %s", token.ExpireTime.Format("15:04:05"))
+	say("CreatePreAuthToken      for the joining component, until %s", token.ExpireTime.Format("15:04:05-07:00"))
 
 	opened := server.OpenUserCard(template.CardID, openID) // the user joins, and WeChat Pay sends a notification
 	say("  the user opens a card: it is %s until the merchant confirms it", opened.UserCardState)

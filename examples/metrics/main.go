@@ -58,6 +58,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
 	var options []membercardtest.Option
 	if *brandEdition {
 		options = append(options, membercardtest.WithBrandEdition())

@@ -109,7 +109,7 @@ func run(ctx context.Context, out io.Writer, server *membercardtest.Server) erro
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "   state %s since %s, reason %q\n", card.UserCardState, card.InvalidTime.Format("15:04:05"), card.InvalidReason)
+	fmt.Fprintf(out, "   state %s since %s, reason %q\n", card.UserCardState, card.InvalidTime.Format("15:04:05-07:00"), card.InvalidReason)
 	showRequest(out, info)
 
 	step(out, "GetUserCard with a code that does not exist: NOT_FOUND")
