@@ -301,13 +301,13 @@ func (c *Control) rotate(_ *http.Request, body []byte) (any, error) {
 
 func (c *Control) setRate(_ *http.Request, body []byte) (any, error) {
 	rate, err := decodeKnown[struct {
-		PerSecond int `json:"per_second"`
+		PerSecond *int `json:"per_second"`
 	}](body)
-	if err == nil && rate.PerSecond < 0 {
-		err = errors.New("per_second must not be negative; 0 lifts the limit")
+	if err == nil && (rate.PerSecond == nil || *rate.PerSecond < 0) {
+		err = errors.New("per_second is required and must not be negative; 0 lifts the limit")
 	}
 	if err == nil {
-		c.Server.LimitRate(rate.PerSecond)
+		c.Server.LimitRate(*rate.PerSecond)
 	}
 	return nil, err
 }
@@ -379,16 +379,26 @@ func (c *Control) event(n controlNotification) (membercard.Event, error) {
 		return nil, notFound("there is no such card: name it by card_id and user_card_code or openid")
 	}
 	switch n.Event {
-	case "USER_CARD.CREATE":
+	case "USER_CARD.CREATE": // as it was then
+		card.UserCardState, card.InvalidTime, card.InvalidReason = membercard.UserCardStateUnactivated, membercard.Timestamp{}, ""
+		if c.Server.cardNamed(card.CardID).text("code_mode") == "MERCHANT_ALLOCATE" {
+			card.UserCardCode = ""
+		}
 		return &membercard.UserCardCreated{UserCard: card}, nil
 	case "USER_CARD.DELETE":
+		if card.UserCardState != membercard.UserCardStateInvalid && card.UserCardState != membercard.UserCardStateExpired {
+			return nil, errors.New("the user has not deleted this card: POST /user-cards/delete first")
+		}
 		return &membercard.UserCardDeleted{UserCard: card}, nil
 	case "SYNC_USER_POINT":
 		return &membercard.PointsSyncRequested{BrandID: card.BrandID, CardID: card.CardID, OpenID: card.OpenID, UserCardCode: card.UserCardCode}, nil
 	case "POINT_EXCHANGE_COUPON":
 		exchange, found := c.Server.PointsExchange(n.RecordID)
-		if !found {
-			return nil, notFound("there is no exchange with this record_id")
+		if !found || exchange.CardID != card.CardID || exchange.UserCardCode != card.UserCardCode {
+			return nil, notFound("there is no exchange with this record_id of this card")
+		}
+		if n.DeductPoints < 0 {
+			return nil, errors.New("deduct_points must not be negative")
 		}
 		return &membercard.PointsExchangeRequested{
 			RecordID: exchange.RecordID, ExchangeCouponTemplateID: exchange.ExchangeCouponTemplateID, DeductPoints: n.DeductPoints,

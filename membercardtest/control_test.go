@@ -2,6 +2,7 @@ package membercardtest_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -170,11 +171,14 @@ func TestControlRefuses(t *testing.T) {
 		"no such template":      {"POST", "/user-cards/open", `{"card_id":"x","openid":"o"}`, nil, 400, "there is no template x in effect"},
 		"no such card":          {"POST", "/user-cards/delete", `{"card_id":"x","user_card_code":"1"}`, nil, 400, "there is no such card"},
 		"a kind of fault":       {"POST", "/faults", `{"kind":"x"}`, nil, 400, `"x" is no kind of fault`},
+		"no rate":               {"PUT", "/rate", `{}`, nil, 400, "per_second is required"},
+		"null":                  {"POST", "/cards", `null`, nil, 400, "null is no JSON object"},
+		"an empty list":         {"POST", "/seed", `{"members":[]}`, nil, 400, "members is not known"},
 		"a negative rate":       {"PUT", "/rate", `{"per_second":-1}`, nil, 400, "must not be negative"},
 		"which key":             {"POST", "/keys/rotate", `{"which":"x"}`, nil, 400, "wechatpay or merchant"},
 		"a card to notify of":   {"POST", "/notifications", `{"event":"USER_CARD.CREATE","card_id":"t-1"}`, nil, 404, "there is no such card"},
 		"a seed":                {"POST", "/seed", `{"user_cards":[{"openid":"o"},{"openid":1}]}`, nil, 400, "user_cards[1]"},
-		"a list of a seed":      {"POST", "/seed", `{"members":[{}]}`, nil, 400, "members[0]: is not known"},
+		"a list of a seed":      {"POST", "/seed", `{"members":[{}]}`, nil, 400, "members is not known"},
 		"a number":              {"GET", "/requests?after=x", "", nil, 400, "after is not a number"},
 		"two cards of one code": {"POST", "/seed", `{"user_cards":[{"card_id":"t","user_card_code":"1"},{"card_id":"t","user_card_code":"1"}]}`, nil, 400, "user_cards[1]: AddUserCard"},
 	} {
@@ -256,4 +260,39 @@ func TestStateBesideWrites(t *testing.T) {
 		require.NoError(t, err)
 	}
 	reading.Wait()
+}
+
+// TestNotificationsByControl are those that WeChat Pay would send of the card.
+func TestNotificationsByControl(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewServer()
+	c := newControl(t, server)
+	var told []*membercard.Notification
+	merchant := httptest.NewServer(server.Client().NotificationHandler(func(_ context.Context, n *membercard.Notification) error {
+		told = append(told, n)
+		return nil
+	}))
+	t.Cleanup(merchant.Close)
+	server.AddCard(membercard.Card{CardID: "t", CodeMode: membercard.CodeModeMerchantAllocate, NotifyURL: merchant.URL + "/notify"})
+	card := server.AddUserCard(membercard.UserCard{CardID: "t", UserCardCode: "mine", OpenID: "o-1"})
+	other := server.AddUserCard(membercard.UserCard{CardID: "t", UserCardCode: "yours", OpenID: "o-2"})
+	exchange := server.AddPointsExchange(membercard.PointsExchange{CardID: "t", UserCardCode: other.UserCardCode})
+	notify := func(event, more string) (int, any) {
+		return c.call("POST", "/notifications", `{"event":"`+event+`","card_id":"t","user_card_code":"`+card.UserCardCode+`"`+more+`}`)
+	}
+	status, _ := notify("USER_CARD.CREATE", "")
+	assert.Equal(t, 200, status)
+	created := told[0].Event.(*membercard.UserCardCreated)
+	assert.Empty(t, created.UserCardCode, "as it was when the user opened the card")
+	assert.Equal(t, membercard.UserCardStateUnactivated, created.UserCardState)
+	status, answer := notify("USER_CARD.DELETE", "")
+	assert.Equal(t, 400, status, answer)
+	server.DeleteUserCard("t", "mine")
+	status, _ = notify("USER_CARD.DELETE", "")
+	assert.Equal(t, 200, status)
+	assert.Equal(t, membercard.UserCardStateInvalid, told[1].Event.(*membercard.UserCardDeleted).UserCardState)
+	status, _ = notify("POINT_EXCHANGE_COUPON", `,"record_id":"`+exchange.RecordID+`"`)
+	assert.Equal(t, 404, status, "of another card")
+	status, _ = c.call("POST", "/notifications", `{"event":"POINT_EXCHANGE_COUPON","card_id":"t","user_card_code":"yours","deduct_points":-5,"record_id":"`+exchange.RecordID+`"}`)
+	assert.Equal(t, 400, status)
 }

@@ -30,6 +30,9 @@ func ParseSeed(data []byte) (Seed, error) {
 	var seed Seed
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		if !slices.Contains([]string{"cards", "user_cards", "activities", "points_exchanges"}, name) {
+			errs = append(errs, fmt.Errorf("%s is not known; known are cards, user_cards, activities and points_exchanges", name))
+		}
 		for i, element := range lists[name] {
 			var err error
 			switch name {
@@ -41,8 +44,6 @@ func ParseSeed(data []byte) (Seed, error) {
 				err = appendTo(&seed.Activities, element)
 			case "points_exchanges":
 				err = appendTo(&seed.PointsExchanges, element)
-			default:
-				err = errors.New("is not known; known are cards, user_cards, activities and points_exchanges")
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s[%d]: %w", name, i, err))
@@ -64,6 +65,9 @@ func appendTo[T any](list *[]T, element []byte) error {
 func decodeKnown[T any](data []byte) (value T, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
+	if string(bytes.TrimSpace(data)) == "null" {
+		return value, errors.New("null is no JSON object")
+	}
 	if err = decoder.Decode(&value); err == nil {
 		if _, end := decoder.Token(); !errors.Is(end, io.EOF) {
 			err = errors.New("there is something behind the JSON value")

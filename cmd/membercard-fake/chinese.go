@@ -102,7 +102,10 @@ func inLanguage(chosen string, r membercardtest.Request) string {
 	}
 	source := chinese.Translate("(" + r.Source + ")")
 	if translated := chinese.Translate(reason); translated != reason {
-		return r.Message + "；" + translated + source
+		return strings.TrimPrefix(r.Message+"；"+translated+source, "；")
+	}
+	if r.Message == "" {
+		return r.Reason
 	}
 	return r.Message + source // the page's own text says it
 }

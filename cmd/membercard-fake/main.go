@@ -24,6 +24,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -278,10 +279,10 @@ func newConfig(server *membercardtest.Server) config {
 		c.PublicKey = publicKeyFile
 	}
 	if cards := server.Cards(); len(cards) > 0 {
-		c.BrandID, c.CardID = cards[0].BrandID, cards[0].CardID
+		c.BrandID, c.CardID = cmp.Or(clientConfig.BrandID, cards[0].BrandID), cards[0].CardID
 	}
 	if userCards := server.UserCards(); len(userCards) > 0 {
-		c.BrandID, c.CardID, c.UserCardCode, c.OpenID = userCards[0].BrandID, userCards[0].CardID, userCards[0].UserCardCode, userCards[0].OpenID
+		c.BrandID, c.CardID, c.UserCardCode, c.OpenID = cmp.Or(clientConfig.BrandID, userCards[0].BrandID), userCards[0].CardID, userCards[0].UserCardCode, userCards[0].OpenID
 	}
 	return c
 }

@@ -245,7 +245,7 @@ func TestSeeds(t *testing.T) {
 	for text, says := range map[string]string{
 		`{"cards":[{},{"cardid":"x"}]}`:                                  `cards[1]: json: unknown field "cardid"`,
 		`{"user_cards":[{"card_id":"t","openid":"o","phone_number":1}]}`: "user_cards[0]",
-		"members:\n- {}": "members[0]: is not known",
+		"members:\n- {}": "members is not known",
 		"cards: [":       "neither JSON nor YAML",
 		"cards: 1":       "the seed is no JSON object of lists",
 		`{"cards":[{"card_id":"t"},{"card_id":"t"}]}`: "cards[1]: AddCard",
