@@ -58,24 +58,30 @@ func (s *Server) createActivity(in input) (document, *problem) {
 	return currentActivity(a), nil
 }
 
-// AddActivity adds an activity. An empty ActivityID is made, and an empty period is the next hour. Its
-// state follows from the period, unless it is terminated. It returns the activity as it was added, and
-// panics when there is one with this ActivityID.
+// AddActivity adds an activity. An empty ActivityID is made, and an empty period is the next hour; an empty CardID means the template
+// added last. Its state follows from the period, unless it is terminated. It returns the activity as it was added, and panics when
+// there is one with this ActivityID, or no such template of the brand.
 func (s *Server) AddActivity(a membercard.Activity) membercard.Activity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	if a.CardID == "" && len(s.cards) > 0 {
+		a.CardID = s.cards[len(s.cards)-1].text("card_id")
+	}
+	template := s.findCard(a.CardID)
+	if template == nil || a.BrandID != "" && a.BrandID != template.text("brand_id") {
+		panic("membercardtest: AddActivity: there is no such template of this brand")
+	}
 	added := documentOf(answerRows(membercard.OperationGetActivity), a)
-	brandID := BrandID
-	if template := s.findCard(a.CardID); template != nil {
-		brandID = template.text("brand_id")
+	if a.ApplyAvailable == 0 {
+		added["apply_available"] = jsonNumber(a.ApplyTotal)
 	}
 	if a.ActivityID == 0 {
 		added["activity_id"] = newActivityID()
 	}
 	for name, value := range map[string]string{
 		"out_request_no": fmt.Sprintf("100002322019090134234act%d", len(s.activities)), "title": "入会享券", "sub_title": "满减券",
-		"brand_id": brandID, "activity_channel": "MECHANT_APP_COMPONENT", "begin_time": formatTime(now),
+		"brand_id": template.text("brand_id"), "activity_channel": "MECHANT_APP_COMPONENT", "begin_time": formatTime(now),
 		"create_time": formatTime(now), "modify_time": formatTime(now),
 	} {
 		added.setDefault(name, value)

@@ -2,7 +2,7 @@ package membercardtest
 
 import (
 	"fmt"
-	"regexp"
+	"net/mail"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +85,7 @@ func (s *Server) listUserCards(in input) (document, *problem) {
 		card, state := u.current(), in.query["user_card_state"]
 		if card.text("brand_id") == in.query["brand_id"] && card.text("openid") == in.query["openid"] &&
 			(state == "" || card.text("user_card_state") == state) {
+			card.setDefault("user_card_code", "") // while there is none
 			found = append(found, card)
 		}
 	}
@@ -191,8 +192,6 @@ func checkAnswers(in input, form document) *problem {
 	return nil
 }
 
-var emailForm = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s]+$`)
-
 // checkAnswer checks the format of an answer that has one.
 func checkAnswer(in input, answer document) *problem {
 	value := answer.text("value")
@@ -206,7 +205,7 @@ func checkAnswer(in input, answer document) *problem {
 			return in.refusal("生日格式不正确", "the birthday must be a date such as 2000-01-31")
 		}
 	case "USER_FORM_FLAG_EMAIL":
-		if !emailForm.MatchString(value) {
+		if address, err := mail.ParseAddress(value); err != nil || address.Address != value || !strings.Contains(value[strings.LastIndex(value, "@"):], ".") {
 			return in.refusal("邮箱格式不正确", "the email is no address")
 		}
 	}
@@ -310,7 +309,7 @@ func (s *Server) importUserCard(in input) (document, *problem) {
 	case template.text("state") != "CARD_EFFECTIVE":
 		return nil, in.refusal("会员卡模板无效", "the template is invalid")
 	case u.time("pickup_time").After(now):
-		return nil, paramError("body", "/pickup_time", u.text("pickup_time"), "must be in the past")
+		return nil, paramError("body", "/pickup_time", in.text("pickup_time"), "must be in the past")
 	case u.state(now) == "EXPIRED":
 		return nil, in.refusal("无法导入已过期的会员卡", "the validity is over")
 	}
@@ -347,26 +346,30 @@ func (s *Server) invalidateUserCard(in input) (document, *problem) {
 }
 
 // OpenUserCard does what a user does who joins through the joining component or the brand's page: the card
-// is there, but unactivated until the merchant confirms it. It has a code only if WeChat Pay allocates it.
-// It panics when there is no such template in effect, when its validity is over, or where a user is not shown the template: who has a
+// is there, but unactivated until the merchant confirms it. It has a code only if WeChat Pay allocates it, the user's phone number,
+// and answers to what the template asks for.
+// It panics when there is no such template in effect, outside its validity, or where a user is not shown the template: who has a
 // card of it, had one invalidated or deleted one. Who was refused may try again, and so may who let a card expire.
 func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	template := s.findCard(cardID)
-	if template == nil || template.text("state") != "CARD_EFFECTIVE" || isOver(template) {
+	if template == nil || template.text("state") != "CARD_EFFECTIVE" || !isOpen(template) {
 		panic(fmt.Sprintf("membercardtest: OpenUserCard: there is no template %s in effect", cardID))
 	}
 	if openID == "" {
 		panic("membercardtest: OpenUserCard: the openid is missing")
 	}
 	if slices.ContainsFunc(s.userCards, func(u *userCard) bool {
-		return u.text("card_id") == cardID && u.text("openid") == openID && !u.failed && u.state(time.Now()) != "EXPIRED"
+		return u.text("card_id") == cardID && u.text("openid") == openID && (u.deleted || !u.failed && u.state(time.Now()) != "EXPIRED")
 	}) {
 		panic("membercardtest: OpenUserCard: the user has a card of this template, or had one that was invalidated or deleted")
 	}
 	u := newUserCard(template, "UNACTIVATED")
-	u.document["openid"] = openID
+	u.merge(document{"openid": openID, "phone_number": "13800138000"})
+	if form := template.object("user_information"); form != nil {
+		u.document["user_information"] = answersTo(form)
+	}
 	if template.has("init_level") {
 		u.document["level"] = template["init_level"]
 	}
@@ -375,6 +378,28 @@ func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 	}
 	s.userCards = append(s.userCards, u)
 	return valueOf[membercard.UserCard](u.current())
+}
+
+// answersTo returns what a user answers who joins.
+func answersTo(form document) map[string]any {
+	answers := map[string]any{}
+	var common, custom []any
+	for _, name := range form.texts("common_field_list") {
+		common = append(common, map[string]any{"name": name, "value": map[string]string{
+			"USER_FORM_FLAG_SEX": "女", "USER_FORM_FLAG_BIRTHDAY": "2000-01-31", "USER_FORM_FLAG_EMAIL": "user@example.com",
+			"USER_FORM_FLAG_CITY": "广东省,深圳市", "USER_FORM_FLAG_NAME": "张三", "USER_FORM_FLAG_ADDRESS": "深南大道1号",
+		}[name]})
+	}
+	for _, question := range form.objects("custom_field_list") {
+		custom = append(custom, map[string]any{"name": question["name"], "user_chosen_values": []any{question.texts("values")[0]}})
+	}
+	if common != nil {
+		answers["common_field_list"] = common
+	}
+	if custom != nil {
+		answers["custom_field_list"] = custom
+	}
+	return answers
 }
 
 // DeleteUserCard does what a user does who deletes a card: it is invalid, and the user cannot come back to the template.
@@ -388,7 +413,10 @@ func (s *Server) DeleteUserCard(cardID, userCardCode string) membercard.UserCard
 		panic("membercardtest: DeleteUserCard: there is no such card")
 	}
 	u.deleted = true
-	u.merge(document{"user_card_state": "INVALID", "modify_time": formatTime(time.Now())})
+	if u.state(time.Now()) != "EXPIRED" { // which is final
+		u.merge(document{"user_card_state": "INVALID"})
+	}
+	u.document["modify_time"] = formatTime(time.Now())
 	return valueOf[membercard.UserCard](u.current())
 }
 
@@ -410,10 +438,13 @@ func (s *Server) AddUserCard(u membercard.UserCard) membercard.UserCard {
 		template = s.addCard(membercard.Card{CardID: u.CardID, BrandID: u.BrandID})
 	}
 	added := newUserCard(template, "EFFECTIVE")
-	added.merge(document{"user_card_code": newCode(), "openid": "obLatj" + randomHex(11)})
+	added.merge(document{"openid": "obLatj" + randomHex(11)})
+	if u.UserCardState != membercard.UserCardStateUnactivated || template.text("code_mode") == "SYSTEM_ALLOCATE" {
+		added.document["user_card_code"] = newCode()
+	}
 	added.mergeNew(s.userCardDocument(answerRows(membercard.OperationGetUserCard), u))
 	added.document["card_id"] = template["card_id"]
-	if s.findUserCard(added.text("card_id"), added.text("user_card_code")) != nil {
+	if added.has("user_card_code") && s.findUserCard(added.text("card_id"), added.text("user_card_code")) != nil {
 		panic("membercardtest: AddUserCard: the template has a card with this code")
 	}
 	s.userCards = append(s.userCards, added)

@@ -66,6 +66,11 @@ func TestWhoCanOpenACard(t *testing.T) {
 	}})
 	assert.PanicsWithValue(t, "membercardtest: OpenUserCard: there is no template over in effect", func() { server.OpenUserCard("over", "o-1") })
 	assert.Panics(t, func() { server.OpenUserCard("t", "") })
+	server.AddCard(membercard.Card{CardID: "soon", ValidDateInformation: membercard.DateInfo{
+		Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: time.Now().Add(time.Hour)},
+		AvailableEndTime: membercard.Timestamp{Time: time.Now().Add(2 * time.Hour)},
+	}})
+	assert.Panics(t, func() { server.OpenUserCard("soon", "o-1") })
 	confirm := func(openID, code string, state membercard.UserCardConfirmState) {
 		_, err := client.ConfirmUserCard(t.Context(), membercard.ConfirmUserCardRequest{
 			UserCardCode: code, CardID: "t", BrandID: membercardtest.BrandID, OpenID: openID, UserCardConfirmState: state,
@@ -79,6 +84,67 @@ func TestWhoCanOpenACard(t *testing.T) {
 	_, err := client.InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{UserCardCode: "code-1", CardID: "t", BrandID: membercardtest.BrandID, OpenID: "o-1"})
 	require.NoError(t, err)
 	assert.Panics(t, func() { server.OpenUserCard("t", "o-1") })
+}
+
+// TestWhoJoins gives the phone number, and answers what the template asks for.
+func TestWhoJoins(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	server.AddCard(membercard.Card{CardID: "t", UserInformation: &membercard.UserInfoForm{
+		CommonFieldList: []membercard.CommonFieldFlag{membercard.CommonFieldFlagSex, membercard.CommonFieldFlagBirthday, membercard.CommonFieldFlagEmail},
+		CustomFieldList: []membercard.UserCustomFieldForm{{Type: membercard.CustomFieldTypeRadio, Name: "运动", Values: []string{"篮球", "足球"}}},
+	}})
+	opened := server.OpenUserCard("t", "o-1")
+	client := newClient(server)
+	phone, err := client.Decrypt(opened.PhoneNumber)
+	require.NoError(t, err)
+	assert.NotEmpty(t, phone)
+	require.Len(t, opened.UserInformation.CommonFieldList, 3)
+	chosen, err := client.Decrypt(opened.UserInformation.CustomFieldList[0].UserChosenValues[0])
+	require.NoError(t, err)
+	assert.Equal(t, "篮球", chosen)
+	_, err = client.ConfirmUserCard(t.Context(), membercard.ConfirmUserCardRequest{
+		UserCardCode: opened.UserCardCode, CardID: "t", BrandID: opened.BrandID, OpenID: "o-1", UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+		UserInformation: &membercard.UserInfo{CommonFieldList: opened.UserInformation.CommonFieldList},
+	})
+	require.NoError(t, err, "its answers are what the service takes")
+}
+
+// TestACardThatWaits is added without a code where the merchant allocates it, and listed with an empty one.
+func TestACardThatWaits(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	client := newClient(server)
+	server.AddCard(membercard.Card{CardID: "t", CodeMode: membercard.CodeModeMerchantAllocate})
+	waiting := server.AddUserCard(membercard.UserCard{CardID: "t", OpenID: "o-1", UserCardState: membercard.UserCardStateUnactivated})
+	assert.Empty(t, waiting.UserCardCode)
+	page, err := client.ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: waiting.BrandID, OpenID: "o-1"})
+	require.NoError(t, err)
+	require.Len(t, page.Data, 1)
+	_, err = client.ConfirmUserCard(t.Context(), membercard.ConfirmUserCardRequest{
+		UserCardCode: "mine", CardID: "t", BrandID: waiting.BrandID, OpenID: "o-1", UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
+	})
+	require.NoError(t, err)
+}
+
+// TestDeletedAfterItsEnd: an expired card stays it, and who deleted a card that failed to open does not come back.
+func TestDeletedAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	over := membercard.DateInfo{
+		Type: membercard.DateTypeFixTimeRange, AvailableBeginTime: membercard.Timestamp{Time: time.Now().Add(-2 * time.Hour)},
+		AvailableEndTime: membercard.Timestamp{Time: time.Now().Add(-time.Hour)},
+	}
+	expired := server.AddUserCard(membercard.UserCard{ValidDateInformation: over})
+	assert.Equal(t, membercard.UserCardStateExpired, server.DeleteUserCard(expired.CardID, expired.UserCardCode).UserCardState)
+	template := server.AddCard(membercard.Card{})
+	opened := server.OpenUserCard(template.CardID, "o-1")
+	_, err := newClient(server).ConfirmUserCard(t.Context(), membercard.ConfirmUserCardRequest{
+		UserCardCode: opened.UserCardCode, CardID: opened.CardID, BrandID: opened.BrandID, OpenID: "o-1", UserCardConfirmState: membercard.UserCardConfirmStateFail,
+	})
+	require.NoError(t, err)
+	server.DeleteUserCard(opened.CardID, opened.UserCardCode)
+	assert.Panics(t, func() { server.OpenUserCard(opened.CardID, "o-1") })
 }
 
 // TestACardWithoutACode is named by its openid, and no other card is meant.

@@ -27,30 +27,40 @@ type token struct {
 }
 
 func (s *Server) createPreAuthToken(in input) (document, *problem) {
+	if refused := s.checkTokenTemplate(in); refused != nil {
+		return nil, refused
+	}
 	if s.findMember(in.id("card_id"), in.id("openid"), "EFFECTIVE") != nil {
 		return nil, in.inferredRefusal("用户在一个卡模板下只能有一张有效的会员卡", "the user has a card of this template")
 	}
-	return s.createToken(in, time.Hour, false)
+	return s.createToken(time.Hour, false), nil
 }
 
 func (s *Server) createPayViewToken(in input) (document, *problem) {
-	return s.createToken(in, 10*time.Minute, true)
+	if refused := s.checkTokenTemplate(in); refused != nil {
+		return nil, refused
+	}
+	return s.createToken(10*time.Minute, true), nil
 }
 
-func (s *Server) createToken(in input, life time.Duration, once bool) (document, *problem) {
+// checkTokenTemplate refuses a token for a template that is not in effect.
+func (s *Server) checkTokenTemplate(in input) *problem {
 	template := s.findCard(in.id("card_id"))
 	switch {
 	case template == nil || template.text("brand_id") != in.id("brand_id"):
-		return nil, in.inferredRefusal("会员卡模板无效", "there is no such template of brand_id")
+		return in.inferredRefusal("会员卡模板无效", "there is no such template of brand_id")
 	case template.text("state") != "CARD_EFFECTIVE":
-		return nil, in.refusal("会员卡模板无效", "the template is invalid")
+		return in.refusal("会员卡模板无效", "the template is invalid")
+	case isOver(template):
+		return in.refusal("会员卡模板已过期", "the template's validity is over")
 	}
-	if isOver(template) {
-		return nil, in.refusal("会员卡模板已过期", "the template's validity is over")
-	}
+	return nil
+}
+
+func (s *Server) createToken(life time.Duration, once bool) document {
 	t := &token{document: document{"token": randomHex(16), "expire_time": formatTime(time.Now().Add(life))}, once: once}
 	s.tokens = append(s.tokens, t)
-	return t.document, nil
+	return t.document
 }
 
 // UseToken does what a component does with a token: an error says that it is unknown, has expired or, for
@@ -133,14 +143,19 @@ type imageUpload struct {
 	fileName, fileType string
 }
 
+// boundaryOf returns the boundary of a multipart form; "" for another type.
+func boundaryOf(contentType string) string {
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil || mediaType != "multipart/form-data" {
+		return ""
+	}
+	return parameters["boundary"]
+}
+
 // readUpload takes an upload apart, its parts in any order. A body that is none leaves everything empty.
 func readUpload(contentType string, body []byte) *imageUpload {
 	upload := &imageUpload{}
-	mediaType, parameters, err := mime.ParseMediaType(contentType)
-	if err != nil || mediaType != "multipart/form-data" || parameters["boundary"] == "" {
-		return upload
-	}
-	reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
+	reader := multipart.NewReader(bytes.NewReader(body), boundaryOf(contentType))
 	for {
 		part, err := reader.NextPart()
 		if err != nil {
@@ -154,7 +169,8 @@ func readUpload(contentType string, body []byte) *imageUpload {
 		case part.FormName() == "meta" && part.FileName() == "": // with a filename it is taken for a file
 			upload.meta = data
 		case part.FormName() == "file":
-			upload.file, upload.hasFile, upload.fileName, upload.fileType = data, true, part.FileName(), part.Header.Get("Content-Type")
+			_, disposition, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition")) // part.FileName cuts at a slash
+			upload.file, upload.hasFile, upload.fileName, upload.fileType = data, true, disposition["filename"], part.Header.Get("Content-Type")
 		}
 	}
 }
@@ -170,6 +186,9 @@ func (s *Server) uploadImage(in input) (document, *problem) {
 		return nil, paramViolation("body", "/meta", nil, "is not a JSON object")
 	}
 	table := []parameter{{name: "filename", required: true, max: 128}, {name: s.digestField, required: true, max: 64}}
+	if strangers := undefined(table, "/body/meta", members); len(strangers) > 0 {
+		return nil, undefinedParameters(strangers...)
+	}
 	if _, refused := new(checker).checkMembers(table, "/meta", members); refused != nil {
 		refused.violation = true
 		return nil, refused

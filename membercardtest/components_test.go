@@ -156,6 +156,39 @@ func TestAnUploadOfAnotherName(t *testing.T) {
 	assert.Equal(t, "图片meta信息不一致", a.Text)
 }
 
+// TestAnUploadThatComesAgain is answered as before only with the same file.
+func TestAnUploadThatComesAgain(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.AllowViolations())
+	const png = "\x89PNG\r\n\x1a\n and more"
+	digest := sha256.Sum256([]byte(png))
+	meta := `{"filename":"a/b.png","sha256":"` + hex.EncodeToString(digest[:]) + `"}`
+	heads := []string{"Content-Disposition: form-data; name=\"meta\"", "Content-Disposition: form-data; name=\"file\"; filename=\"a/b.png\"\r\nContent-Type: image/png"}
+	first := upload(t, server, png, meta, heads...)
+	assert.Equal(t, 200, answerTo(t, server, first).status)
+	another := upload(t, server, png+"!", meta, heads...)
+	another.Header.Set("Authorization", first.Header.Get("Authorization"))
+	assert.Equal(t, 401, answerTo(t, server, another).status)
+	assert.Contains(t, lastReason(server), "nonce_str was used before")
+	plain := upload(t, server, png, meta, heads...)
+	plain.Header.Set("Content-Type", "application/json")
+	a := answerTo(t, server, plain)
+	assert.Equal(t, 400, a.status)
+	assert.Contains(t, a.Text, "Content-Type")
+}
+
+// TestNobodyLearnsWhoIsAMember of another brand's template.
+func TestNobodyLearnsWhoIsAMember(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t)
+	other := server.AddCard(membercard.Card{BrandID: "2001"})
+	server.AddUserCard(membercard.UserCard{CardID: other.CardID, OpenID: "member"})
+	for _, openID := range []string{"member", "stranger"} {
+		_, err := server.Client().CreatePreAuthToken(t.Context(), membercard.CreatePreAuthTokenRequest{BrandID: brandID, CardID: other.CardID, OpenID: openID})
+		require.ErrorContains(t, err, "会员卡模板无效")
+	}
+}
+
 // upload returns a signed upload whose parts have these headers, in this order.
 func upload(t *testing.T, server *membercardtest.Server, picture, meta string, heads ...string) *http.Request {
 	t.Helper()

@@ -1,6 +1,10 @@
 package membercardtest
 
-import "github.com/wechatpay-cards/membercard"
+import (
+	"cmp"
+
+	"github.com/wechatpay-cards/membercard"
+)
 
 func (s *Server) syncUserPoints(in input) (document, *problem) {
 	u, refused := s.requireUserCard(in, in.text("user_card_code"))
@@ -26,11 +30,12 @@ func (s *Server) Points(cardID, userCardCode string) int64 {
 type pointsExchange struct {
 	document
 	result string
-	fails  bool // though the merchant allows it
+	coupon string // its code
+	fails  bool   // though the merchant allows it
 }
 
 // AddPointsExchange does what a user does who wants to exchange points for a coupon. CardID and
-// UserCardCode name the card; ids that are left empty are made. With State
+// UserCardCode name the card; ids and a CouponCode that are left empty are made. With State
 // [membercard.PointsExchangeStateFail] no coupon will be issued though the merchant allows it, and the
 // points must be given back. It returns the exchange with the ids that the notification has and that
 // ConfirmPointsExchange needs, and panics when there is no such card.
@@ -43,9 +48,11 @@ func (s *Server) AddPointsExchange(e membercard.PointsExchange) membercard.Point
 	}
 	exchange := &pointsExchange{
 		document: documentOf(answerRows(membercard.OperationConfirmPointsExchange), e),
+		coupon:   cmp.Or(e.CouponCode, newCode()[:12]),
 		fails:    e.State == membercard.PointsExchangeStateFail,
 	}
-	delete(exchange.document, "state") // there is none until the merchant has answered
+	delete(exchange.document, "state") // there are none until the merchant has answered
+	delete(exchange.document, "coupon_code")
 	exchange.setDefault("record_id", "WfTb8"+randomHex(8))
 	exchange.setDefault("exchange_coupon_template_id", "0Flpo"+randomHex(4))
 	exchange.setDefault("product_coupon_id", "7011388"+newCode()[:12])
@@ -99,7 +106,7 @@ func (s *Server) confirmPointsExchange(in input) (document, *problem) {
 	exchange.result = result
 	exchange.merge(in.changes().with("state", "POINT_EXCHANGE_COUPON_FAIL"))
 	if result == "POINT_EXCHANGE_COUPON_ALLOW" && !exchange.fails {
-		exchange.merge(document{"state": "POINT_EXCHANGE_COUPON_SUCCESS", "coupon_code": newCode()[:12]})
+		exchange.merge(document{"state": "POINT_EXCHANGE_COUPON_SUCCESS", "coupon_code": exchange.coupon})
 	}
 	return exchange.document, nil
 }

@@ -56,4 +56,11 @@ func TestPoints(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, membercard.PointsExchangeStateFail, exchange.State)
 	assert.Equal(t, 3, server.Effects(membercard.OperationConfirmPointsExchange, code))
+
+	for want, result := range map[string]membercard.PointsExchangeResult{"MY-COUPON": membercard.PointsExchangeResultAllow, "": membercard.PointsExchangeResultReject} {
+		added := server.AddPointsExchange(membercard.PointsExchange{CardID: cardID, UserCardCode: code, ExchangeCouponTemplateID: "exchange", CouponCode: "MY-COUPON"})
+		exchange, err := answer(added.RecordID, "积分不足", result)
+		require.NoError(t, err)
+		assert.Equal(t, want, exchange.CouponCode)
+	}
 }

@@ -28,8 +28,6 @@ func checkTemplate(in input, cardType string) *problem {
 	switch {
 	case in.has("balance_information") && cardType != "BALANCE":
 		return in.refusal("非储值会员卡", "balance_information is for cards of type BALANCE")
-	case purchase.has("price") && purchase.number("price") <= 0:
-		return in.refusal("付费会员价格必须大于 0", "the price must be above 0")
 	case purchase != nil && cardType != "PURCHASE":
 		return in.refusal("非付费会员卡", "purchase_information is for cards of type PURCHASE")
 	}
@@ -205,6 +203,11 @@ func (s *Server) requireCard(in input, cardID string) (document, *problem) {
 }
 
 // isOver reports whether the validity of a template is over.
+// isOpen reports whether a template is offered: its validity has begun and is not over.
+func isOpen(template document) bool {
+	return !isOver(template) && !time.Now().Before(template.object("valid_date_information").time("available_begin_time"))
+}
+
 func isOver(template document) bool {
 	validity := template.object("valid_date_information")
 	return validity.has("available_end_time") && !time.Now().Before(validity.time("available_end_time"))
