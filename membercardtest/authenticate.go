@@ -25,12 +25,13 @@ import (
 const clockWindow = 5 * time.Minute
 
 // authenticate checks a request's signature, with code of this package's own. A request that comes
-// again with the same bytes was answered before.
-func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce, repeated bool, _ *problem) {
-	items, digest, refused := s.checkSignature(request, body)
+// again with the same bytes was answered before. signed is the part of the body that is signed.
+func (s *Server) authenticate(request *http.Request, signed, body []byte) (_ *usedNonce, repeated bool, _ *problem) {
+	items, message, refused := s.checkSignature(request, signed)
 	if refused != nil {
 		return nil, false, refused
 	}
+	digest := sha256.Sum256(append([]byte(message), body...))
 	if before, used := s.nonces[items["nonce_str"]]; used {
 		if before.digest != digest || s.refuseReplays {
 			return nil, false, unauthorized("请求重复，nonce_str 已使用", "nonce_str was used before")
@@ -47,36 +48,36 @@ func (s *Server) authenticate(request *http.Request, body []byte) (_ *usedNonce,
 	return used, false, nil
 }
 
-// checkSignature returns the items of the Authorization header and the digest of the signed message.
-func (s *Server) checkSignature(request *http.Request, body []byte) (items map[string]string, digest [32]byte, _ *problem) {
+// checkSignature returns the items of the Authorization header and the signed message.
+func (s *Server) checkSignature(request *http.Request, body []byte) (items map[string]string, message string, _ *problem) {
 	headers := request.Header.Values("Authorization")
 	if len(headers) != 1 {
-		return nil, digest, unauthorized("HTTP 头缺少 Authorization，或重复", "there must be one Authorization header")
+		return nil, "", unauthorized("HTTP 头缺少 Authorization，或重复", "there must be one Authorization header")
 	}
 	sent, found := strings.CutPrefix(headers[0], s.edition.scheme+" ")
 	if !found {
-		return nil, digest, unauthorized("Authorization 的签名认证类型不支持", "the scheme of Authorization must be "+s.edition.scheme)
+		return nil, "", unauthorized("Authorization 的签名认证类型不支持", "the scheme of Authorization must be "+s.edition.scheme)
 	}
 	items, err := parseAuthorization(sent, s.edition.item)
 	if err != nil {
-		return nil, digest, unauthorized("Authorization 格式不正确", err.Error())
+		return nil, "", unauthorized("Authorization 格式不正确", err.Error())
 	}
 	if items[s.edition.item] != s.edition.caller {
-		return nil, digest, unauthorized("商户号错误，请检查 "+s.edition.item, s.edition.item+" is not "+s.edition.caller)
+		return nil, "", unauthorized("商户号错误，请检查 "+s.edition.item, s.edition.item+" is not "+s.edition.caller)
 	}
 	at := slices.IndexFunc(s.merchants, func(c merchantCertificate) bool { return strings.EqualFold(items["serial_no"], c.serial) })
 	if at < 0 {
-		return nil, digest, unauthorized("商户API证书序列号错误，请检查 serial_no", "serial_no is not the serial number of the merchant API certificate")
+		return nil, "", unauthorized("商户API证书序列号错误，请检查 serial_no", "serial_no is not the serial number of the merchant API certificate")
 	}
 	seconds, err := strconv.ParseUint(items["timestamp"], 10, 62)
 	if err != nil {
-		return nil, digest, unauthorized("Authorization 的时间戳格式不正确", "timestamp is not a number of seconds")
+		return nil, "", unauthorized("Authorization 的时间戳格式不正确", "timestamp is not a number of seconds")
 	}
 	if skew := time.Until(time.Unix(int64(seconds), 0)); skew.Abs() > clockWindow {
-		return nil, digest, unauthorized("Authorization 的时间戳与当前时间相差超过 5 分钟", late(seconds))
+		return nil, "", unauthorized("Authorization 的时间戳与当前时间相差超过 5 分钟", late(seconds))
 	}
-	message := signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
-	digest = sha256.Sum256([]byte(message))
+	message = signedMessage(request.Method, request.RequestURI, items["timestamp"], items["nonce_str"], string(body))
+	digest := sha256.Sum256([]byte(message))
 	key := s.merchants[at].public()
 	signature, err := base64.StdEncoding.DecodeString(items["signature"])
 	if err != nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) != nil {
@@ -84,9 +85,9 @@ func (s *Server) checkSignature(request *http.Request, body []byte) (items map[s
 		refused := signError(fmt.Sprintf("the signature does not match%s; the message verified is %q", mistake, message[:min(len(message), 2000)]),
 			newSignInformation(request, message, body))
 		refused.verified, refused.signed = message, signed
-		return nil, digest, refused
+		return nil, "", refused
 	}
-	return items, digest, nil
+	return items, message, nil
 }
 
 // parseAuthorization reads the five items behind the scheme, in any order. caller is the name of the one that says who calls.

@@ -177,6 +177,18 @@ func TestReplays(t *testing.T) {
 	write(request)
 	assert.Equal(t, 1, server.Effects(membercard.OperationInvalidateUserCard, code))
 
+	server.LimitRate(1)
+	limited := sign(t, server, "POST", "/v3/brand/partner/card-member/cards/"+cardID+"/invalidate", `{"brand_id":"`+brandID+`"}`, nil)
+	for _, want := range []int{429, 200, 200} { // what the rate did not permit was not carried out, and may come as it was
+		if want == 429 {
+			assert.Equal(t, 200, send(server, sign(t, server, "POST", "/v3/brand/partner/card-member/cards/"+server.AddCard(membercard.Card{}).CardID+"/invalidate", `{"brand_id":"`+brandID+`"}`, nil)))
+		} else {
+			server.LimitRate(0)
+		}
+		limited.Body = io.NopCloser(strings.NewReader(`{"brand_id":"` + brandID + `"}`))
+		assert.Equal(t, want, send(server, limited))
+	}
+
 	strict := newServer(t, membercardtest.AllowViolations(), membercardtest.RefuseReplays())
 	request = sign(t, strict, "GET", uri, "", nil)
 	assert.Equal(t, 200, send(strict, request))

@@ -150,10 +150,9 @@ func (s *Server) signingKey(named string) (key *rsa.PrivateKey, id string) {
 	return c.key, c.serial
 }
 
-// decryptionKey returns the private half of the key that a request names, nil when it names none that is in
-// the list. A request that names none is taken to mean the key that answers are signed with.
+// decryptionKey returns the private half of the key that a request names, nil when it names none that is there.
 func (s *Server) decryptionKey(named string) *rsa.PrivateKey {
-	if named == "" || named == s.keyID && (len(s.certificates) == 0 || s.switching) {
+	if named == s.keyID && (len(s.certificates) == 0 || s.switching) {
 		return s.key
 	}
 	for _, c := range s.certificates {

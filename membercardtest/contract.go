@@ -142,7 +142,7 @@ type rule struct {
 // card_picture_url, which is inferred from the samples.
 var rules = map[string]rule{
 	"user_card_code":                       {pattern: regexp.MustCompile(`^[!-~]+$`), says: "用户卡code 无效"},
-	"card_title":                           {pattern: regexp.MustCompile(`^[^\p{So}\p{C}]+$`), says: "卡名称仅支持", tooLong: "卡名称太长"},
+	"card_title":                           {pattern: regexp.MustCompile(`^[\p{Han}\p{P}!-~！-～￥¥ 　]+$`), says: "卡名称仅支持", tooLong: "卡名称太长"},
 	"available_day_after_receive":          {says: "领取后有效天数必须大于0"},
 	"member_information.jump_appid":        {says: "会员中心跳转 AppID 或路径为空"},
 	"member_information.jump_path":         {says: "会员中心跳转 AppID 或路径为空"},
@@ -152,6 +152,7 @@ var rules = map[string]rule{
 	"points_information.jump_path":         {says: "积分跳转 AppID 或路径为空"},
 	"balance_information.jump_appid":       {says: "储值跳转 AppID 或路径为空"},
 	"balance_information.jump_path":        {says: "储值跳转 AppID 或路径为空"},
+	"purchase_information.price":           {min: 1, says: "付费会员价格必须大于"},
 	"purchase_information.jump_appid":      {says: "付费跳转 AppID 或路径为空"},
 	"purchase_information.jump_path":       {says: "付费跳转 AppID 或路径为空"},
 	"card_color":                           {pattern: regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)},

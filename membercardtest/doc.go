@@ -97,11 +97,11 @@
 // A request is judged in this order:
 //
 //   - an unknown path is 404 and a wrong method 405, without a body or a signature
-//   - Accept and User-Agent must be there, Content-Type is application/json when there is a body, and Wechatpay-Serial
-//     is there where the page requires it: 400 INVALID_REQUEST
+//   - Accept and User-Agent must be there, and Content-Type is application/json when there is a body: 400 INVALID_REQUEST,
+//     unsigned, before the signature is looked at. Wechatpay-Serial is there where the page requires it
 //   - the signature: 401 SIGN_ERROR, unsigned, with a message for each cause. The serial number may be in lower case. The
-//     most frequent wrong forms of the signed message are recognised and named. A write that is repeated with identical
-//     bytes is answered as before and changes nothing, a nonce with other bytes is refused
+//     most frequent wrong forms of the signed message are recognised and named. A write that is repeated with identical bytes is
+//     answered as before and changes nothing, but for one that the rate did not permit. A nonce with other bytes is refused
 //   - parameters that the page does not define, or in another place: 400 PARAM_ERROR, which names all of them.
 //     [WithIDsInQuery] moves the contested ones to where the pages of 2025.06.22 have them
 //   - required parameters, types, lengths in characters, enums and ranges; null, empty strings, names that are there
@@ -150,9 +150,9 @@
 //
 // # What is not modelled
 //
-// Rate limits, unless [Server.LimitRate] sets one; permissions; the binding of AppIDs and openids; coupons
-// and their stocks; joining with a payment order; the start of notifications by themselves, [Server.Notify]
-// sends them.
+// Rate limits, unless [Server.LimitRate] sets one; permissions; the binding of AppIDs and openids; the audit of texts and
+// pictures, and the 1 MB of a card's picture; coupons and their stocks; joining with a payment order; the start of notifications
+// by themselves, [Server.Notify] sends them.
 //
 // The fake may become stricter in minor versions, where the real service turns out to be.
 package membercardtest

@@ -48,7 +48,7 @@ var brandEdition = edition{
 	uploadPath: "/brand/card-member/media/image-upload", digestField: "file_digest", events: "BRAND_MEMBER_CARD",
 	own: map[string]string{"brand_id": BrandID}, keyAlways: true, keyFile: "brand_id.txt",
 	serial: "5157F09EFDC096DE15EBE81A47057A7232F1B8B1", merchantKey: sync.OnceValue(newKey),
-	keyID: "PUB_KEY_ID_0319000091912026112200000000000001", platformKey: sync.OnceValue(newKey), apiv3Key: "brandbrandbrandbrandbrandbrand12",
+	keyID: "PUB_KEY_ID_03190000919120261122000000000001", platformKey: sync.OnceValue(newKey), apiv3Key: "brandbrandbrandbrandbrandbrand12",
 	configure: func(c *membercard.Config) { c.BrandID = BrandID },
 }
 
@@ -90,7 +90,11 @@ var brandRoutes = sync.OnceValue(func() []*route {
 
 // checkKeyID refuses a call that names another key than that of the edition, where it is checked always.
 func (s *Server) checkKeyID(request *http.Request) *problem {
-	if named := request.Header.Get("Wechatpay-Serial"); s.edition.keyAlways && named != s.keyID {
+	named := request.Header.Get("Wechatpay-Serial")
+	if s.edition.keyAlways && named == "" {
+		return invalidHeader("Wechatpay-Serial", "is missing; this edition requires it")
+	}
+	if s.edition.keyAlways && named != s.keyID {
 		refused := invalidHeader("Wechatpay-Serial", "is not the id of the brand's WeChat Pay public key")
 		refused.violation = named != s.first.keyID // which RotateKey took from a correct client
 		return refused

@@ -70,7 +70,7 @@ const (
 // fault that cannot strike: of no kind or operation, or without what the kind needs. The log of a [NewTestServer] has those that
 // have not struck in the end.
 func (s *Server) Inject(fault Fault) {
-	if fault.Operation != "" && pages()[fault.Operation] == nil {
+	if fault.Operation != "" && !slices.ContainsFunc(s.edition.routes(), func(r *route) bool { return r.operation == fault.Operation }) {
 		panic(fmt.Sprintf("membercardtest: Inject: there is no operation %q", fault.Operation))
 	}
 	switch fault.Kind {
@@ -218,22 +218,32 @@ func (s *Server) changeSigned(f *Fault, response *http.Response, a *reply) {
 		response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(short)), int64(len(short))
 	case FaultEndless:
 		response.Body, response.ContentLength = io.NopCloser(endlessReader{}), -1
-	case FaultBadSignature:
-		h.Set("Wechatpay-Signature", signAnswer(rotatedKey(), h.Get("Wechatpay-Timestamp"), h.Get("Wechatpay-Nonce"), a.body))
-	case FaultProbe:
-		h.Set("Wechatpay-Signature", "WECHATPAY/SIGNTEST/"+strings.Repeat("A", 325))
-	case FaultStaleTimestamp, FaultFutureTimestamp:
-		shift := -10 * time.Minute
-		if f.Kind == FaultFutureTimestamp {
-			shift = 10 * time.Minute
+	case FaultBadSignature, FaultProbe, FaultStaleTimestamp, FaultFutureTimestamp:
+		if a.signed { // what is not, has no signature to spoil
+			s.spoilSignature(f.Kind, h, a.body)
 		}
-		timestamp := strconv.FormatInt(time.Now().Add(shift).Unix(), 10)
-		h.Set("Wechatpay-Timestamp", timestamp)
-		h.Set("Wechatpay-Signature", signAnswer(s.keyWithID(h.Get("Wechatpay-Serial")), timestamp, h.Get("Wechatpay-Nonce"), a.body))
 	case FaultUnknownSerial:
 		h.Set("Wechatpay-Serial", cmp.Or(f.Serial, "PUB_KEY_ID_UNKNOWN"))
 	case FaultMissingHeader:
 		h.Del(f.Missing)
+	}
+}
+
+// spoilSignature replaces the signature of an answer.
+func (s *Server) spoilSignature(kind FaultKind, h http.Header, body []byte) {
+	switch kind {
+	case FaultBadSignature:
+		h.Set("Wechatpay-Signature", signAnswer(rotatedKey(), h.Get("Wechatpay-Timestamp"), h.Get("Wechatpay-Nonce"), body))
+	case FaultProbe:
+		h.Set("Wechatpay-Signature", "WECHATPAY/SIGNTEST/"+strings.Repeat("A", 325))
+	case FaultStaleTimestamp, FaultFutureTimestamp:
+		shift := -10 * time.Minute
+		if kind == FaultFutureTimestamp {
+			shift = 10 * time.Minute
+		}
+		timestamp := strconv.FormatInt(time.Now().Add(shift).Unix(), 10)
+		h.Set("Wechatpay-Timestamp", timestamp)
+		h.Set("Wechatpay-Signature", signAnswer(s.keyWithID(h.Get("Wechatpay-Serial")), timestamp, h.Get("Wechatpay-Nonce"), body))
 	}
 }
 

@@ -271,6 +271,15 @@ func TestALateRequestKeepsNobody(t *testing.T) {
 	})
 }
 
+// TestFaultsThatCannotStrike in the brand edition are refused.
+func TestFaultsThatCannotStrike(t *testing.T) {
+	t.Parallel()
+	server := membercardtest.NewTestServer(t, membercardtest.WithBrandEdition())
+	assert.Panics(t, func() {
+		server.Inject(membercardtest.Fault{Kind: membercardtest.FaultCut, Operation: membercard.OperationCreateActivity})
+	})
+}
+
 // TestAServerMadeOutside a bubble keeps no time from passing in it.
 func TestAServerMadeOutside(t *testing.T) {
 	t.Parallel()

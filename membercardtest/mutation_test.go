@@ -512,7 +512,12 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 			membercard.OperationUpdateUserCard, membercard.OperationConfirmUserCard,
 			membercard.OperationImportUserCardByOpenID, membercard.OperationImportUserCardByPhone,
 		}, valid.operation) {
-			badHeader(name+" dropped", func(m *message) { m.header[name] = []string{""} })
+			drop := func(m *message) { m.header[name] = []string{""} }
+			if name == "Wechatpay-Serial" && !valid.ofBrand { // the body has an encrypted value
+				badParameter(name+" dropped", drop)
+			} else {
+				badHeader(name+" dropped", drop)
+			}
 		}
 		switch {
 		case name == "Wechatpay-Serial" && valid.ofBrand:
@@ -535,7 +540,9 @@ func mutations(valid *message, other *rsa.PublicKey) []mutation {
 			continue
 		}
 		set := func(value any) func(*message) { return func(m *message) { m.path[i].value = value } }
-		badParameter(segment.name+" emptied", set(""))
+		for name, value := range map[string]string{"emptied": "", "a point": ".", "two points": ".."} {
+			add(404, "", segment.name+" "+name, set(value))
+		}
 		badParameter(segment.name+" over its limit", set(limit(segment.name)))
 		if segment.name == "user_card_code" {
 			badParameter(segment.name+" with a space", set("a b"))

@@ -147,6 +147,10 @@ func valuesIn(path, segments []string) (values map[string]string, found bool) {
 	values = map[string]string{}
 	for i, segment := range path {
 		if name, isParameter := strings.CutPrefix(segment, "{"); isParameter {
+			switch value, _ := url.PathUnescape(segments[i]); value {
+			case "", ".", "..": // they make another path
+				return nil, false
+			}
 			values[strings.TrimSuffix(name, "}")] = segments[i]
 		} else if segment != segments[i] {
 			return nil, false
@@ -174,8 +178,8 @@ func checkHeaders(request *http.Request, route *route, body []byte) *problem {
 		return invalidHeader("Content-Type", "must be application/json when there is a body")
 	case len(h.Values("Wechatpay-Serial")) > 1:
 		return invalidHeader("Wechatpay-Serial", "is there twice")
-	case route.serial && h.Get("Wechatpay-Serial") == "":
-		return invalidHeader("Wechatpay-Serial", "is missing; this operation requires it")
+	case route.upload && boundaryOf(h.Get("Content-Type")) == "":
+		return invalidHeader("Content-Type", "must be multipart/form-data with a boundary")
 	}
 	return nil
 }
@@ -278,13 +282,13 @@ func (s *Server) tables(r *route) (query, body []parameter) {
 
 // membersOf decodes a body that is to have the parameters of a table.
 func membersOf(body []byte, table []parameter) (map[string]any, *problem) {
-	switch {
-	case len(table) == 0 && len(body) > 0:
-		return nil, undefinedParameters("/body")
-	case len(table) == 0:
+	if len(table) == 0 && len(body) == 0 {
 		return nil, nil
 	}
 	value, err := decodeStrictly(body)
+	if named, _ := value.(map[string]any); len(table) == 0 && len(named) == 0 { // which names what is not defined
+		return nil, undefinedParameters("/body")
+	}
 	if err != nil {
 		return nil, paramViolation("body", "", nil, err.Error())
 	}
@@ -357,8 +361,22 @@ func jsonValue(p parameter, value string) any {
 // undefined returns the members of an object that the page does not define.
 func undefined(table []parameter, pointer string, members map[string]any) (pointers []string) {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !slices.ContainsFunc(table, func(p parameter) bool { return p.name == name }) {
+		at := slices.IndexFunc(table, func(p parameter) bool { return p.name == name })
+		if at < 0 {
 			pointers = append(pointers, pointer+"/"+name)
+			continue
+		}
+		switch value := members[name].(type) {
+		case map[string]any:
+			if table[at].kind == kindObject {
+				pointers = append(pointers, undefined(table[at].members, pointer+"/"+name, value)...)
+			}
+		case []any:
+			for i, element := range value {
+				if object, ok := element.(map[string]any); ok && table[at].kind == kindList && table[at].elements == kindObject {
+					pointers = append(pointers, undefined(table[at].members, fmt.Sprintf("%s/%s/%d", pointer, name, i), object)...)
+				}
+			}
 		}
 	}
 	return pointers
@@ -378,9 +396,6 @@ func missing[T any](c *checker, table []parameter, location, pointer string, sen
 
 // checkMembers checks the members of a JSON object and returns them with sensitive values decrypted.
 func (c *checker) checkMembers(table []parameter, pointer string, members map[string]any) (map[string]any, *problem) {
-	if strangers := undefined(table, "/body"+pointer, members); len(strangers) > 0 {
-		return nil, undefinedParameters(strangers...)
-	}
 	decrypted := map[string]any{}
 	for _, p := range table {
 		value, sent := members[p.name]
@@ -441,9 +456,9 @@ func (c *checker) checkValue(p parameter, location, field string, value any) (an
 		case err != nil:
 			return nil, paramViolation(location, field, value, "must be an integer")
 		case p.most > 0 && (n < p.min || n > p.most):
-			return nil, paramError(location, field, n, fmt.Sprintf("must be from %d to %d", p.min, p.most))
+			return nil, outOfRange(location, field, n, fmt.Sprintf("must be from %d to %d", p.min, p.most))
 		case n < p.min:
-			return nil, paramError(location, field, n, fmt.Sprintf("must be at least %d", p.min))
+			return nil, outOfRange(location, field, n, fmt.Sprintf("must be at least %d", p.min))
 		}
 	case kindBoolean:
 		if _, ok := value.(bool); !ok {

@@ -19,7 +19,17 @@ type problem struct {
 	signed    string // what was probably signed instead; empty where that cannot be told
 	violation bool   // a correct client never sends this
 	bare      bool   // neither body nor signature
+	unsigned  bool   // as what is refused before the signature of the request was accepted
 }
+
+// unproven returns a problem of a request that nobody has proven to be the merchant's.
+func (p *problem) unproven() *problem {
+	p.unsigned = true
+	return p
+}
+
+// isOfTheRate reports whether a request was not looked at for the rate, and may come again as it is.
+func (p *problem) isOfTheRate() bool { return p != nil && p.status == http.StatusTooManyRequests }
 
 // MarshalJSON writes the body of an error answer.
 func (p *problem) MarshalJSON() ([]byte, error) {
@@ -61,7 +71,7 @@ var traditional = strings.NewReplacer(strings.Split(
 		"态 態 码 碼 转 轉 为 為 卖 賣 务 務 间 間 须 須 范 範 围 圍 绝 絕 对 對 许 許 写 寫 领 領 后 後 于 於 体 體 义 義 项 項 动 動 该 該 记 記 录 錄 "+
 		"积 積 换 換 图 圖 规 規 则 則 证 證 书 書 头 頭 过 過 时 時 导 導 个 個 现 現 删 刪 际 際 键 鍵 内 內 长 長 标 標 点 點 仅 僅 价 價 设 設 选 選 "+
 		"择 擇 发 發 没 沒 额 額 别 別 与 與 这 這 认 認 议 議 应 應 网 網 络 絡 统 統 试 試 检 檢 称 稱 测 測 实 實 两 兩 当 當 径 徑 属 屬 废 廢 异 異 "+
-		"张 張 级 級 结 結 确 確 费 費 访 訪 问 問 邮 郵", " ")...)
+		"张 張 级 級 结 結 确 確 费 費 访 訪 问 問 邮 郵 状 狀 创 創 钟 鐘 钥 鑰 档 檔", " ")...)
 
 // fieldDetail is the detail of a PARAM_ERROR. Field is a JSON pointer into the body, or the name of a
 // path or query parameter.
@@ -125,6 +135,12 @@ func invalidHeader(name, flaw string) *problem {
 
 // wrongSerial says that encrypted values came with the id of no key of WeChat Pay's.
 func wrongSerial(named string) *problem {
+	if named == "" {
+		return &problem{
+			status: http.StatusBadRequest, code: "PARAM_ERROR", message: "HTTP header缺少微信支付平台证书序列号 (Wechatpay-Serial)",
+			reason: "Wechatpay-Serial is missing, which names the key of encrypted values", source: "documented 4012365874", violation: true,
+		}
+	}
 	return &problem{
 		status: http.StatusBadRequest, code: "PARAM_ERROR", message: "平台证书序列号Wechatpay-Serial错误",
 		reason: "Wechatpay-Serial is not the id of a valid key of WeChat Pay's", source: "documented 4013059161",
@@ -148,6 +164,13 @@ func paramError(location, field string, value any, issue string) *problem {
 func paramViolation(location, field string, value any, issue string) *problem {
 	p := paramError(location, field, value, issue)
 	p.violation = true
+	return p
+}
+
+// outOfRange is a paramError about a number.
+func outOfRange(location, field string, value any, issue string) *problem {
+	p := paramError(location, field, value, issue)
+	p.idSuffix = "268435464"
 	return p
 }
 

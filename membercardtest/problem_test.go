@@ -89,6 +89,7 @@ func TestAnswersOfRefusals(t *testing.T) {
 		a := answerTo(t, server, with(func(h http.Header) { h.Del("Authorization"); h.Set(header, "") }))
 		assert.Equal(t, 400, a.status, "before the signature")
 		assert.Equal(t, "INVALID_REQUEST", a.Code)
+		assert.Empty(t, a.header.Get("Wechatpay-Signature"))
 	}
 	for _, method := range []string{"PUT", "DELETE", "POST"} {
 		a := answerTo(t, server, sign(t, server, method, cardURI, "", nil))
@@ -106,6 +107,18 @@ func TestAnswersOfRefusals(t *testing.T) {
 	a = answerTo(t, server, sign(t, server, "PATCH", "/v3/brand/partner/card-member/user-cards/"+code, body, nil))
 	assert.EqualValues(t, 7, a.Detail.Value)
 	assert.Equal(t, "/level", a.Detail.Field)
+
+	nested := `{"brand_id":"` + brandID + `","card_id":"` + cardID + `","openid":"` + openID + `","x":1,"valid_date_information":{"y":2},"user_information":{"common_field_list":[{"z":3}]}}`
+	a = answerTo(t, server, sign(t, server, "PATCH", "/v3/brand/partner/card-member/user-cards/"+code, nested, nil))
+	assert.Equal(t, []any{"/body/user_information/common_field_list/0/z", "/body/valid_date_information/y", "/body/x"}, a.Detail.Value, "at each depth")
+	a = answerTo(t, server, sign(t, server, "GET", strings.Replace("/v3/brand/partner/card-member/cards?brand_id=BRAND&limit=21", "BRAND", brandID, 1), "", nil))
+	assert.True(t, strings.HasSuffix(a.header.Get("Request-Id"), "-268435464"), "a number out of its range")
+	noKey := sign(t, server, "PATCH", "/v3/brand/partner/card-member/user-cards/"+code,
+		`{"brand_id":"`+brandID+`","card_id":"`+cardID+`","openid":"`+openID+`","phone_number":"`+encrypted(server.Config().PublicKey, "13800000000")+`"}`, nil)
+	noKey.Header.Del("Wechatpay-Serial")
+	a = answerTo(t, server, noKey)
+	assert.Equal(t, "PARAM_ERROR", a.Code)
+	assert.Contains(t, a.Text, "缺少微信支付平台证书序列号")
 
 	for language, want := range map[string]string{
 		"": "用户会员卡不存在", "fr": "用户会员卡不存在", "en": "no card has this template, code and openid", "zh-TW, en;q=0.5": "用戶會員卡不存在",
@@ -184,7 +197,11 @@ func TestMessagesOfThePage(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, message)
 	}
-	for _, title := range []string{"会员♥卡", "会员卡☺", "★★★", "会员\n卡", "会员\u0000卡"} {
+	price := -1
+	require.ErrorContains(t, create(func(r *membercard.CreateCardRequest) {
+		r.PurchaseInformation = &membercard.PurchaseInfo{Price: &price, JumpAppID: "wxea9c30890f48d5ae", JumpPath: "/buy"}
+	}), "付费会员价格必须大于")
+	for _, title := range []string{"会员→卡", "会员€卡", "∞", "Карта", "カード", "한국카드", "①", "½", "会员♥卡", "会员卡☺", "★★★", "会员\n卡", "会员\u0000卡"} {
 		require.ErrorContains(t, create(func(r *membercard.CreateCardRequest) { r.CardTitle = title }), "卡名称仅支持", title)
 	}
 	for _, odd := range []func(*membercard.CreateCardRequest){form(field, field), form(with()), form(with(strings.Repeat("球", 9))), form(with(strings.Split("一二三四五六七八九十百", "")...))} {

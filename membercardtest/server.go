@@ -75,7 +75,6 @@ type Server struct {
 	tb           testing.TB
 	first        keys // of the beginning
 	certificates []*platformCertificate
-	switching    bool // from the certificates to the public key
 	httpServer   *http.Server
 	baseURL      string
 	watchers     map[chan Request]bool
@@ -92,8 +91,9 @@ type keys struct {
 // state is what Reset forgets.
 type state struct {
 	keys
-	signatures int // made with certificates
-	notified   int // notifications made
+	switching  bool // from the certificates to the public key
+	signatures int  // made with certificates
+	notified   int  // notifications made
 	cards      []document
 	userCards  []*userCard
 	nonces     map[string]*usedNonce
@@ -366,7 +366,7 @@ func (s *Server) PublicKey() (key *rsa.PublicKey, id string) {
 func (s *Server) LimitRate(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.perSecond = n
+	s.perSecond = max(n, 0)
 }
 
 // Request is a request as it arrived, and what became of it.
@@ -558,7 +558,7 @@ func (s *Server) answer(request *http.Request) (*http.Response, error) {
 			record.Violation = refused.violation
 			record.Reason = strings.TrimPrefix(record.Reason+fmt.Sprintf("; %s (%s)", refused.reason, refused.source), "; ")
 			record.Message, record.Source, record.Verified, record.Signed = refused.message, string(refused.source), refused.verified, refused.signed
-			a.status, a.signed, a.code, a.idSuffix = refused.status, refused.status != http.StatusUnauthorized && !refused.bare, refused.code, refused.idSuffix
+			a.status, a.signed, a.code, a.idSuffix = refused.status, !refused.unsigned && !refused.bare, refused.code, refused.idSuffix
 		}
 		switch {
 		case refused == nil:
@@ -602,20 +602,20 @@ func (s *Server) process(request *http.Request, route *route, pathValues map[str
 		return route.handle(s, input{})
 	}
 	if refused := checkHeaders(request, route, body); refused != nil {
-		return nil, refused
+		return nil, refused.unproven()
 	}
 	if len(body) > maxRequestBody {
-		return nil, tooLarge()
+		return nil, tooLarge().unproven()
 	}
 	signed := body
 	if route.upload {
 		signed = readUpload(request.Header.Get("Content-Type"), body).meta
 	}
-	used, repeated, refused := s.authenticate(request, signed)
+	used, repeated, refused := s.authenticate(request, signed, body)
 	switch {
 	case refused != nil:
-		return nil, refused
-	case !repeated || route.method == http.MethodGet: // a read is answered with what is there now
+		return nil, refused.unproven()
+	case !repeated, route.method == http.MethodGet, used.refused.isOfTheRate(): // a read is answered with what is there now
 		used.value, used.refused = s.carryOut(request, route, pathValues, body)
 	}
 	return used.value, used.refused
@@ -629,6 +629,9 @@ func (s *Server) carryOut(request *http.Request, route *route, pathValues map[st
 	input, refused := s.validate(route, pathValues, request.RequestURI, request.Header, body)
 	if refused != nil {
 		return nil, refused
+	}
+	if route.serial && request.Header.Get("Wechatpay-Serial") == "" {
+		return nil, invalidHeader("Wechatpay-Serial", "is missing; this operation requires it")
 	}
 	if s.exceedsRate(route.operation) {
 		return nil, rateLimited()
