@@ -311,7 +311,9 @@ func TestClosedDetails(t *testing.T) {
 		return now.Level == "金卡"
 	})
 	now, _ := p.fake.UserCard(card.CardID, card.UserCardCode)
-	assert.True(t, now.PhoneNumber.IsZero())
+	plain, err := p.keys.client().Decrypt(now.PhoneNumber)
+	require.NoError(t, err)
+	assert.NotEqual(t, "13900001234", plain)
 }
 
 // TestPointsByHand are booked once for each form, with who and why.
