@@ -93,7 +93,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		fake.LimitRate(int(*perSecond))
 	}
 	job := &rows.Job{
-		Client: client, Account: account.Name(config), BrandID: *brand, CardID: *card, Update: *update, Workers: *workers, Settle: *settle,
+		Client: client, Account: account.Name(config), BrandID: *brand, CardID: *card, Workers: *workers, Settle: *settle,
+	}
+	if *update {
+		job.Updater = client
 	}
 	bar := &bar{out: progress}
 	err = job.Work(ctx, path, *results, out, bar.begin)

@@ -169,7 +169,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	run := func(job *rows.Job) rows.Summary {
-		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Update)), "a test", input)
+		journal, err := rows.OpenJournal(filepath.Join(dir, fmt.Sprint(job.Updater != nil)), "a test", input)
 		require.NoError(t, err)
 		summary, err := job.Run(t.Context(), members, journal)
 		require.NoError(t, err)
@@ -194,7 +194,7 @@ func TestAnswersThatDoNotCome(t *testing.T) {
 	for i := range members {
 		members[i].Level = "钻石会员"
 	}
-	job.Update = true
+	job.Updater = job.Client
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationUpdateUserCard, Kind: membercardtest.FaultStatus, Status: 429, Code: "RATELIMIT_EXCEEDED", Times: 2})
 	cut(membercard.OperationUpdateUserCard)
 	assert.Equal(t, rows.Summary{rows.Begun: 4, rows.Refused: 1, rows.Done: 5}, run(job), "one has no card: its import was refused")
@@ -285,7 +285,7 @@ func TestAMendedInput(t *testing.T) {
 	for _, code := range []string{"4.78516E+23", "4.78516e+23", " 4,78516E+23", "478.516E21", "478515832665.0", "########"} {
 		require.ErrorContains(t, work(`o4,"`+code+"\",gold,\n"), "row 1: user_card_code is "+code+": a spreadsheet has cut off digits")
 	}
-	require.ErrorContains(t, work("o2,c2,\xbb\xc6,\n"), "line 2 is not UTF-8: perhaps the spreadsheet saved it as GBK")
+	require.ErrorContains(t, work("o6,c6,\xbb\xc6,\n"), "1 rows were refused; "+path+".results says why; line 2 is not UTF-8: perhaps the spreadsheet saved it as GBK")
 	require.ErrorContains(t, work("o4,c4,gold,1.38E+10\n"), "row 1: phone_number")
 	require.ErrorContains(t, work("o4,12345678,gold,\no5,345678,gold,\n"), "row 2: user_card_code has 6 digits, others have 8 and none begins with 0")
 	assert.Zero(t, server.Effects(membercard.OperationImportUserCardByOpenID, "c4"))
@@ -305,7 +305,7 @@ func TestRowsOfOneMember(t *testing.T) {
 		require.NoError(t, err)
 		journal, err := rows.OpenJournal(filepath.Join(t.TempDir(), "results"), "a test", input)
 		require.NoError(t, err)
-		_, err = (&rows.Job{Client: client, Update: true, BrandID: brandID, CardID: cardID, Workers: 8}).Run(t.Context(), members, journal)
+		_, err = (&rows.Job{Client: client, Updater: client, BrandID: brandID, CardID: cardID, Workers: 8}).Run(t.Context(), members, journal)
 		require.NoError(t, err)
 		require.NoError(t, journal.Close())
 		card, _ := server.UserCard(cardID, "c1")
@@ -364,7 +364,7 @@ func TestResults(t *testing.T) {
 	assert.Equal(t, []int{3, 1}, todo)
 	for _, other := range []rows.Job{
 		{Account: "2", BrandID: brandID, CardID: cardID},
-		{Account: "1", BrandID: brandID, CardID: cardID, Update: true},
+		{Account: "1", BrandID: brandID, CardID: cardID, Updater: server.Client()},
 		{Account: "1", BrandID: brandID, CardID: "another"},
 		{Account: "1", BrandID: "1005", CardID: cardID},
 	} {

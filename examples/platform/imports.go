@@ -52,6 +52,9 @@ func readImport(name, brandID, cardID string, input []byte) (*importFile, error)
 	if brandID == "" || cardID == "" {
 		return nil, errors.New("the brand and the card template are required")
 	}
+	if err := rows.CheckUTF8(input); err != nil {
+		return nil, err
+	}
 	members, err := rows.Parse(input)
 	if err == nil {
 		err = rows.Check(members)

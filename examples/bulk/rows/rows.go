@@ -31,10 +31,10 @@ type Job struct {
 	Account string // whose client it is: results are of one account
 	BrandID string
 	CardID  string
-	Update  bool          // changes members who are there already, instead of importing new ones
-	Workers int           // calls under way at the same time; rate times the time of a call is enough
-	Settle  time.Duration // waited before the cards of begun rows are read
-	Report  func(Status)  // called for each row that ends, by one goroutine at a time; may be nil
+	Updater *membercard.Client // changes members who are there already, often Client itself; nil: new ones are imported
+	Workers int                // calls under way at the same time; rate times the time of a call is enough
+	Settle  time.Duration      // waited before the cards of begun rows are read
+	Report  func(Status)       // called for each row that ends, by one goroutine at a time; may be nil
 }
 
 // Member is a row: openid, user_card_code, level, phone_number. The last two may be empty.
@@ -74,17 +74,25 @@ func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, rep
 		err = fmt.Errorf("run it again for the rest; %s says what was in the way", file)
 	case summary[Refused] > 0:
 		err = fmt.Errorf("%d rows were refused; %s says why", summary[Refused], file)
+		if notUTF8 := CheckUTF8(input); notUTF8 != nil {
+			err = fmt.Errorf("%w; %w", err, notUTF8)
+		}
 	}
 	return err
 }
 
-// Parse reads the rows. The first line names the columns.
-func Parse(input []byte) ([]Member, error) {
+// CheckUTF8 names the first line that is not UTF-8.
+func CheckUTF8(input []byte) error {
 	for i, line := range bytes.Split(input, []byte("\n")) {
 		if !utf8.Valid(line) {
-			return nil, fmt.Errorf("line %d is not UTF-8: perhaps the spreadsheet saved it as GBK; save it as “CSV UTF-8”", i+1)
+			return fmt.Errorf("line %d is not UTF-8: perhaps the spreadsheet saved it as GBK; save it as “CSV UTF-8”", i+1)
 		}
 	}
+	return nil
+}
+
+// Parse reads the rows. The first line names the columns.
+func Parse(input []byte) ([]Member, error) {
 	records, err := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(input, []byte("\xef\xbb\xbf")))).ReadAll()
 	if err != nil {
 		return nil, err
@@ -160,7 +168,7 @@ func repeated(members []Member) map[int][]int {
 // task names what is done, so that the results of one task are not taken for those of another.
 func (j *Job) task() string {
 	what := "import"
-	if j.Update {
+	if j.Updater != nil {
 		what = "update"
 	}
 	return fmt.Sprintf("%s, account %s, brand %q, template %q", what, j.Account, j.BrandID, j.CardID)
@@ -272,7 +280,7 @@ const attempts = 3 // at an update that is refused for the rate; a client does a
 
 // send makes the one request that changes something.
 func (j *Job) send(ctx context.Context, m Member) error {
-	if j.Update {
+	if j.Updater != nil {
 		// One attempt: after doubt the next run looks at the card before it sends again, and a retry of the client's would not.
 		ctx := membercard.WithRetry(ctx, membercard.RetryPolicy{MaxAttempts: 1})
 		request := membercard.UpdateUserCardRequest{
@@ -281,14 +289,14 @@ func (j *Job) send(ctx context.Context, m Member) error {
 		if m.Level != "" {
 			request.Level = &m.Level
 		}
-		_, err := j.Client.UpdateUserCard(ctx, request)
+		_, err := j.Updater.UpdateUserCard(ctx, request)
 		for try := 2; try <= attempts && errors.Is(err, membercard.ErrRateLimited) && !errors.Is(err, membercard.ErrOutcomeUnknown); try++ {
 			select { // it was not carried out: again when the second that is full is over
 			case <-time.After(time.Second):
 			case <-ctx.Done():
 				return err
 			}
-			_, err = j.Client.UpdateUserCard(ctx, request)
+			_, err = j.Updater.UpdateUserCard(ctx, request)
 		}
 		return err
 	}
@@ -307,7 +315,7 @@ func (j *Job) isDone(ctx context.Context, m Member) (bool, error) {
 	if refused, ok := errors.AsType[*membercard.APIError](err); ok && refused.Verified && errors.Is(err, membercard.ErrNotFound) {
 		return false, nil // an unsigned 404 may be anybody's
 	}
-	if err != nil || !j.Update {
+	if err != nil || j.Updater == nil {
 		return err == nil, err
 	}
 	phone, err := j.Client.Decrypt(card.PhoneNumber)
