@@ -301,8 +301,8 @@ func membersOf(typ reflect.Type, prefix string) (names []string) {
 	return names
 }
 
-// elsewhere are members of answers that are in no row of their pages, and in other official sources.
-var elsewhere = map[membercard.Operation]string{
+// inOtherSources are members of answers that are in no row of their pages, and in other official sources.
+var inOtherSources = map[membercard.Operation]string{
 	membercard.OperationCreateUserFeed:        "openid",
 	membercard.OperationConfirmPointsExchange: "fail_reason",
 }
@@ -328,7 +328,7 @@ func TestContractResponses(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, asJSON(t, data), asJSON(t, again), page.Operation)
 		for _, name := range membersOf(answerOf(page.Operation), "") {
-			if elsewhere[page.Operation] == name {
+			if inOtherSources[page.Operation] == name {
 				continue
 			}
 			assert.True(t, slices.ContainsFunc(page.Response, func(row contractRow) bool { return row.Name == name }), "%s: %s is in no row of its page", page.Operation, name)

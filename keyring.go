@@ -333,6 +333,6 @@ func (r *keyRing) downloadRequest() *request {
 		operation: downloadCertificates.operation, template: downloadCertificates.path, uri: downloadCertificates.path, keyID: r.public.id,
 		retry:    r.client.retry,
 		timeout:  min(r.client.attemptTimeout, downloadTimeout*7/10), // leaves time for the backup host
-		verifier: r.verifyDownload,
+		verifier: (*keyRing).verifyDownload,
 	}
 }

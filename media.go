@@ -71,12 +71,9 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 		return nil, notSentError(ctx, uploadImage.operation, nil, err)
 	}
 	digest := sha256.Sum256(in.Content)
-	meta, err := json.Marshal(map[string]string{
+	meta, _ := json.Marshal(map[string]string{ // texts, which cannot fail
 		"filename": in.Filename, cmp.Or(in.DigestField, c.edition.digest): hex.EncodeToString(digest[:]),
 	})
-	if err != nil {
-		return nil, refusedError(uploadImage.operation, nil, err)
-	}
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for _, part := range []struct {
@@ -93,7 +90,7 @@ func (c *Client) buildUpload(ctx context.Context, in UploadImageRequest) (*reque
 	return &request{
 		operation: uploadImage.operation, template: cmp.Or(in.Path, path), uri: cmp.Or(in.Path, path), body: body.Bytes(), signed: meta,
 		contentType: form.FormDataContentType(), keyID: key.id, in: reflect.ValueOf(in), timeout: c.attemptTimeout, retry: retry,
-		throttle: c.throttle, verifier: c.keys.verifyAnswer,
+		throttle: c.throttle, verifier: (*keyRing).verifyAnswer,
 	}, nil
 }
 

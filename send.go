@@ -200,7 +200,7 @@ func (c *Client) try(ctx context.Context, a *attempt) (v verdict) {
 		return c.judgeNoAnswer(ctx, a, got, nothingSent, err)
 	}
 	var untrusted *SignatureError
-	if got.trust, untrusted = a.verify(ctx, got); untrusted != nil {
+	if got.trust, untrusted = c.verify(ctx, a, got); untrusted != nil {
 		v = verdict{answer: got, err: untrusted, outcomeUnknown: true}
 		if untrusted.Reason == ReasonMismatch || untrusted.Reason == ReasonProbe {
 			v.failure = uncertain
@@ -297,18 +297,18 @@ func (c *Client) judgeNoAnswer(ctx context.Context, a *attempt, got answer, noth
 }
 
 // verifier finds the key that an answer says it was signed with.
-type verifier func(ctx context.Context, serial string, got answer) (*rsa.PublicKey, error)
+type verifier func(r *keyRing, ctx context.Context, serial string, got answer) (*rsa.PublicKey, error)
 
 // verify checks the signature of an answer over the bytes as they came. An error without any signature header stays
 // unsigned.
-func (a *attempt) verify(ctx context.Context, got answer) (trust, *SignatureError) {
+func (c *Client) verify(ctx context.Context, a *attempt, got answer) (trust, *SignatureError) {
 	proof := apiv3.ProofOf(got.header)
 	if proof.Absent() && !got.isSuccess() {
 		return unsigned, nil
 	}
 	flaw := proof.Flaw(time.Now())
 	if flaw == nil {
-		key, err := a.verifier(ctx, proof.Serial, got)
+		key, err := a.verifier(c.keys, ctx, proof.Serial, got)
 		if errors.Is(err, errNoKeyYet) {
 			return unproven, nil
 		}

@@ -238,8 +238,8 @@ func NewTestServer(tb testing.TB, options ...Option) *Server {
 // to nil. With [NewTestServer] its Logger writes what goes wrong to the test's log.
 func (s *Server) Config() membercard.Config {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	merchant := s.merchants[len(s.merchants)-1]
-	s.mu.Unlock()
 	config := membercard.Config{
 		CertificateSerial: merchant.serial,
 		PrivateKey:        merchant.key,
@@ -247,15 +247,11 @@ func (s *Server) Config() membercard.Config {
 		HTTPClient:        &http.Client{Transport: s},
 	}
 	s.edition.configure(&config)
-	config.PublicKey, config.PublicKeyID = s.PublicKey()
-	s.mu.Lock()
-	certificatesOnly := len(s.certificates) > 0 && !s.switching
+	if len(s.certificates) == 0 || s.switching {
+		config.PublicKey, config.PublicKeyID = &s.key.PublicKey, s.keyID
+	}
 	if s.tb != nil {
 		config.Logger = slog.New(slog.NewTextHandler(testLog{s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	}
-	s.mu.Unlock()
-	if certificatesOnly {
-		config.PublicKey, config.PublicKeyID = nil, ""
 	}
 	return config
 }
