@@ -33,4 +33,6 @@ func TestTheLifeOfATemplate(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list.Data, 1)
 	assert.Equal(t, created.CardID, list.Data[0].CardID)
+	_, err = client.UpdateCard(t.Context(), membercard.UpdateCardRequest{CardID: created.CardID, BrandID: brandID, CardTitle: new("旧卡")})
+	require.ErrorIs(t, err, membercard.ErrInvalidRequest)
 }

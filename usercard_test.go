@@ -43,4 +43,10 @@ func TestTheLifeOfAUserCard(t *testing.T) {
 	list, err := client.ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: brandID, OpenID: opened.OpenID, UserCardState: membercard.UserCardStateEffective})
 	require.NoError(t, err)
 	assert.Empty(t, list.Data)
+	_, err = client.InvalidateUserCard(t.Context(), invalidate)
+	require.ErrorIs(t, err, membercard.ErrInvalidRequest)
+	_, err = client.UpdateUserCard(t.Context(), membercard.UpdateUserCardRequest{
+		UserCardCode: opened.UserCardCode, CardID: cardID, BrandID: brandID, OpenID: opened.OpenID, Level: new("金卡"),
+	})
+	require.ErrorIs(t, err, membercard.ErrInvalidRequest)
 }
