@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"time"
@@ -198,99 +197,4 @@ func (s *Sent) watched() *watchedConn {
 			return nil
 		}
 	}
-}
-
-// Once wraps a transport, so that it sends a request whose context is a [Sent] again only while that
-// cannot carry it out twice.
-func Once(next http.RoundTripper) http.RoundTripper { return once{next} }
-
-type once struct{ next http.RoundTripper }
-
-func (t once) RoundTrip(r *http.Request) (*http.Response, error) {
-	s, ok := r.Context().Value(sentKey{}).(*Sent)
-	if !ok {
-		return t.next.RoundTrip(r)
-	}
-	if r.GetBody != nil {
-		guarded := *r // http.Client asks the original for the body at a redirect, when the answer has come
-		guarded.GetBody = s.body(r.GetBody)
-		if s.once {
-			guarded.Body = &sentBody{r.Body, s}
-		}
-		r = &guarded
-	}
-	response, err := t.next.RoundTrip(r)
-	if err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.answered = true
-	}
-	return response, err
-}
-
-// sentBody is the body of a request, which tells that it is read.
-type sentBody struct {
-	io.ReadCloser
-	sent *Sent
-}
-
-func (b *sentBody) Read(p []byte) (int, error) {
-	b.sent.mu.Lock()
-	b.sent.read = true
-	b.sent.mu.Unlock()
-	return b.ReadCloser.Read(p)
-}
-
-// CloseIdleConnections closes those of the transport.
-func (t once) CloseIdleConnections() {
-	if closer, ok := t.next.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
-	}
-}
-
-// Dialer dials connections that remember when something last came.
-type Dialer struct{ net.Dialer }
-
-// DialContext dials as [net.Dialer] does.
-func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.Dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &watchedConn{Conn: conn}, nil
-}
-
-type watchedConn struct {
-	net.Conn
-	mu     sync.Mutex
-	last   time.Time
-	silent bool
-}
-
-func (c *watchedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.last = time.Now()
-	}
-	return n, err
-}
-
-// closeIfSilent closes the connection when nothing has come since.
-func (c *watchedConn) closeIfSilent(since time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.last.Before(since) {
-		return false
-	}
-	c.silent = true
-	_ = c.Close()
-	return true
-}
-
-func (c *watchedConn) closedAsSilent() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.silent
 }

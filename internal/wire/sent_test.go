@@ -96,39 +96,6 @@ func TestSent(t *testing.T) {
 	}
 }
 
-// TestTheAnswerHasCome: what asks for the body afterwards, as http.Client does at a redirect, may have it.
-func TestTheAnswerHasCome(t *testing.T) {
-	ctx := Watch(t.Context(), nil, 0, "subject")
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://host/", strings.NewReader("{}"))
-	require.NoError(t, err)
-	_, err = Once(transport{"get got headers whole", nil}).RoundTrip(request)
-	require.NoError(t, err)
-	_, err = request.GetBody()
-	require.NoError(t, err)
-	httptrace.ContextClientTrace(ctx).GetConn("host")
-	require.NoError(t, ctx.Err())
-	assert.Equal(t, "subject", ctx.Value(SubjectKey{}))
-}
-
-func TestOnceLeavesOthersAlone(t *testing.T) {
-	closed := false
-	idle := closer{transport{"", nil}, &closed}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://host/", nil)
-	require.NoError(t, err)
-	_, err = Once(idle).RoundTrip(request)
-	require.NoError(t, err)
-	(&http.Client{Transport: Once(idle)}).CloseIdleConnections()
-	assert.True(t, closed)
-	(&http.Client{Transport: Once(transport{})}).CloseIdleConnections()
-}
-
-type closer struct {
-	http.RoundTripper
-	closed *bool
-}
-
-func (c closer) CloseIdleConnections() { *c.closed = true }
-
 // TestNothingIsNoSign: a Read that brings no byte is no sign of life.
 func TestNothingIsNoSign(t *testing.T) {
 	near, far := net.Pipe()
@@ -137,59 +104,6 @@ func TestNothingIsNoSign(t *testing.T) {
 	_, err := conn.Read(make([]byte, 1))
 	require.Error(t, err)
 	assert.True(t, conn.closeIfSilent(time.Now().Add(-time.Hour)))
-}
-
-// TestLeave closes a connection over which nothing came, and no other.
-func TestCloseIfSilent(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	_, err = (&Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:0")
-	require.Error(t, err)
-	for name, test := range map[string]struct {
-		answers, inTLS, written, closed bool
-	}{
-		"silent":          {written: true, closed: true},
-		"silent, in TLS":  {written: true, inTLS: true, closed: true},
-		"alive":           {written: true, answers: true},
-		"nothing written": {},
-	} {
-		conn, err := (&Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
-		require.NoError(t, err, name)
-		far, err := listener.Accept()
-		require.NoError(t, err, name)
-		sent := Watch(t.Context(), nil, 0, "subject")
-		trace := httptrace.ContextClientTrace(sent)
-		seen := conn
-		if test.inTLS {
-			seen = tls.Client(conn, &tls.Config{ServerName: "host"})
-		}
-		trace.GotConn(httptrace.GotConnInfo{Conn: seen})
-		if test.written {
-			trace.WroteRequest(httptrace.WroteRequestInfo{})
-		}
-		if test.answers {
-			_, err = far.Write([]byte("x"))
-			require.NoError(t, err, name)
-			_, err = conn.Read(make([]byte, 1))
-			require.NoError(t, err, name)
-		}
-		assert.Equal(t, test.closed, sent.CloseIfSilent(), name)
-		assert.Equal(t, test.closed, sent.ClosedAsSilent(), name)
-		_, err = conn.Write([]byte("x"))
-		assert.Equal(t, test.closed, errors.Is(err, net.ErrClosed), name)
-
-		next := Watch(t.Context(), nil, 0, "subject") // which the transport gives the same connection
-		trace = httptrace.ContextClientTrace(next)
-		trace.GetConn("host")
-		trace.GotConn(httptrace.GotConnInfo{Conn: seen})
-		trace.WroteHeaders() // into a buffer
-		trace.WroteRequest(httptrace.WroteRequestInfo{})
-		assert.Equal(t, test.closed, next.Nothing(), name)
-		_ = conn.Close()
-		_ = far.Close()
-	}
-	assert.False(t, Watch(t.Context(), nil, 0, "subject").CloseIfSilent()) // there is no connection
 }
 
 // protocolConn is a connection over TLS that speaks a protocol.
