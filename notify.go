@@ -258,7 +258,11 @@ func decryptNotification(body []byte, apiv3Key string) (*Notification, error) {
 		Resource   *apiv3.Resource `json:"resource"`
 	}
 	err := unmarshalExactly(body, &envelope)
-	if err != nil && json.Valid(body) {
+	switch {
+	case err == nil || !json.Valid(body):
+	case bytes.TrimSpace(body)[0] != '{':
+		err = errNoObject
+	default:
 		_, err = decodeMembers(exactly(body, &envelope), reflect.ValueOf(&envelope), "")
 	}
 	if err != nil {
@@ -311,9 +315,6 @@ func decodeEvent(eventType, originalType string, plaintext []byte) Event {
 func withoutValue(err error) error {
 	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		field := strings.TrimPrefix(mismatch.Field, "UserCard.") // Go's name of an embedded type
-		if field == "" {
-			return errNoObject
-		}
 		return fmt.Errorf("the value of %s is not a %v", field, mismatch.Type)
 	}
 	return err

@@ -22,7 +22,7 @@ func answered(t *testing.T, operation membercard.Operation, body string) (any, m
 func TestAnIdentifierOfAnotherType(t *testing.T) {
 	t.Parallel()
 	for operation, id := range map[membercard.Operation]string{
-		membercard.OperationGetActivity: `"10000000000000001"`, membercard.OperationTerminateActivity: `10000000000000001.0`,
+		membercard.OperationGetActivity: `"371067"`, membercard.OperationTerminateActivity: `371067.0`,
 	} {
 		_, _, err := answered(t, operation, `{"activity_id":`+id+`,"brand_id":"`+brandID+`"}`)
 		require.ErrorContains(t, err, "the body cannot be decoded")
