@@ -252,7 +252,7 @@ func decodeNotification(body []byte, apiv3Key string) (*Notification, error) {
 func decryptNotification(body []byte, apiv3Key string) (*Notification, error) {
 	var envelope struct {
 		ID         string          `json:"id"`
-		CreateTime Timestamp       `json:"create_time,omitempty"` // an odd form of what is optional withholds nothing
+		CreateTime Timestamp       `json:"create_time,omitzero"` // an odd form of what is optional withholds nothing
 		EventType  string          `json:"event_type,omitempty"`
 		Summary    string          `json:"summary,omitempty"`
 		Resource   *apiv3.Resource `json:"resource"`

@@ -82,7 +82,7 @@ test('a phone number in clear text is refused', async () => {
 
 test('Wechatpay-Serial is required with encrypted fields, and this client does not set it by itself', async () => {
   const change = { ...ids, ...user, phone_number: encrypt('13700000000') };
-  await refused(userCard.patch(change, code), 400, 'INVALID_REQUEST');
+  await refused(userCard.patch(change, code), 400, 'PARAM_ERROR');
 });
 
 test('a wrong signature is refused', async () => {
