@@ -1,6 +1,7 @@
 package membercardtest
 
 import (
+	"cmp"
 	"fmt"
 	"net/mail"
 	"slices"
@@ -205,7 +206,7 @@ func checkAnswer(in input, answer document) *problem {
 			return in.refusal("生日格式不正确", "the birthday must be a date such as 2000-01-31")
 		}
 	case "USER_FORM_FLAG_EMAIL":
-		if address, err := mail.ParseAddress(value); err != nil || address.Address != value || !strings.Contains(value[strings.LastIndex(value, "@"):], ".") {
+		if address, err := mail.ParseAddress(value); err != nil || address.String() != "<"+value+">" || !strings.Contains(value[strings.LastIndex(value, "@"):], ".") {
 			return in.refusal("邮箱格式不正确", "the email is no address")
 		}
 	}
@@ -367,8 +368,8 @@ func (s *Server) OpenUserCard(cardID, openID string) membercard.UserCard {
 	}
 	u := newUserCard(template, "UNACTIVATED")
 	u.merge(document{"openid": openID, "phone_number": "13800138000"})
-	if form := template.object("user_information"); form != nil {
-		u.document["user_information"] = answersTo(form)
+	if answers := answersTo(template.object("user_information")); len(answers) > 0 {
+		u.document["user_information"] = answers
 	}
 	if template.has("init_level") {
 		u.document["level"] = template["init_level"]
@@ -385,13 +386,18 @@ func answersTo(form document) map[string]any {
 	answers := map[string]any{}
 	var common, custom []any
 	for _, name := range form.texts("common_field_list") {
-		common = append(common, map[string]any{"name": name, "value": map[string]string{
+		value, known := map[string]string{
 			"USER_FORM_FLAG_SEX": "女", "USER_FORM_FLAG_BIRTHDAY": "2000-01-31", "USER_FORM_FLAG_EMAIL": "user@example.com",
 			"USER_FORM_FLAG_CITY": "广东省,深圳市", "USER_FORM_FLAG_NAME": "张三", "USER_FORM_FLAG_ADDRESS": "深南大道1号",
-		}[name]})
+		}[name]
+		if known {
+			common = append(common, map[string]any{"name": name, "value": value})
+		}
 	}
 	for _, question := range form.objects("custom_field_list") {
-		custom = append(custom, map[string]any{"name": question["name"], "user_chosen_values": []any{question.texts("values")[0]}})
+		if values := question.texts("values"); len(values) > 0 {
+			custom = append(custom, map[string]any{"name": question["name"], "user_chosen_values": []any{values[0]}})
+		}
 	}
 	if common != nil {
 		answers["common_field_list"] = common
@@ -418,6 +424,14 @@ func (s *Server) DeleteUserCard(cardID, userCardCode string) membercard.UserCard
 	}
 	u.document["modify_time"] = formatTime(time.Now())
 	return valueOf[membercard.UserCard](u.current())
+}
+
+// wasDeleted reports whether the user deleted a card.
+func (s *Server) wasDeleted(card membercard.UserCard) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findNamed(card.CardID, cmp.Or(card.UserCardCode, card.OpenID))
+	return u != nil && u.deleted
 }
 
 // AddUserCard adds a user's card. Sensitive values are given as [membercard.NewSensitive] makes them.

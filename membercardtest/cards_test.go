@@ -108,6 +108,10 @@ func TestWhoJoins(t *testing.T) {
 		UserInformation: &membercard.UserInfo{CommonFieldList: opened.UserInformation.CommonFieldList},
 	})
 	require.NoError(t, err, "its answers are what the service takes")
+	server.AddCard(membercard.Card{CardID: "odd", UserInformation: &membercard.UserInfoForm{
+		CommonFieldList: []membercard.CommonFieldFlag{"USER_FORM_FLAG_NEW"}, CustomFieldList: []membercard.UserCustomFieldForm{{Name: "运动"}},
+	}})
+	assert.Nil(t, server.OpenUserCard("odd", "o-1").UserInformation, "nothing that it could answer")
 }
 
 // TestACardThatWaits is added without a code where the merchant allocates it, and listed with an empty one.

@@ -386,7 +386,7 @@ func (c *Control) event(n controlNotification) (membercard.Event, error) {
 		}
 		return &membercard.UserCardCreated{UserCard: card}, nil
 	case "USER_CARD.DELETE":
-		if card.UserCardState != membercard.UserCardStateInvalid && card.UserCardState != membercard.UserCardStateExpired {
+		if !c.Server.wasDeleted(card) {
 			return nil, errors.New("the user has not deleted this card: POST /user-cards/delete first")
 		}
 		return &membercard.UserCardDeleted{UserCard: card}, nil

@@ -287,6 +287,12 @@ func TestNotificationsByControl(t *testing.T) {
 	assert.Equal(t, membercard.UserCardStateUnactivated, created.UserCardState)
 	status, answer := notify("USER_CARD.DELETE", "")
 	assert.Equal(t, 400, status, answer)
+	_, err := newClient(server).InvalidateUserCard(t.Context(), membercard.InvalidateUserCardRequest{
+		UserCardCode: other.UserCardCode, CardID: "t", BrandID: other.BrandID, OpenID: other.OpenID,
+	})
+	require.NoError(t, err)
+	status, _ = c.call("POST", "/notifications", `{"event":"USER_CARD.DELETE","card_id":"t","user_card_code":"yours"}`)
+	assert.Equal(t, 400, status, "the merchant invalidated it")
 	server.DeleteUserCard("t", "mine")
 	status, _ = notify("USER_CARD.DELETE", "")
 	assert.Equal(t, 200, status)

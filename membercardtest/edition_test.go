@@ -50,6 +50,19 @@ func TestTheBrandEditionIsStrict(t *testing.T) {
 	assert.Equal(t, 200, status)
 }
 
+// TestIDsOfABrandsKeys have 32 digits, before a rotation and after it.
+func TestIDsOfABrandsKeys(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, membercardtest.WithBrandEdition())
+	_, before := server.PublicKey()
+	server.RotateKey()
+	_, after := server.PublicKey()
+	assert.NotEqual(t, before, after)
+	for _, id := range []string{before, after} {
+		assert.Regexp(t, `^PUB_KEY_ID_\d{32}$`, id)
+	}
+}
+
 // TestARefusedKeyIDStaysRefused: the same signature with the right id is the same request, and was answered.
 func TestARefusedKeyIDStaysRefused(t *testing.T) {
 	t.Parallel()

@@ -248,7 +248,8 @@ func (s *Server) validate(r *route, escapedPath map[string]string, uri string, h
 	if len(strangers) > 0 {
 		refused := undefinedParameters(strangers...)
 		refused.violation = slices.ContainsFunc(strangers, func(pointer string) bool {
-			return !slices.Contains(r.older, pointer[strings.LastIndex(pointer, "/")+1:]) // which a correct client may have elsewhere
+			name := strings.TrimPrefix(strings.TrimPrefix(pointer, "/query/"), "/body/")
+			return !slices.Contains(r.older, name) // which a correct client may have elsewhere
 		})
 		return in, refused
 	}

@@ -111,6 +111,10 @@ func TestAnswersOfRefusals(t *testing.T) {
 	nested := `{"brand_id":"` + brandID + `","card_id":"` + cardID + `","openid":"` + openID + `","x":1,"valid_date_information":{"y":2},"user_information":{"common_field_list":[{"z":3}]}}`
 	a = answerTo(t, server, sign(t, server, "PATCH", "/v3/brand/partner/card-member/user-cards/"+code, nested, nil))
 	assert.Equal(t, []any{"/body/user_information/common_field_list/0/z", "/body/valid_date_information/y", "/body/x"}, a.Detail.Value, "at each depth")
+	older := `{"brand_id":"` + brandID + `","card_id":"` + cardID + `","openid":"` + openID + `","user_information":{"card_id":"x"}}`
+	answerTo(t, server, sign(t, server, "PATCH", "/v3/brand/partner/card-member/user-cards/"+code, older, nil))
+	requests := server.Requests()
+	assert.True(t, requests[len(requests)-1].Violation, "no page has it there")
 	a = answerTo(t, server, sign(t, server, "GET", strings.Replace("/v3/brand/partner/card-member/cards?brand_id=BRAND&limit=21", "BRAND", brandID, 1), "", nil))
 	assert.True(t, strings.HasSuffix(a.header.Get("Request-Id"), "-268435464"), "a number out of its range")
 	noKey := sign(t, server, "PATCH", "/v3/brand/partner/card-member/user-cards/"+code,

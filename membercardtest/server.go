@@ -35,7 +35,6 @@ const (
 	PublicKeyID       = "PUB_KEY_ID_0119000091912026112200000000000001" // of the WeChat Pay public key
 	APIv3Key          = "0123456789abcdefghijklmnopqrstuv"
 
-	rotatedKeyID  = "PUB_KEY_ID_0119000091912026112200000000000002"
 	rotatedSerial = "5157F09EFDC096DE15EBE81A47057A7232F1B8E2"
 )
 
@@ -301,7 +300,8 @@ func (s *Server) Start() string {
 	return s.baseURL
 }
 
-// Close stops the listener, if there is one, and ends the requests that are being kept waiting.
+// Close stops the listener, if there is one, and ends the requests that are being kept waiting. While one waits in a synctest
+// bubble, call it there.
 func (s *Server) Close() {
 	s.mu.Lock()
 	server := s.httpServer
@@ -323,7 +323,7 @@ func (s *Server) Close() {
 func (s *Server) RotateKey() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.key, s.keyID = rotatedKey(), rotatedKeyID
+	s.key, s.keyID = rotatedKey(), strings.TrimSuffix(s.first.keyID, "1")+"2"
 }
 
 // merchantCertificate is a merchant API certificate.
@@ -644,7 +644,7 @@ func (s *Server) exceedsRate(operation membercard.Operation) bool {
 		return false
 	}
 	now := time.Now()
-	recent := slices.DeleteFunc(s.recent[operation], func(t time.Time) bool { return now.Sub(t) >= time.Second })
+	recent := slices.DeleteFunc(s.recent[operation], func(t time.Time) bool { return now.Sub(t).Abs() >= time.Second }) // the clock of a synctest bubble is another
 	exceeds := len(recent) >= s.perSecond
 	if !exceeds {
 		recent = append(recent, now)

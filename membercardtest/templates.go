@@ -202,12 +202,12 @@ func (s *Server) requireCard(in input, cardID string) (document, *problem) {
 	return c, nil
 }
 
-// isOver reports whether the validity of a template is over.
 // isOpen reports whether a template is offered: its validity has begun and is not over.
 func isOpen(template document) bool {
 	return !isOver(template) && !time.Now().Before(template.object("valid_date_information").time("available_begin_time"))
 }
 
+// isOver reports whether the validity of a template is over.
 func isOver(template document) bool {
 	validity := template.object("valid_date_information")
 	return validity.has("available_end_time") && !time.Now().Before(validity.time("available_end_time"))

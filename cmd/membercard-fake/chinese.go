@@ -43,6 +43,8 @@ var chinese = language.Table{
 	{"no operation with this path has the method", "这个路径的接口不支持该请求方法"},
 	{"must admit application/json", "必须接受 application/json"},
 	{"must be application/json when there is a body", "有请求体时必须是 application/json"},
+	{"Wechatpay-Serial is missing, which names the key of encrypted values", "缺少 Wechatpay-Serial，它指明加密所用的公钥"},
+	{"Wechatpay-Serial is missing; this edition requires it", "缺少 Wechatpay-Serial，品牌商户接口必须填写"},
 	{"is missing; this operation requires it", "缺失，该接口必填"},
 	{"is missing", "缺失"},
 	{"is there twice", "重复"},
@@ -85,6 +87,8 @@ var chinese = language.Table{
 	{"holds null; leave the parameter out instead", "含有 null，不填时请省略该参数"},
 	{"changes nothing", "没有要修改的内容"},
 	{"must be multipart/form-data with the parts meta and file", "必须是 multipart/form-data，包含 meta 和 file 两部分"},
+	{"must be multipart/form-data with a boundary", "必须是带 boundary 的 multipart/form-data"},
+	{"is not the id of the brand's WeChat Pay public key", "不是该品牌的微信支付公钥ID"},
 	{"(documented %)", "（文档 %1）"},
 	{"(documented)", "（文档）"},
 	{"(observed)", "（实际观察）"},
@@ -100,12 +104,16 @@ func inLanguage(chosen string, r membercardtest.Request) string {
 	if chosen != "zh" || !refused {
 		return r.Reason
 	}
+	fault := ""
+	if name, rest, found := strings.Cut(reason, "; "); found && strings.HasPrefix(name, "fault: ") {
+		fault, reason = name+"；", rest
+	}
 	source := chinese.Translate("(" + r.Source + ")")
 	if translated := chinese.Translate(reason); translated != reason {
-		return strings.TrimPrefix(r.Message+"；"+translated+source, "；")
+		return fault + strings.TrimPrefix(r.Message+"；"+translated+source, "；")
 	}
 	if r.Message == "" {
 		return r.Reason
 	}
-	return r.Message + source // the page's own text says it
+	return fault + r.Message + source // the page's own text says it
 }

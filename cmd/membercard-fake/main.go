@@ -24,7 +24,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -35,6 +34,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -278,11 +278,14 @@ func newConfig(server *membercardtest.Server) config {
 	if clientConfig.PublicKey != nil {
 		c.PublicKey = publicKeyFile
 	}
-	if cards := server.Cards(); len(cards) > 0 {
-		c.BrandID, c.CardID = cmp.Or(clientConfig.BrandID, cards[0].BrandID), cards[0].CardID
+	own := func(brand string) bool { return clientConfig.BrandID == "" || brand == clientConfig.BrandID }
+	cards, userCards := server.Cards(), server.UserCards()
+	if at := slices.IndexFunc(cards, func(card membercard.Card) bool { return own(card.BrandID) }); at >= 0 {
+		c.BrandID, c.CardID = cards[at].BrandID, cards[at].CardID
 	}
-	if userCards := server.UserCards(); len(userCards) > 0 {
-		c.BrandID, c.CardID, c.UserCardCode, c.OpenID = cmp.Or(clientConfig.BrandID, userCards[0].BrandID), userCards[0].CardID, userCards[0].UserCardCode, userCards[0].OpenID
+	if at := slices.IndexFunc(userCards, func(card membercard.UserCard) bool { return own(card.BrandID) }); at >= 0 {
+		card := userCards[at]
+		c.BrandID, c.CardID, c.UserCardCode, c.OpenID = card.BrandID, card.CardID, card.UserCardCode, card.OpenID
 	}
 	return c
 }
