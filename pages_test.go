@@ -74,6 +74,7 @@ func TestIterators(t *testing.T) {
 		collect := func(offset int) (got []string, errs []error) {
 			for id, err := range iterate(t.Context(), offset) {
 				if err != nil {
+					assert.Empty(t, id)
 					errs = append(errs, err)
 				} else {
 					got = append(got, id)
@@ -129,6 +130,8 @@ func ids[T any](all iter.Seq2[*T, error], id func(*T) string) iter.Seq2[string, 
 			text := ""
 			if err == nil {
 				text = id(value)
+			} else if value != nil {
+				text = "a value beside an error"
 			}
 			if !yield(text, err) {
 				return

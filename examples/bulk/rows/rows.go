@@ -147,7 +147,7 @@ func Check(members []Member) error {
 var digits = regexp.MustCompile(`^\d+$`)
 
 // cutOff is what a spreadsheet makes of a long number: 4.78516E+23, 478515832665.0, and #### in a narrow column.
-var cutOff = regexp.MustCompile(`^\s*(\d+([.,]\d+)?[Ee]\+?\d+|\d{8,}[.,]0+|#{3,})\s*$`)
+var cutOff = regexp.MustCompile(`^\s*(\d+[.,]\d+[Ee]\+?\d+|\d+[Ee]\+\d+|\d{8,}[.,]0|#{4,})\s*$`)
 
 // member is what tells the rows of one member from those of another.
 func (m Member) member() string { return m.OpenID + "\n" + m.UserCardCode }
