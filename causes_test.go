@@ -6,13 +6,17 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -136,4 +140,25 @@ func selfSigned(t *testing.T, name string, notAfter time.Time) tls.Certificate {
 	leaf, err := x509.ParseCertificate(der)
 	require.NoError(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// TestCausesStay where their text is fit to be printed: those who decide on them, as by errors.Is, find them.
+func TestCausesStay(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	transport := membercard.NewTransport()
+	transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: listener.Addr().String(), User: url.UserPassword("user", "password-of-the-proxy")})
+	_, err = newClient(t, newServer(t), noRetries, func(c *membercard.Config) { c.BaseURL = "https://api.example" }, withTransport(transport)).GetUserCard(t.Context(), getRequest)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	op, ok := errors.AsType[*net.OpError](err)
+	require.True(t, ok)
+	assertHidden(t, "password-of-the-proxy", fmt.Sprintf("%v %+v", op, op), "the cause")
+
+	errOpen := errors.New("the breaker is open")
+	_, err = newClient(t, newServer(t), noRetries, withTransport(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("breaker %q: %w", "wechatpay", errOpen)
+	}))).GetUserCard(t.Context(), getRequest)
+	require.ErrorIs(t, err, errOpen)
 }

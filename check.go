@@ -1,6 +1,7 @@
 package membercard
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -92,7 +93,7 @@ func (c *Client) Check(ctx context.Context) []Finding {
 		findings = append(findings, checkClock(v.answer.date()))
 	}
 	if service.OK {
-		explained := slices.ContainsFunc(findings, func(f Finding) bool { return !f.OK })
+		explained := slices.ContainsFunc(findings[1:], func(f Finding) bool { return !f.OK }) // the first is of the Certificate
 		findings = append(findings, c.checkEncryption(ctx, explained))
 	}
 	return findings
@@ -107,6 +108,8 @@ func (c *Client) checkEncryption(ctx context.Context, explained bool) Finding {
 		apiError, answered := errors.AsType[*APIError](err)
 		untrusted, _ := errors.AsType[*SignatureError](err)
 		switch {
+		case errors.Is(err, errThrottle) && ctx.Err() == nil:
+			return problemFinding("Throttle", err.Error())
 		case untrusted != nil && untrusted.Reason != ReasonProbe && !explained:
 			return problemFinding(subject, err.Error())
 		case answered && apiError.Verified && errors.Is(err, ErrInvalidParameter):
@@ -328,12 +331,13 @@ func explainAnswer(flaw *apiv3.Flaw, header http.Header, body []byte) string {
 // signOfChange says what shows that a body is not as WeChat Pay sent it, "" for nothing.
 func signOfChange(header http.Header, body []byte) string {
 	announced, err := strconv.Atoi(header.Get("Content-Length"))
+	cut := len(body) == maxUnproven // by the client itself
 	switch encoding := header.Get("Content-Encoding"); {
 	case encoding != "":
 		return fmt.Sprintf("the body is still compressed (Content-Encoding %.20q): something on the way asked for it or compressed it", encoding)
-	case err == nil && announced != len(body):
+	case err == nil && announced != len(body) && !cut:
 		return fmt.Sprintf("the body has %d bytes where Content-Length says %d", len(body), announced)
-	case !json.Valid(body):
+	case !json.Valid(body) && (!cut || !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{"))):
 		return fmt.Sprintf("the body is no JSON (Content-Type %.60q): somebody else than WeChat Pay answered", header.Get("Content-Type"))
 	}
 	return ""

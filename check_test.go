@@ -238,6 +238,18 @@ func TestCheck(t *testing.T) {
 				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: "5157F09EFDC096DE15EBE81A47057A7232F1B8FF", Times: -1})
 			}, says: []string{"encryption: SecurityEcho: 200: the answer cannot be trusted"},
 		},
+		"answers of an unknown key, and a certificate that ends": {
+			change: func(t *testing.T, s *membercardtest.Server, c *membercard.Config) {
+				t.Helper()
+				c.Certificate = merchantCertificate(t, c.PrivateKey.(*rsa.PrivateKey), c.CertificateSerial, time.Now().AddDate(0, 0, 20))
+				s.Inject(membercardtest.Fault{Kind: membercardtest.FaultUnknownSerial, Serial: "5157F09EFDC096DE15EBE81A47057A7232F1B8FF", Times: -1})
+			}, says: []string{"Certificate: expires on", "encryption: SecurityEcho: 200: the answer cannot be trusted"},
+		},
+		"a limiter that is away": {
+			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {
+				c.Throttle = func(context.Context, membercard.Operation) error { return fmt.Errorf("redis is %s", "away") }
+			}, says: []string{"Throttle: SecurityEcho: not sent: Config.Throttle: redis is away"},
+		},
 		"an HSM that is away": {
 			change: func(_ *testing.T, _ *membercardtest.Server, c *membercard.Config) {
 				c.PrivateKey = badSigner{c.PrivateKey.(*rsa.PrivateKey)}

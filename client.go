@@ -99,8 +99,9 @@ type Config struct {
 	// It runs inside the call, and concurrently for several calls: it must return quickly, and make no call with the client.
 	// The context is the call's; of a download it is the download's own.
 	OnAttempt func(context.Context, Attempt)
-	// Logger gets one record per attempt, with operation, host, status, code, Request-ID and duration. It gets one per notification,
-	// and a warning when IDsInQuery should be set. No record holds a value of a request. Default: nothing is logged.
+	// Logger gets one record per attempt, with operation, host, status, code, Request-ID and duration. It gets one per notification of
+	// a NotificationHandler, and a warning when IDsInQuery should be changed. No record holds a value of a request. Default: nothing
+	// is logged.
 	Logger *slog.Logger
 }
 

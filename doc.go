@@ -112,8 +112,8 @@
 // # Errors and retries
 //
 // What the service answered is an [*APIError]; an answer that does not prove to come from WeChat Pay is a [*SignatureError], and
-// nothing of it is used. Use errors.Is with [ErrNotFound], [ErrRateLimited] and their like to decide. Every operation on
-// templates and cards answers [ErrInvalidRequest] where the brand does not have the membership function (商家未开通商家名片会员功能). An error
+// nothing of it is used. Use errors.Is with [ErrNotFound], [ErrRateLimited] and their like to decide. Most operations on templates
+// and cards answer [ErrInvalidRequest] where the brand does not have the membership function (商家未开通商家名片会员功能). An error
 // matches [ErrOutcomeUnknown] exactly when a write may have been carried out despite it: the method's comment says what to do
 // then.
 //

@@ -374,11 +374,24 @@ func (a *attempt) noAnswerError(ctx context.Context, got answer, nothingSent boo
 	return &callError{text: text + whichAttempt(a.clean, got.header.Get("Request-Id"), a.host.name, a.n, ""), cause: quoteless(err)}
 }
 
-// quoteless returns a cause whose text may be printed as well: one that quotes what came is left out. What a check of the TLS
-// certificate quotes is the certificate's.
+// quoteless returns a cause whose text may be printed as well: of what quotes what came, the first cause that does not. What a check of
+// the TLS certificate quotes is the certificate's. Of a proxy the address is left out, for it may be a password.
 func quoteless(err error) error {
-	if _, ofCertificate := errors.AsType[*tls.CertificateVerificationError](err); !ofCertificate && withoutQuoted(err) != err.Error() {
-		return nil
+	if _, ofCertificate := errors.AsType[*tls.CertificateVerificationError](err); ofCertificate {
+		return err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		cause := op.Err
+		for inner, ok := errors.AsType[*net.OpError](cause); ok; inner, ok = errors.AsType[*net.OpError](cause) {
+			cause = inner.Err
+		}
+		if withoutAddress(cause) != cause.Error() {
+			return nil
+		}
+		return &net.OpError{Op: op.Op, Net: op.Net, Err: cause}
+	}
+	for err != nil && withoutQuoted(err) != err.Error() {
+		err = errors.Unwrap(err)
 	}
 	return err
 }

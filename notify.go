@@ -60,8 +60,7 @@ type Event interface{ event() }
 
 // UserCardCreated says that a user opened a card (用户开通会员卡通知). Answer with [Client.ConfirmUserCard], also when the merchant cannot
 // serve the user; until then the card is unactivated. Where the confirm was done before, a second one is [ErrNotFound]: read the
-// card. With CodeModeMerchantAllocate it
-// has no UserCardCode, the confirm gives it one. Document 4015283692.
+// card. With CodeModeMerchantAllocate it has no UserCardCode, the confirm gives it one. Document 4015283692.
 //
 // Personal data is in clear, in answers of the API it is encrypted: [Client.Decrypt] takes both.
 type UserCardCreated struct{ UserCard }
@@ -145,9 +144,9 @@ func newEvent(eventType string) Event {
 // to come is up to the server's ReadTimeout, and how long to look for a certificate to the request's context.
 //
 // The error is a [*SignatureError] when the request does not prove to come from WeChat Pay. It is one, too, for the probes that
-// WeChat Pay sends to see who verifies. Answer any error with a status of 400 or more: what is genuine comes again. The body stays
-// readable, so that the client of another merchant number, or one with another APIv3 key, can try it. A notification
-// that was answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
+// WeChat Pay sends to see who verifies. Answer any error with a status of 400 or more: what is genuine comes again. A body that
+// came whole stays readable, so that the client of another merchant number, or one with another APIv3 key, can try it. A
+// notification that was answered within five minutes can be repeated by anybody who saw it: key on Notification.ID.
 func (c *Client) ParseNotification(request *http.Request) (*Notification, error) {
 	if request == nil || request.Body == nil {
 		return nil, errors.New("membercard: ParseNotification: the body is missing")
