@@ -94,13 +94,13 @@ func testDeadConnection(t *testing.T, http2, withBackup bool, callers int) {
 	transport.TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig
 	defer transport.CloseIdleConnections()
 	client := newClient(t, server, func(c *membercard.Config) {
-		c.BaseURL, c.HTTPClient, c.AttemptTimeout = primary.url(), &http.Client{Transport: transport}, 1500*time.Millisecond
+		c.BaseURL, c.HTTPClient, c.AttemptTimeout = primary.url(), &http.Client{Transport: transport}, 3*time.Second
 		if withBackup {
 			c.BackupURL = backup.url()
 		}
 		c.Retry = membercard.RetryPolicy{MinBackoff: 50 * time.Millisecond, MaxBackoff: 50 * time.Millisecond} // in which the transport notices
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	together := func() (attempts int) {
 		var group sync.WaitGroup
