@@ -91,15 +91,15 @@ var brandRoutes = sync.OnceValue(func() []*route {
 // checkKeyID refuses a call that names another key than that of the edition, where it is checked always.
 func (s *Server) checkKeyID(request *http.Request) *problem {
 	named := request.Header.Get("Wechatpay-Serial")
-	if s.edition.keyAlways && named == "" {
+	switch {
+	case !s.edition.keyAlways, named == s.keyID:
+		return nil
+	case named == "":
 		return invalidHeader("Wechatpay-Serial", "is missing; this edition requires it")
 	}
-	if s.edition.keyAlways && named != s.keyID {
-		refused := invalidHeader("Wechatpay-Serial", "is not the id of the brand's WeChat Pay public key")
-		refused.violation = named != s.first.keyID // which RotateKey took from a correct client
-		return refused
-	}
-	return nil
+	refused := invalidHeader("Wechatpay-Serial", "is not the id of the brand's WeChat Pay public key")
+	refused.violation = named != s.first.keyID // which RotateKey took from a correct client
+	return refused
 }
 
 // complete adds the parameters that follow from the caller to a request that was found valid.

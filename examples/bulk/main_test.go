@@ -274,7 +274,7 @@ func TestAMendedInput(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(head+input), 0o600))
 		return job.Work(t.Context(), path, "", &bytes.Buffer{}, nil)
 	}
-	require.ErrorContains(t, work("o1,c1,gold,\no2,c2,😀,\n"), "1 rows were refused; "+path+".results says why")
+	require.ErrorContains(t, work("o1,c1,gold,\no2,c2,😀,\n"), "rows refused: 1; "+path+".results says why")
 	server.Inject(membercardtest.Fault{Operation: membercard.OperationImportUserCardByOpenID, Kind: membercardtest.FaultCut, AfterEffect: true})
 	require.Error(t, work("o3,c3,gold,\no1,c1,gold,\n"), "the first of them is in doubt")
 	require.NoError(t, work("o1,c1,gold,\no2,c2,silver,\no3,c3,silver,\n"))
@@ -287,7 +287,7 @@ func TestAMendedInput(t *testing.T) {
 	}
 	_, err := rows.Parse([]byte(head + "o7,88E12,1E2,\no8,2024E001,###,\n"))
 	require.NoError(t, err, "codes and levels of a merchant's own")
-	require.ErrorContains(t, work("o6,c6,\xbb\xc6,\n"), "1 rows were refused; "+path+".results says why; line 2 is not UTF-8: perhaps the spreadsheet saved it as GBK")
+	require.ErrorContains(t, work("o6,c6,\xbb\xc6,\n"), "rows refused: 1; "+path+".results says why; line 2 is not UTF-8: perhaps the spreadsheet saved it as GBK")
 	require.ErrorContains(t, work("o4,c4,gold,1.38E+10\n"), "row 1: phone_number")
 	require.ErrorContains(t, work("o4,12345678,gold,\no5,345678,gold,\n"), "row 2: user_card_code has 6 digits, others have 8 and none begins with 0")
 	assert.Zero(t, server.Effects(membercard.OperationImportUserCardByOpenID, "c4"))

@@ -395,7 +395,7 @@ func (s *service) followImport(ctx context.Context, id string, out io.Writer) er
 				fmt.Fprintf(out, "row %d: %s %s\n", row.N, row.State, row.Why)
 			}
 			if n := p.Rows[rowRefused]; err == nil && n > 0 {
-				err = fmt.Errorf("%d rows were refused", n)
+				err = fmt.Errorf("rows refused: %d", n)
 			}
 			return err
 		}

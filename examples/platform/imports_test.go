@@ -45,7 +45,7 @@ func TestImport(t *testing.T) {
 		progress, err := p.store.importProgress(ctx, file.id)
 		require.NoError(t, err)
 		if n := progress.Rows[rowRefused]; n > 0 {
-			require.ErrorContains(t, told, fmt.Sprintf("%d rows were refused", n))
+			require.ErrorContains(t, told, fmt.Sprintf("rows refused: %d", n))
 		} else {
 			require.NoError(t, told)
 		}

@@ -129,7 +129,7 @@ func IsDamaged(s string) bool {
 	if IsCiphertext(s) {
 		return false
 	}
-	if lines := strings.Fields(s); IsBase64Like(s) && areEven(lines) && isRandom(strings.Join(lines, "")) {
+	if lines := strings.Fields(s); len(s) > 100 && IsBase64Like(s) && areEven(lines) && isRandom(strings.Join(lines, "")) {
 		return true
 	}
 	for run := range strings.FieldsFuncSeq(escapedBase64.Replace(s), func(r rune) bool { return !strings.ContainsRune(base64Like, r) }) {
@@ -142,10 +142,7 @@ func IsDamaged(s string) bool {
 
 // areEven reports whether lines are those of one long word: all of one length but the last, and none as short as a word of an address.
 func areEven(lines []string) bool {
-	const shortest, all = 16, 100 // a ciphertext has 344 characters
-	if len(strings.Join(lines, "")) < all {
-		return false
-	}
+	const shortest = 16
 	for i, line := range lines {
 		if len(line) > len(lines[0]) || i < len(lines)-1 && len(line) < max(shortest, len(lines[0])) {
 			return false

@@ -73,7 +73,7 @@ func (j *Job) Work(ctx context.Context, path, results string, out io.Writer, rep
 	case summary[Done]+summary[Refused] < len(members):
 		err = fmt.Errorf("run it again for the rest; %s says what was in the way", file)
 	case summary[Refused] > 0:
-		err = fmt.Errorf("%d rows were refused; %s says why", summary[Refused], file)
+		err = fmt.Errorf("rows refused: %d; %s says why", summary[Refused], file)
 		if notUTF8 := CheckUTF8(input); notUTF8 != nil {
 			err = fmt.Errorf("%w; %w", err, notUTF8)
 		}
