@@ -107,7 +107,9 @@ func TestALongAnswerThatProvesNothing(t *testing.T) {
 	for i := range 2 {
 		server.AddCard(membercard.Card{CardID: fmt.Sprint("long", i), LegalAgreement: strings.Repeat("协", 20480)})
 	}
-	client := newClient(t, server, noRetries)
+	client := newClient(t, server, noRetries, withTransport(spoilingTransport{server, func(r *http.Response) {
+		r.Header.Set("Content-Length", fmt.Sprint(r.ContentLength)) // as over a socket
+	}}))
 	list := membercard.ListCardsRequest{BrandID: membercardtest.BrandID}
 	for reason, fault := range map[membercard.SignatureReason]membercardtest.Fault{
 		membercard.ReasonStaleClock:    {Kind: membercardtest.FaultStaleTimestamp},

@@ -125,6 +125,8 @@ func TestACardThatWaits(t *testing.T) {
 	page, err := client.ListUserCards(t.Context(), membercard.ListUserCardsRequest{BrandID: waiting.BrandID, OpenID: "o-1"})
 	require.NoError(t, err)
 	require.Len(t, page.Data, 1)
+	listed := answerTo(t, server, sign(t, server, "GET", "/v3/brand/partner/card-member/user-cards?brand_id="+waiting.BrandID+"&openid=o-1&offset=0&limit=20", "", nil))
+	assert.Contains(t, string(listed.body), `"user_card_code":""`)
 	_, err = client.ConfirmUserCard(t.Context(), membercard.ConfirmUserCardRequest{
 		UserCardCode: "mine", CardID: "t", BrandID: waiting.BrandID, OpenID: "o-1", UserCardConfirmState: membercard.UserCardConfirmStateSuccess,
 	})

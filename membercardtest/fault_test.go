@@ -293,6 +293,13 @@ func TestAServerMadeOutside(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		})
 	}
+	server.LimitRate(1)
+	read := func() error {
+		_, err := server.Client().GetUserCard(membercard.WithRetry(t.Context(), membercard.RetryPolicy{MaxAttempts: 1}), get)
+		return err
+	}
+	require.NoError(t, read())
+	synctest.Test(t, func(t *testing.T) { require.NoError(t, read(), "the clock is another") })
 }
 
 // TestCloseEndsWhatWaits: a request that is kept waiting, and one that comes later.

@@ -253,7 +253,8 @@ func TestIsDamaged(t *testing.T) {
 		"Flat-12-Block-7-Green-Valley-Garden-888-Nathan-Road-Kowloon-Hong-Kong-Special-Region":   false,
 		"Flat 12 Block 7 Room 1203 Building 5 " + strings.Repeat("Long Road ", 20):               false,
 		"No.12,Bldg3,Unit2,Rm501,GongTiBeiLu\nChaoYangQu,Beijing":                                false, "Rd8No12Bldg3Rm501\nBeijing100020Cn": false,
-		"550e8400-e29b-41d4-a716-446655440000": false, "d41d8cd98f00b204e9800998ecf8427ed41d8cd98f00b204e9800998ecf8427e": false,
+		strings.Repeat("No.12,Bldg3,Rm5B,", 4) + "\n" + strings.Repeat("No.12,Bldg3,Rm5B,", 3): false,
+		"550e8400-e29b-41d4-a716-446655440000":                                                 false, "d41d8cd98f00b204e9800998ecf8427ed41d8cd98f00b204e9800998ecf8427e": false,
 		"https://example.com/profile/ZhangSan1990?from=MiniProgram": false,
 		strings.Repeat("Aa1", 10) + "Aa":                            true,  // 32 characters, the shortest
 		strings.Repeat("Aa1", 10) + "A":                             false, // 31
