@@ -148,7 +148,7 @@ func areEven(lines []string) bool {
 			return false
 		}
 	}
-	return len(lines) > 1
+	return true
 }
 
 // escapedBase64 undoes what URLs and PHP's JSON make of the characters of Base64.
